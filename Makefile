@@ -1,0 +1,136 @@
+# The only Makefile.  GNU make 4.3, pkg-config, gcc or clang.
+#   make                      three programs and a helper in build/<cc>/bin
+#   make unit                 layer check, unit tests, replay of the fuzz corpora
+#   make test                 unit + scenario tests with the real programs
+#   make lint                 clang-format, clang-tidy, layers
+#   make demo                 deploy a real web application through a relay
+#   make fuzz FUZZ=mux FUZZ_SECONDS=60       make fuzz-all
+#   make SAN=address,undefined unit          make CC=clang unit
+#   make install DESTDIR=/tmp/root PREFIX=/usr
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.PHONY: all unit test scenario layers lint format tidy fuzz fuzz-all fuzz-replay \
+    demo install clean
+
+VERSION  := 0.1.0
+comma    := ,
+BUILD    := build/$(notdir $(CC))$(addprefix -,$(subst $(comma),-,$(SAN)))
+PROGRAMS := server tentacle relay
+PKGS     := libevent_core libevent_extra libevent_pthreads openssl sqlite3 \
+    msgpack jansson yaml-0.1 libcurl libarchive libzstd
+SRCS     := $(shell find proto common $(PROGRAMS) -name '*.c')
+SUPPORT  := $(wildcard test/support/*.c)
+TESTS    := $(shell find test -name '*_test.c')
+FUZZERS  := $(wildcard test/fuzz/*_fuzz.c)
+
+CFLAGS   ?= -O2 -g $(if $(SAN),,-D_FORTIFY_SOURCE=2)
+LANGUAGE := -std=c17 -D_GNU_SOURCE -iquote .
+WARN     := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion \
+    -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual \
+    -Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -Wvla -Wswitch-enum \
+    -Wimplicit-fallthrough -Wdouble-promotion
+SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
+DEFINES  := -DLONGARM_VERSION='"$(VERSION)"' -DOPENSSL_NO_DEPRECATED
+ALL_CFLAGS := $(LANGUAGE) $(WARN) $(DEFINES) -fPIE -fstack-protector-strong \
+    $(SANITIZE) $(shell pkg-config --cflags $(PKGS) cmocka) $(CPPFLAGS) $(CFLAGS)
+LINK      = $(CC) $(CFLAGS) $(SANITIZE) -pie -Wl,-z,relro,-z,now,--as-needed \
+    $(LDFLAGS) -o $@ $^
+LIBS     := $(shell pkg-config --libs $(PKGS)) -lpthread
+CMOCKA   := $(shell pkg-config --libs cmocka)
+# Tests can make the n-th allocation of our own code fail: test/support/alloc.h
+WRAP     := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+
+all: $(PROGRAMS:%=$(BUILD)/bin/longarm-%) $(BUILD)/bin/longarm
+
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# One archive per directory, without its main.o so that tests can link it.
+objs_of = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/main.c,$(filter $1/%,$(SRCS))))
+$(foreach d,proto common $(PROGRAMS),$(eval $(BUILD)/$d.a: $(call objs_of,$d)))
+$(BUILD)/support.a: $(SUPPORT:%.c=$(BUILD)/%.o)
+$(BUILD)/%.a:
+	@rm -f $@
+	@mkdir -p $(@D)
+	$(AR) rcs $@ $^
+
+# Who may use whom.  A test of proto links neither libevent nor OpenSSL.
+uses_proto    := proto
+uses_common   := common proto
+uses_server   := server common proto
+uses_tentacle := tentacle common proto
+uses_relay    := relay common proto
+archives_of = $(patsubst %,$(BUILD)/%.a,$(uses_$1))
+
+$(foreach p,$(PROGRAMS),$(eval \
+    $(BUILD)/bin/longarm-$p: $(BUILD)/$p/main.o $(call archives_of,$p)))
+$(BUILD)/bin/longarm-%:
+	@mkdir -p $(@D)
+	$(LINK) $(LIBS)
+$(BUILD)/bin/longarm: $(BUILD)/bin/longarm-server
+	ln -sf longarm-server $@
+
+room_of = $(word 2,$(subst /, ,$1))
+$(foreach t,$(TESTS),$(eval $(BUILD)/$(t:.c=): $(BUILD)/$(t:.c=.o) \
+    $(call archives_of,$(call room_of,$t)) $(BUILD)/support.a))
+$(BUILD)/test/%_test:
+	$(LINK) $(WRAP) $(CMOCKA) $(if $(filter proto/%,$*),-lmsgpackc,$(LIBS))
+
+# One unit test program per line; the full output of those that fail.
+unit: layers $(TESTS:%.c=$(BUILD)/%) fuzz-replay
+	@scripts/run-unit-tests $(filter %_test,$^)
+
+layers: $(BUILD)/proto.a
+	scripts/check-layers $<
+
+scenario: all
+	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin /usr/bin/python3 -m pytest -q \
+	    $(PYTEST_FLAGS) test/scenario
+
+test: unit scenario
+
+demo: all
+	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin scripts/demo
+
+lint: format tidy layers
+
+format:
+	clang-format --dry-run --Werror $$(git ls-files '*.[ch]')
+
+# clang-tidy: in parallel, and again only what changed.
+TIDY := $(SRCS:%.c=build/tidy/%.stamp)
+tidy: $(TIDY)
+build/tidy/%.stamp: %.c .clang-tidy
+	@mkdir -p $(@D)
+	clang-tidy --quiet $< -- $(LANGUAGE) $(DEFINES) $(shell pkg-config --cflags $(PKGS))
+	@$(CC) $(LANGUAGE) $(DEFINES) -MM -MP -MT $@ -MF build/tidy/$*.d $<
+	@touch $@
+
+# A fuzz target is test/fuzz/NAME_fuzz.c; its first line says which archives it
+# links ("fuzz: proto").  Replay needs only gcc: test/support/replay_main.c.
+fuzz_uses = $(patsubst %,$(BUILD)/%.a,$(shell sed -n '1s|.*fuzz: *\([a-z ]*\).*|\1|p' $1))
+REPLAYS := $(FUZZERS:%.c=$(BUILD)/%_replay)
+$(foreach f,$(FUZZERS),$(eval $(BUILD)/$(f:.c=_replay): $(BUILD)/$(f:.c=.o) \
+    $(BUILD)/test/fuzz/replay_main.o $(call fuzz_uses,$f)))
+$(BUILD)/test/fuzz/%_fuzz_replay:
+	$(LINK) $(LIBS)
+fuzz-replay: $(REPLAYS)
+	@set -e; for r in $^; do n=$$(basename $$r _fuzz_replay); \
+	    $$r test/fuzz/corpus/$$n; done
+
+fuzz:
+	scripts/fuzz $(FUZZ) $(or $(FUZZ_SECONDS),60)
+fuzz-all:
+	scripts/fuzz all $(or $(FUZZ_SECONDS),60)
+
+install: all
+	scripts/install-files $(BUILD)/bin "$(DESTDIR)" "$(or $(PREFIX),/usr)"
+
+clean:
+	rm -rf build
+
+-include $(SRCS:%.c=$(BUILD)/%.d) $(TESTS:%.c=$(BUILD)/%.d) \
+    $(FUZZERS:%.c=$(BUILD)/%.d) $(SUPPORT:%.c=$(BUILD)/%.d) \
+    $(SRCS:%.c=build/tidy/%.d)
