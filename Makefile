@@ -14,6 +14,7 @@ MAKEFLAGS += --no-builtin-rules
     demo install clean
 
 VERSION  := 0.1.0
+Q        := $(if $(V),,@)
 comma    := ,
 BUILD    := build/$(notdir $(CC))$(addprefix -,$(subst $(comma),-,$(SAN)))
 PROGRAMS := server tentacle relay
@@ -34,7 +35,7 @@ SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
 DEFINES  := -DLONGARM_VERSION='"$(VERSION)"' -DOPENSSL_NO_DEPRECATED
 ALL_CFLAGS := $(LANGUAGE) $(WARN) $(DEFINES) -fPIE -fstack-protector-strong \
     $(SANITIZE) $(shell pkg-config --cflags $(PKGS) cmocka) $(CPPFLAGS) $(CFLAGS)
-LINK      = $(CC) $(CFLAGS) $(SANITIZE) -pie -Wl,-z,relro,-z,now,--as-needed \
+LINK      = @echo '  LINK  $@'; $(CC) $(CFLAGS) $(SANITIZE) -pie -Wl,-z,relro,-z,now,--as-needed \
     $(LDFLAGS) -o $@ $^
 LIBS     := $(shell pkg-config --libs $(PKGS)) -lpthread
 CMOCKA   := $(shell pkg-config --libs cmocka)
@@ -45,7 +46,8 @@ all: $(PROGRAMS:%=$(BUILD)/bin/longarm-%) $(BUILD)/bin/longarm
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	@echo '  CC    $<'
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # One archive per directory, without its main.o so that tests can link it.
 objs_of = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/main.c,$(filter $1/%,$(SRCS))))
@@ -54,7 +56,7 @@ $(BUILD)/support.a: $(SUPPORT:%.c=$(BUILD)/%.o)
 $(BUILD)/%.a:
 	@rm -f $@
 	@mkdir -p $(@D)
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
 # Who may use whom.  A test of proto links neither libevent nor OpenSSL.
 uses_proto    := proto
@@ -104,7 +106,8 @@ TIDY := $(SRCS:%.c=build/tidy/%.stamp)
 tidy: $(TIDY)
 build/tidy/%.stamp: %.c .clang-tidy
 	@mkdir -p $(@D)
-	clang-tidy --quiet $< -- $(LANGUAGE) $(DEFINES) $(shell pkg-config --cflags $(PKGS))
+	@echo '  TIDY  $<'
+	$(Q)clang-tidy --quiet $< -- $(LANGUAGE) $(DEFINES) $(shell pkg-config --cflags $(PKGS))
 	@$(CC) $(LANGUAGE) $(DEFINES) -MM -MP -MT $@ -MF build/tidy/$*.d $<
 	@touch $@
 
