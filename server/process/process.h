@@ -1,0 +1,108 @@
+/*
+ * process.h - a process file: what a project does to deploy a release.
+ *
+ *     project: shop
+ *     package: shop-web              # or packages: [shop-web, shop-jobs]
+ *     steps:
+ *       - name: roll out             # a rolling block...
+ *         roles: [web]
+ *         rolling: 2                 # machines inside at a time; default 1
+ *         max_failures: 0
+ *         steps:
+ *           - name: install
+ *             deploy: shop-web
+ *             configure: [config/x.json]
+ *             before: ./stop.sh
+ *             after: nginx -s reload
+ *             timeout: 5m
+ *           - name: smoke test
+ *             run: curl -fsS http://localhost:8080/
+ *             interpreter: /bin/bash # default: /bin/sh -e
+ *             package: shop-web      # whose live version is the directory
+ *       - name: tell everybody       # ...or one step: a block of its own,
+ *         roles: [mail]              # on all its machines at once unless it
+ *         run: ./mail.sh             # says `rolling`
+ *     variables:
+ *       Greeting: { value: hello, scope: { environment: prod } }
+ *       Port: [ { value: 80 }, { value: 8080, scope: { role: test } } ]
+ *       DbPassword: { sensitive: true }
+ *
+ * Unknown and repeated keys, aliases, tags of our own and anything above the
+ * limits are refused with "FILE:LINE:COLUMN: ...".
+ */
+#ifndef SERVER_PROCESS_PROCESS_H
+#define SERVER_PROCESS_PROCESS_H
+
+#include "server/process/variables.h"
+
+#define PROCESS_BYTES_MAX     (256u * 1024u)
+#define PROCESS_DEPTH_MAX     12u
+#define PROCESS_BLOCKS_MAX    32u
+#define PROCESS_STEPS_MAX     32u /* in one block */
+#define PROCESS_LIST_MAX      64u /* roles, packages, globs */
+#define PROCESS_SCRIPT_MAX    (64u * 1024u)
+#define PROCESS_NAME_MAX      63u /* project, package, role, step: bytes */
+#define PROCESS_TIMEOUT_MS    UINT64_C(1800000)  /* when a step says none */
+#define PROCESS_TIMEOUT_MAX_S (7u * 24u * 3600u) /* 7 days */
+
+struct text_list {
+	char **items;
+	size_t count;
+};
+
+enum process_step_type {
+	PROCESS_STEP_RUN,
+	PROCESS_STEP_DEPLOY
+};
+
+struct process_step {
+	char *name;
+	enum process_step_type type;
+	uint32_t line;
+	uint64_t timeout_ms;
+	char *interpreter; /* NULL: /bin/sh -e */
+	char *package;     /* RUN: its directory is the script's; may be NULL.
+	                    * DEPLOY: what is installed, never NULL */
+	char *run;         /* RUN only: script text as written */
+	char *before, *after;       /* DEPLOY only; may be NULL */
+	struct text_list configure; /* DEPLOY only: globs */
+};
+
+struct process_block {
+	char *name;
+	uint32_t line;
+	struct text_list roles; /* any of these; empty: every machine */
+	uint32_t rolling;       /* 0: all at once */
+	uint32_t max_failures;
+	size_t step_count;
+	struct process_step *steps; /* at least one */
+};
+
+struct process {
+	char *project;
+	struct text_list packages;
+	size_t block_count;
+	struct process_block *blocks; /* at least one */
+	struct variable_set variables;
+};
+
+/*
+ * Parse len bytes of UTF-8 YAML.  file is only for messages.  RC_PROTO with a
+ * fault that says "FILE:LINE:COLUMN: what"; RC_NOMEM.  On RC_OK the caller
+ * owns *out.
+ */
+MUST_CHECK enum rc process_parse(const char *file, const char *text, size_t len,
+    struct process **out, struct fault *fault);
+void process_free(struct process *process); /* NULL is fine */
+
+/*
+ * The script as it is sent: with a first line "#!..." unless it has one.
+ * interpreter NULL: /bin/sh -e.  The caller frees *out.  RC_NOMEM.
+ */
+MUST_CHECK enum rc process_script_body(
+    const char *text, const char *interpreter, char **out);
+
+/* "90", "90s", "5m", "2h", "1d" -> milliseconds; RC_PROTO. */
+MUST_CHECK enum rc process_duration_parse(const char *text, uint64_t *out_ms);
+
+#endif
