@@ -1,0 +1,39 @@
+/*
+ * message_seal.h - the first three messages in every seal.
+ *
+ *     acceptor -> greet    who I am, how far my journal is
+ *     node     -> welcome  whose order this is, token for a new instance
+ *     acceptor -> confirm  both are on my disk
+ */
+#ifndef PROTO_MESSAGE_SEAL_H
+#define PROTO_MESSAGE_SEAL_H
+
+#include "proto/message.h"
+
+struct msg_greet {
+	struct msg_instance instance;
+	uint64_t counter;        /* the journal's highest record */
+	struct bytes succession; /* SUCCESSION_LEN, or empty */
+	struct msg_revocations revocations;
+	struct bytes version;   /* 1 to MSG_VERSION_MAX */
+	uint64_t table_version; /* a relay's: last seq of its slice; else 0 */
+};
+
+MSG_CODEC(greet);
+
+struct msg_welcome {
+	char node[NAME_SIZE];
+	struct msg_incarnation incarnation;
+	struct msg_revocations revocations;
+	struct bytes succession; /* new: SUCCESSION_LEN, or empty: keep yours */
+};
+
+MSG_CODEC(welcome);
+
+struct msg_confirm {
+	uint64_t counter; /* the journal's highest record, after the sync */
+};
+
+MSG_CODEC(confirm);
+
+#endif
