@@ -1,0 +1,60 @@
+/*
+ * mux_limits.h - what a mux allows its peer, and what it has counted.
+ *
+ * Over a limit, one stream is reset and the violation counted; after
+ * violations_max of them in a minute the link ends, with a text that names
+ * the limit (mux_failure()).
+ */
+#ifndef PROTO_MUX_LIMITS_H
+#define PROTO_MUX_LIMITS_H
+
+#include "proto/kind.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes that belong to somebody else. */
+struct mux_bytes {
+	const uint8_t *data;
+	size_t len;
+};
+
+struct mux_limits {
+	uint32_t max_streams;  /* opened by either side, 1..32767 */
+	uint32_t opens_per_s;  /* by the peer; burst: 4 s' worth */
+	uint32_t resets_per_s; /* by the peer; burst: 4 s' worth */
+	/* PING, TELL, empty DATA, tiny CREDIT, unknown types; burst: 4 s' worth
+	 */
+	uint32_t control_per_s;
+	uint32_t violations_max; /* a minute; the next one ends the link */
+	uint32_t max_window;     /* receive window of a stream, bytes */
+	uint64_t recv_budget;    /* windows beyond the initial, all streams */
+	uint32_t queue_max;      /* output queue of a stream, bytes */
+	uint32_t control_max;    /* unread answers until the link ends, bytes */
+	uint32_t control_rate;   /* class control goes first up to, bytes/s */
+	uint32_t control_burst;  /* ...and so many bytes at once */
+	uint32_t hash_seed;      /* random bits, against chosen collisions */
+	uint32_t first_id;       /* 0: from the beginning; else for tests */
+	/* RESET payloads for what the mux itself refuses; borrowed for all its
+	 * life, at most 1 KiB each, may be empty. */
+	struct mux_bytes protocol;
+	struct mux_bytes too_many;
+	struct mux_bytes memory;
+};
+
+/* The values that docs/protocol.md gives; hash_seed and payloads are 0. */
+void mux_limits_default(struct mux_limits *limits);
+
+struct mux_stats {
+	uint64_t frames_in, frames_out, bytes_in, bytes_out;
+	uint64_t late_frames;    /* for streams that were gone; dropped */
+	uint64_t violations;     /* each also reset a stream, or was skipped */
+	uint64_t refused;        /* OPENs over a limit */
+	uint64_t recv_windows;   /* granted beyond the initial, bytes */
+	uint32_t control_queued; /* bytes */
+	uint64_t queued[CLASS_COUNT];  /* unsent payload, bytes */
+	uint32_t streams[CLASS_COUNT]; /* without unanswered OPENs */
+	uint32_t unanswered;           /* the peer's OPENs */
+};
+
+#endif
