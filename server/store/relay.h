@@ -1,0 +1,67 @@
+/*
+ * relay.h - relays, where they stand, and the route table's numbers.
+ *
+ * SQL thread only.
+ */
+#ifndef SERVER_STORE_RELAY_H
+#define SERVER_STORE_RELAY_H
+
+#include "server/store/machine.h"
+
+struct store_relay {
+	char name[STORE_NAME_SIZE];
+	/* As for a machine: the way to it, and who dials on the last hop. */
+	struct store_route route;
+	bool enabled;
+	bool draining;
+	enum store_presence presence;
+	uint64_t presence_at_ms;
+	char presence_text[STORE_TEXT_SIZE];
+	uint64_t last_seen_ms;
+	char version[STORE_NAME_SIZE];
+	/* Where those that it serves find it: told to new tentacles; or "". */
+	char listen[STORE_ENDPOINT_SIZE];
+	uint8_t spki[STORE_SHA256_SIZE]; /* zeros: not enrolled */
+	char journal[STORE_ID_SIZE];
+	uint64_t start;
+	uint64_t route_seq;
+	uint64_t created_ms;
+};
+
+MUST_CHECK enum rc store_relay_get(struct db *db, const char *name,
+    struct store_relay *out, struct fault *fault);
+/* Sorted by name; free(*rows). */
+MUST_CHECK enum rc store_relay_list(struct db *db, const struct page *page,
+    struct store_relay **rows, size_t *count);
+/* Inserts name, route, enabled, version, listen, spki, created_ms; sets
+ * r->route_seq. */
+MUST_CHECK enum rc store_relay_create(
+    struct db *db, struct store_relay *r, struct fault *fault);
+/* RC_STATE: routes still lead through it; the fault names one. */
+MUST_CHECK enum rc store_relay_delete(
+    struct db *db, const char *name, struct fault *fault);
+/* RC_STATE: a name in the path is no relay, or the path would be a cycle. */
+MUST_CHECK enum rc store_relay_set_route(struct db *db, const char *name,
+    const struct store_route *route, uint64_t *seq, struct fault *fault);
+MUST_CHECK enum rc store_relay_set_flags(struct db *db, const char *name,
+    bool enabled, bool draining, struct fault *fault);
+MUST_CHECK enum rc store_relay_set_presence(struct db *db, const char *name,
+    enum store_presence presence, const char *text, uint64_t now_ms);
+/* What its last HELLO or enrolment told. */
+MUST_CHECK enum rc store_relay_set_instance(struct db *db, const char *name,
+    const char *version, const char *journal, uint64_t start);
+MUST_CHECK enum rc store_relay_set_spki(
+    struct db *db, const char *name, const uint8_t spki[STORE_SHA256_SIZE]);
+
+/* A target that left the route table at seq. */
+struct store_gone {
+	char target[STORE_NAME_SIZE + 8]; /* "machine/<id>", "relay/<name>" */
+	uint64_t seq;
+};
+/* The newest number that any target has. */
+MUST_CHECK enum rc store_route_seq(struct db *db, uint64_t *out);
+/* Those with seq > after, by seq, at most limit; free(*rows). */
+MUST_CHECK enum rc store_route_gone(struct db *db, uint64_t after,
+    uint32_t limit, struct store_gone **rows, size_t *count);
+
+#endif
