@@ -2,6 +2,7 @@
 
 #include "common/secret.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
