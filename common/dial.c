@@ -1,0 +1,331 @@
+#include "common/dial.h"
+
+#include "common/log.h"
+#include "common/random.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/*
+ *   RESTING --timer--> RESOLVING --addresses--> CONNECTING --socket--> LINKED
+ *    ^   ^             |    ^                     ^    |                   |
+ *    |   |             +--> NEXT, another one ----+ <--+                   |
+ *    |   +--- no more ------+                                              |
+ *    +------------------------------- link down ---------------------------+
+ */
+enum dial_state {
+	DIAL_RESTING,
+	DIAL_RESOLVING,
+	DIAL_CONNECTING,
+	DIAL_NEXT, /* one address failed: another, or rest */
+	DIAL_LINKED,
+};
+
+struct dialler {
+	struct link_net *net;
+	enum dial_state state;
+	char label[96];
+	struct tls_expect expect;
+	char expect_name[NAME_SIZE];
+	struct endpoint endpoints[DIAL_ENDPOINTS_MAX];
+	size_t endpoint_count, endpoint; /* the one being tried */
+	struct address addresses[LOOP_ADDRESSES_MAX];
+	size_t address_count, address;
+	char address_text[ADDRESS_TEXT_MAX];
+	struct loop_lookup *lookup;
+	struct loop_timer *timer; /* of the state: rest, or time limit */
+	struct loop_io *io;
+	int fd;
+	struct link *link;
+	struct fault fault;
+	unsigned failures;
+	uint64_t backoff_ms;
+	dial_fn changed;
+	void *arg;
+};
+
+static void drop_socket(struct dialler *d)
+{
+	loop_io_free(d->io);
+	d->io = NULL;
+	if (d->fd >= 0)
+		(void)close(d->fd);
+	d->fd = -1;
+}
+
+static void rest(struct dialler *d)
+{
+	const struct link_config *config = link_net_config(d->net);
+
+	d->state = DIAL_RESTING;
+	if (d->backoff_ms < config->backoff_min_ms)
+		d->backoff_ms = config->backoff_min_ms;
+	loop_timer_set(d->timer, 1 + random_below(d->backoff_ms));
+	d->backoff_ms *= 2;
+	if (d->backoff_ms > config->backoff_max_ms)
+		d->backoff_ms = config->backoff_max_ms;
+}
+
+/* The address or name tried is no good: see advance(), from the loop. */
+static void go_on(struct dialler *d)
+{
+	drop_socket(d);
+	loop_lookup_cancel(d->lookup);
+	d->lookup = NULL;
+	d->state = DIAL_NEXT;
+	loop_timer_set(d->timer, 0);
+}
+
+static void on_link_down(
+    void *arg, struct link *link, const struct fault *fault)
+{
+	struct dialler *d = arg;
+	bool was_up = link_was_up(link);
+
+	d->link = NULL;
+	d->fault = *fault;
+	if (was_up) {
+		d->backoff_ms = 0;
+		d->failures = 0;
+	}
+	d->failures++;
+	rest(d);
+	log_info("dial", d->label, "%s", fault->text);
+	if (d->changed != NULL)
+		d->changed(d->arg, d);
+}
+
+static void connected(struct dialler *d)
+{
+	struct link *link;
+	int fd = d->fd;
+	enum rc rc;
+
+	d->fd = -1;
+	drop_socket(d);
+	loop_timer_stop(d->timer);
+	rc = link_new(
+	    d->net, fd, MUX_DIALLER, &d->expect, d->address_text, &link);
+	if (rc != RC_OK) {
+		fault_set(&d->fault, REASON_TOO_MANY, link_net_name(d->net),
+		    "%s: no link to %s: %s", d->label, d->address_text,
+		    rc_name(rc));
+		go_on(d);
+		return;
+	}
+	d->state = DIAL_LINKED;
+	d->link = link;
+	link_on_down(link, on_link_down, d);
+}
+
+static void connect_failed(struct dialler *d, int error)
+{
+	enum reason code =
+	    error == ECONNREFUSED ? REASON_REFUSED : REASON_CONNECT_TIMEOUT;
+	const char *what = error == ECONNREFUSED ? "connection refused at"
+	                   : error == ETIMEDOUT  ? "no answer from"
+	                                         : "cannot reach";
+
+	if (error == ECONNREFUSED || error == ETIMEDOUT)
+		fault_set(&d->fault, code, link_net_name(d->net), "%s: %s %s",
+		    d->label, what, d->address_text);
+	else
+		fault_set(&d->fault, code, link_net_name(d->net),
+		    "%s: %s %s: %s", d->label, what, d->address_text,
+		    strerrordesc_np(error));
+	go_on(d);
+}
+
+static void on_connect(void *arg, unsigned ready)
+{
+	struct dialler *d = arg;
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	(void)ready;
+	if (getsockopt(d->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+		error = errno;
+	if (error != 0)
+		connect_failed(d, error);
+	else
+		connected(d);
+}
+
+static void try_address(struct dialler *d)
+{
+	const struct address *a = &d->addresses[d->address];
+
+	d->state = DIAL_CONNECTING;
+	(void)address_text(a, d->address_text, sizeof(d->address_text));
+	d->fd = socket(
+	    a->sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (d->fd < 0 ||
+	    (connect(d->fd, (const struct sockaddr *)&a->sa, a->len) != 0 &&
+		errno != EINPROGRESS)) {
+		connect_failed(d, errno);
+		return;
+	}
+	if (loop_io_new(link_net_loop(d->net), d->fd, on_connect, d, &d->io) !=
+	    RC_OK) {
+		connect_failed(d, ENOMEM);
+		return;
+	}
+	loop_io_want(d->io, LOOP_WRITE);
+	loop_timer_set(d->timer, link_net_config(d->net)->connect_ms);
+}
+
+static void on_addresses(
+    void *arg, const struct address *addresses, size_t count, const char *error)
+{
+	struct dialler *d = arg;
+
+	d->lookup = NULL;
+	d->address = 0;
+	d->address_count = count;
+	if (count == 0) {
+		fault_set(&d->fault, REASON_DNS, link_net_name(d->net),
+		    "%s: cannot resolve %s: %s", d->label,
+		    d->endpoints[d->endpoint].host, error);
+		go_on(d);
+		return;
+	}
+	memcpy(d->addresses, addresses, count * sizeof(*addresses));
+	try_address(d);
+}
+
+static void try_endpoint(struct dialler *d)
+{
+	const struct endpoint *e = &d->endpoints[d->endpoint];
+	struct loop_lookup *lookup;
+
+	d->state = DIAL_RESOLVING;
+	d->address = d->address_count = 0;
+	loop_timer_set(d->timer, link_net_config(d->net)->connect_ms);
+	if (loop_lookup(link_net_loop(d->net), e->host, e->port, on_addresses,
+		d, &lookup) != RC_OK) {
+		fault_set(&d->fault, REASON_MEMORY, link_net_name(d->net),
+		    "%s: out of memory", d->label);
+		go_on(d);
+		return;
+	}
+	/* Not when it was answered on the spot. */
+	if (lookup != NULL)
+		d->lookup = lookup;
+}
+
+static void advance(struct dialler *d)
+{
+	if (++d->address < d->address_count) {
+		try_address(d);
+		return;
+	}
+	if (++d->endpoint < d->endpoint_count) {
+		try_endpoint(d);
+		return;
+	}
+	d->failures++;
+	rest(d);
+	log_info("dial", d->label, "%s", d->fault.text);
+	if (d->changed != NULL)
+		d->changed(d->arg, d);
+}
+
+static void on_timer(void *arg)
+{
+	struct dialler *d = arg;
+
+	switch (d->state) {
+	case DIAL_RESTING:
+		d->endpoint = 0;
+		try_endpoint(d);
+		break;
+	case DIAL_RESOLVING:
+		fault_set(&d->fault, REASON_DNS, link_net_name(d->net),
+		    "%s: no answer when resolving %s", d->label,
+		    d->endpoints[d->endpoint].host);
+		go_on(d);
+		break;
+	case DIAL_CONNECTING:
+		connect_failed(d, ETIMEDOUT);
+		break;
+	case DIAL_NEXT:
+		advance(d);
+		break;
+	case DIAL_LINKED:
+		break;
+	}
+}
+
+enum rc dial_new(
+    struct link_net *net, const struct dial_spec *spec, struct dialler **out)
+{
+	struct dialler *d;
+	enum rc rc;
+
+	if (spec->count == 0 || spec->count > DIAL_ENDPOINTS_MAX)
+		return RC_LIMIT;
+	d = calloc(1, sizeof(*d));
+	if (d == NULL)
+		return RC_NOMEM;
+	d->net = net;
+	d->fd = -1;
+	(void)snprintf(d->label, sizeof(d->label), "%s", spec->label);
+	d->expect.roles = spec->expect.roles;
+	if (spec->expect.name != NULL)
+		(void)snprintf(d->expect_name, sizeof(d->expect_name), "%s",
+		    spec->expect.name);
+	d->expect.name = d->expect_name;
+	memcpy(d->endpoints, spec->endpoints,
+	    spec->count * sizeof(*spec->endpoints));
+	d->endpoint_count = spec->count;
+	d->changed = spec->changed;
+	d->arg = spec->arg;
+	rc = loop_timer_new(link_net_loop(net), on_timer, d, &d->timer);
+	if (rc != RC_OK) {
+		free(d);
+		return rc;
+	}
+	/* From the loop, so that the caller has its pointer first. */
+	loop_timer_set(d->timer, 0);
+	*out = d;
+	return RC_OK;
+}
+
+void dial_free(struct dialler *d, const struct fault *fault)
+{
+	if (d == NULL)
+		return;
+	d->changed = NULL;
+	if (d->link != NULL) {
+		link_on_down(d->link, NULL, NULL);
+		link_close(d->link, fault);
+	}
+	loop_lookup_cancel(d->lookup);
+	drop_socket(d);
+	loop_timer_free(d->timer);
+	free(d);
+}
+
+struct link *dial_link(const struct dialler *d)
+{
+	return d->link;
+}
+
+const struct fault *dial_fault(const struct dialler *d)
+{
+	return &d->fault;
+}
+
+void dial_now(struct dialler *d)
+{
+	if (d->state == DIAL_RESTING)
+		loop_timer_set(d->timer, 0);
+}
+
+unsigned dial_failures(const struct dialler *d)
+{
+	return d->failures;
+}

@@ -1,0 +1,51 @@
+/*
+ * dial.h - keep one link to a peer: resolve, connect, and again after a while.
+ *
+ * A dialler tries its endpoints in turn, each address of each.  Between rounds
+ * it waits a random time up to a bound that doubles from backoff_min_ms to
+ * backoff_max_ms (full jitter), so that a fleet does not return as a herd; a
+ * link that was up resets the bound.
+ */
+#ifndef COMMON_DIAL_H
+#define COMMON_DIAL_H
+
+#include "common/link.h"
+#include "proto/name.h"
+
+struct dialler;
+
+#define DIAL_ENDPOINTS_MAX 16
+
+typedef void (*dial_fn)(void *arg, struct dialler *d);
+
+/* Copied. */
+struct dial_spec {
+	const char *label; /* what people call the peer: "web-03" */
+	struct tls_expect expect;
+	const struct endpoint *endpoints;
+	size_t count; /* 1..DIAL_ENDPOINTS_MAX */
+	/* Called after each failure and after a link went down; may be NULL.
+	 * Must not free the dialler. */
+	dial_fn changed;
+	void *arg;
+};
+
+/*
+ * Begin to dial, from the next turn of the loop on.  The links' events go to
+ * the net's owner as those of any link.  RC_LIMIT, RC_NOMEM.
+ */
+MUST_CHECK enum rc dial_new(
+    struct link_net *net, const struct dial_spec *spec, struct dialler **out);
+/* Closes its link.  NULL is fine. */
+void dial_free(struct dialler *d, const struct fault *fault);
+
+/* The link when there is one, up or not yet. */
+struct link *dial_link(const struct dialler *d);
+/* Why there is no link: the last failure; code NONE before the first. */
+const struct fault *dial_fault(const struct dialler *d);
+/* Do not wait for the back-off. */
+void dial_now(struct dialler *d);
+/* How often it failed since it last was up. */
+unsigned dial_failures(const struct dialler *d);
+
+#endif

@@ -1,0 +1,605 @@
+#include "common/link_internal.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/random.h"
+
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/*
+ *   HANDSHAKE --TLS open--> HELLO --both accepted--> UP
+ *       |                     |                      |
+ *       +---------------------+------> CLOSED <------+
+ */
+
+/* --- The net ------------------------------------------------------------ */
+
+void link_config_default(struct link_config *config)
+{
+	*config = (struct link_config){
+		.ping_idle_ms = 15000,
+		.ping_busy_ms = 5000,
+		.dead_ms = 10000,
+		.connect_ms = 10000,
+		.handshake_ms = 10000,
+		.anonymous_ms = 30000,
+		.user_timeout_ms = 30000,
+		.handshakes_max = 512,
+		.backoff_min_ms = 500,
+		.backoff_max_ms = 60000,
+	};
+	mux_limits_default(&config->mux);
+}
+
+static void flush_all(void *arg)
+{
+	struct link_net *net = arg;
+	struct link *link;
+
+	while ((link = TAILQ_FIRST(&net->dirty)) != NULL) {
+		TAILQ_REMOVE(&net->dirty, link, dirty);
+		link->is_dirty = false;
+		link_flush(link);
+	}
+	while ((link = TAILQ_FIRST(&net->closed)) != NULL) {
+		TAILQ_REMOVE(&net->closed, link, all);
+		mux_free(link->mux);
+		free(link->rest);
+		free(link);
+	}
+}
+
+/* What the mux itself answers; encoded once. */
+static MUST_CHECK enum rc prepare_reset(
+    enum reason code, const char *text, uint8_t *store, struct mux_bytes *out)
+{
+	struct msg_reset reset = { .done = false };
+	struct packbuf pack;
+	enum rc rc;
+
+	fault_set(&reset.fault, code, "", "%s", text);
+	packbuf_init(&pack, 256);
+	rc = msg_reset_encode(&reset, &pack);
+	if (rc == RC_OK) {
+		memcpy(store, pack.data, pack.len);
+		*out = (struct mux_bytes){ store, pack.len };
+	}
+	packbuf_fini(&pack);
+	return rc;
+}
+
+static MUST_CHECK enum rc prepare_limits(struct link_net *net)
+{
+	struct mux_limits *limits = &net->mux_limits;
+	enum rc rc;
+
+	*limits = net->config->mux;
+	rc = prepare_reset(REASON_PROTOCOL, "the peer broke the protocol",
+	    net->protocol_reset, &limits->protocol);
+	if (rc == RC_OK)
+		rc = prepare_reset(REASON_TOO_MANY,
+		    "too many streams on this link", net->too_many_reset,
+		    &limits->too_many);
+	if (rc == RC_OK)
+		rc = prepare_reset(REASON_MEMORY,
+		    "this program's memory budget is used up",
+		    net->memory_reset, &limits->memory);
+	return rc;
+}
+
+enum rc link_net_new(struct loop *loop, struct worker_pool *pool,
+    const struct link_config *config, const struct link_ops *ops, void *owner,
+    struct link_net **out)
+{
+	struct link_net *net = calloc(1, sizeof(*net));
+	enum rc rc;
+
+	if (net == NULL)
+		return RC_NOMEM;
+	net->loop = loop;
+	net->pool = pool;
+	net->config = config;
+	net->ops = ops;
+	net->owner = owner;
+	TAILQ_INIT(&net->links);
+	TAILQ_INIT(&net->dirty);
+	TAILQ_INIT(&net->closed);
+	rc = loop_timer_new(loop, flush_all, net, &net->flush);
+	if (rc == RC_OK)
+		rc = prepare_limits(net);
+	if (rc != RC_OK) {
+		link_net_free(net);
+		return rc;
+	}
+	*out = net;
+	return RC_OK;
+}
+
+void link_net_free(struct link_net *net)
+{
+	struct fault fault;
+	struct link *link;
+
+	if (net == NULL)
+		return;
+	fault_set(&fault, REASON_DRAINING, net->name, "shutting down");
+	while ((link = TAILQ_FIRST(&net->links)) != NULL)
+		link_close(link, &fault);
+	if (net->flush != NULL)
+		flush_all(net);
+	loop_timer_free(net->flush);
+	tls_contexts_unref(net->contexts);
+	free(net);
+}
+
+void link_net_set_contexts(struct link_net *net, struct tls_contexts *contexts)
+{
+	tls_contexts_unref(net->contexts);
+	net->contexts = contexts == NULL ? NULL : tls_contexts_ref(contexts);
+}
+
+void link_net_set_name(struct link_net *net, const char *name)
+{
+	(void)snprintf(net->name, sizeof(net->name), "%s", name);
+}
+
+struct loop *link_net_loop(const struct link_net *net)
+{
+	return net->loop;
+}
+
+struct worker_pool *link_net_pool(const struct link_net *net)
+{
+	return net->pool;
+}
+
+struct tls_contexts *link_net_contexts(const struct link_net *net)
+{
+	return net->contexts;
+}
+
+const struct link_config *link_net_config(const struct link_net *net)
+{
+	return net->config;
+}
+
+const char *link_net_name(const struct link_net *net)
+{
+	return net->name;
+}
+
+struct link *link_next(const struct link_net *net, const struct link *after)
+{
+	return after == NULL ? TAILQ_FIRST(&net->links)
+	                     : TAILQ_NEXT(after, all);
+}
+
+/* --- Life of a link ------------------------------------------------------ */
+
+static void tell(struct link *link, const struct link_event *event)
+{
+	link->net->ops->event(link->net->owner, link, event);
+}
+
+static void leave_handshake(struct link *link)
+{
+	if (link->counted)
+		link->net->handshakes--;
+	link->counted = false;
+}
+
+/* Every stream ends with its link, and its user is told why. */
+static void break_streams(struct link *link, const struct fault *fault)
+{
+	uint32_t stream = 0;
+
+	/* The link is closed: no call of a user changes the mux any more. */
+	while ((stream = mux_next_stream(link->mux, stream)) != 0) {
+		struct stream_user *user = mux_owner(link->mux, stream);
+		const struct mux_event event = {
+			.type = MUX_BROKEN,
+			.stream = stream,
+			.owner = user,
+			.reason = fault->code,
+			.text = fault->text,
+		};
+
+		if (user != NULL)
+			user->event(user, link, &event);
+	}
+}
+
+static void shut(struct link *link, const struct fault *fault)
+{
+	const struct link_event event = { .type = LINK_DOWN, .fault = fault };
+
+	if (link->state == LINK_ST_CLOSED)
+		return;
+	link->state = LINK_ST_CLOSED;
+	leave_handshake(link);
+	if (link->is_dirty)
+		TAILQ_REMOVE(&link->net->dirty, link, dirty);
+	link->is_dirty = false;
+	link_io_stop(link);
+	TAILQ_REMOVE(&link->net->links, link, all);
+	break_streams(link, fault);
+	tell(link, &event);
+	if (link->down != NULL)
+		link->down(link->down_arg, link, fault);
+	TAILQ_INSERT_TAIL(&link->net->closed, link, all);
+	loop_timer_set(link->net->flush, 0);
+}
+
+void link_fail(struct link *link, enum reason code, const char *format, ...)
+{
+	struct fault fault;
+	char text[FAULT_TEXT_MAX];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	fault_set(
+	    &fault, code, link->net->name, "%s: %s", link_label(link), text);
+	link_close(link, &fault);
+}
+
+static void say_goaway(struct link *link, const struct fault *fault)
+{
+	const struct msg_goaway goaway = {
+		.last = mux_last_peer_id(link->mux),
+		.fault = *fault,
+	};
+	struct packbuf pack;
+	enum rc rc;
+
+	packbuf_init(&pack, FRAME_PAYLOAD_MAX);
+	rc = msg_goaway_encode(&goaway, &pack);
+	if (rc == RC_OK)
+		rc = mux_goaway(link->mux, to_mux(packbuf_bytes(&pack)));
+	packbuf_fini(&pack);
+	if (rc != RC_OK)
+		log_debug("link", link->address, "no GOAWAY: %s", rc_name(rc));
+}
+
+void link_close(struct link *link, const struct fault *fault)
+{
+	if (link->state == LINK_ST_CLOSED)
+		return;
+	if (link->state == LINK_ST_UP && mux_failure(link->mux) == NULL)
+		say_goaway(link, fault);
+	if (link->tls != NULL && link->state != LINK_ST_HANDSHAKE)
+		link_flush(link);
+	shut(link, fault);
+}
+
+void link_drain(struct link *link, const struct fault *fault)
+{
+	if (link->state != LINK_ST_UP || link->draining) {
+		link_close(link, fault);
+		return;
+	}
+	link->draining = true;
+	say_goaway(link, fault);
+	link_kick(link);
+	if (mux_next_stream(link->mux, 0) == 0)
+		link_close(link, fault);
+}
+
+/* --- Timers ------------------------------------------------------------- */
+
+static uint64_t ms_since(uint64_t then_us, uint64_t now_us)
+{
+	return now_us > then_us ? (now_us - then_us) / 1000 : 0;
+}
+
+static void ping(struct link *link, uint64_t now)
+{
+	uint8_t opaque[8];
+
+	for (size_t i = 0; i < sizeof(opaque); i++)
+		opaque[i] = (uint8_t)(now >> (8 * i));
+	if (mux_ping(link->mux, opaque) != RC_OK)
+		return;
+	link->ping_waits = true;
+	link->ping_sent_us = now;
+	link_kick(link);
+}
+
+static void check_peer(struct link *link)
+{
+	struct fault fault;
+
+	if (tls_recheck(link->tls, clock_wall_ms() / 1000, &fault) != RC_OK)
+		link_close(link, &fault);
+}
+
+static void keep_alive(struct link *link, uint64_t now)
+{
+	const struct link_config *config = link->net->config;
+	uint64_t quiet = ms_since(link->last_recv_us, now);
+
+	if (link->peer.role == ROLE_ANONYMOUS &&
+	    ms_since(link->started_us, now) >= config->anonymous_ms) {
+		link_fail(link, REASON_DEADLINE,
+		    "a link without a certificate lives %u s",
+		    config->anonymous_ms / 1000);
+		return;
+	}
+	if (link->ping_waits && link->last_recv_us < link->ping_sent_us &&
+	    ms_since(link->ping_sent_us, now) >= config->dead_ms) {
+		link_fail(link,
+		    link->peer.role == ROLE_TENTACLE ? REASON_AGENT_DOWN
+						     : REASON_RELAY_DOWN,
+		    "no answer for %u s", (unsigned)(quiet / 1000));
+		return;
+	}
+	if (!link->ping_waits &&
+	    (quiet >= config->ping_idle_ms ||
+		ms_since(link->ping_sent_us, now) >=
+		    (quiet < config->ping_busy_ms ? config->ping_busy_ms
+						  : config->ping_idle_ms)))
+		ping(link, now);
+	check_peer(link);
+}
+
+static void on_timer(void *arg)
+{
+	struct link *link = arg;
+	const struct link_config *config = link->net->config;
+	uint64_t now = loop_now_us(link->net->loop);
+	uint32_t step = config->ping_busy_ms;
+
+	if (link->state != LINK_ST_UP) {
+		link_fail(link, REASON_CONNECT_TIMEOUT,
+		    "no handshake within %u s", config->handshake_ms / 1000);
+		return;
+	}
+	keep_alive(link, now);
+	if (link->state == LINK_ST_CLOSED)
+		return;
+	if (config->dead_ms < step)
+		step = config->dead_ms;
+	loop_timer_set(link->timer, step / 2 > 0 ? step / 2 : 1);
+}
+
+/* --- Beginning ----------------------------------------------------------- */
+
+static void set_label(struct link *link)
+{
+	if (link->peer.role == ROLE_ANONYMOUS)
+		(void)snprintf(
+		    link->label, sizeof(link->label), "%s", link->address);
+	else
+		(void)snprintf(link->label, sizeof(link->label), "%s %s",
+		    link->peer.role == ROLE_TENTACLE
+			? "machine"
+			: role_name(link->peer.role),
+		    link->peer.id.name);
+}
+
+void link_ready(struct link *link)
+{
+	link->peer = *tls_peer(link->tls);
+	set_label(link);
+	link->state = LINK_ST_HELLO;
+	if (link->role == MUX_DIALLER)
+		link_hello_send(link, NULL);
+}
+
+void link_is_now_up(struct link *link)
+{
+	const struct link_event event = { .type = LINK_UP };
+	uint64_t now = loop_now_us(link->net->loop);
+
+	link->state = LINK_ST_UP;
+	link->was_up = true;
+	leave_handshake(link);
+	link->last_recv_us = now;
+	if (link->peer.role != ROLE_ANONYMOUS)
+		ping(link, now); /* measures the round trip */
+	loop_timer_set(link->timer, link->net->config->ping_busy_ms / 2 + 1);
+	log_debug("link", link->address, "up with %s", link_label(link));
+	tell(link, &event);
+}
+
+static void set_socket_options(const struct link *link)
+{
+	const int on = 1, lowat = LINK_LOWAT;
+	const unsigned timeout = link->net->config->user_timeout_ms;
+
+	(void)setsockopt(link->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	(void)setsockopt(
+	    link->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat));
+	(void)setsockopt(
+	    link->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+}
+
+static MUST_CHECK enum rc prepare(
+    struct link *link, const struct tls_expect *expect)
+{
+	struct link_net *net = link->net;
+	struct mux_limits limits = net->mux_limits;
+	enum rc rc;
+
+	random_bytes(&limits.hash_seed, sizeof(limits.hash_seed));
+	rc = mux_new(link->role, &limits, &link->mux);
+	if (rc != RC_OK)
+		return rc;
+	rc = link_handshake_begin(link, expect);
+	if (rc != RC_OK)
+		return rc;
+	rc = loop_timer_new(net->loop, on_timer, link, &link->timer);
+	if (rc != RC_OK)
+		return rc;
+	set_socket_options(link);
+	return link_io_start(link);
+}
+
+enum rc link_new(struct link_net *net, int fd, enum mux_role role,
+    const struct tls_expect *expect, const char *address, struct link **out)
+{
+	struct link *link = NULL;
+	enum rc rc;
+
+	if (net->handshakes >= net->config->handshakes_max) {
+		(void)close(fd);
+		return RC_LIMIT;
+	}
+	link = calloc(1, sizeof(*link));
+	if (link == NULL) {
+		(void)close(fd);
+		return RC_NOMEM;
+	}
+	link->net = net;
+	link->fd = fd;
+	link->role = role;
+	link->started_us = loop_now_us(net->loop);
+	(void)snprintf(link->address, sizeof(link->address), "%s", address);
+	set_label(link);
+	rc = prepare(link, expect);
+	if (rc != RC_OK) {
+		link_io_stop(link);
+		mux_free(link->mux);
+		free(link);
+		return rc;
+	}
+	net->handshakes++;
+	link->counted = true;
+	TAILQ_INSERT_TAIL(&net->links, link, all);
+	loop_timer_set(link->timer, net->config->handshake_ms);
+	*out = link;
+	if (role == MUX_DIALLER)
+		handshake_start(link->handshake);
+	return RC_OK;
+}
+
+/* --- Events of the mux --------------------------------------------------- */
+
+static void on_opened(struct link *link, const struct mux_event *event)
+{
+	struct msg_open open;
+	struct fault fault;
+	const struct link_event told = {
+		.type = LINK_OPENED,
+		.stream = event->stream,
+		.open = &open,
+	};
+
+	if (msg_open_decode(from_mux(event->data), &open, &fault) != RC_OK) {
+		link_reset(link, event->stream, &fault, false);
+		return;
+	}
+	if (link->peer.role == ROLE_ANONYMOUS && open.kind != KIND_ENROL) {
+		fault_set(&fault, REASON_NOT_PERMITTED, link->net->name,
+		    "without a certificate only enrolment is possible");
+		link_reset(link, event->stream, &fault, false);
+		return;
+	}
+	tell(link, &told);
+}
+
+static void on_accepted(struct link *link, const struct mux_event *event)
+{
+	struct stream_user *user = event->owner;
+	struct msg_accept accept;
+	struct fault fault;
+
+	if (msg_accept_decode(from_mux(event->data), &accept, &fault) !=
+	    RC_OK) {
+		link_fail(link, REASON_PROTOCOL, "%s", fault.text);
+		return;
+	}
+	if (mux_add_credit(link->mux, event->stream, accept.credit) != RC_OK) {
+		link_fail(link, REASON_PROTOCOL, "%s", mux_failure(link->mux));
+		return;
+	}
+	if (user != NULL)
+		user->event(user, link, event);
+}
+
+static void on_pong(struct link *link, const struct mux_event *event)
+{
+	uint64_t now = loop_now_us(link->net->loop), sent = 0, rtt;
+
+	for (size_t i = 0; i < 8 && i < event->data.len; i++)
+		sent |= (uint64_t)event->data.data[i] << (8 * i);
+	link->ping_waits = false;
+	if (sent != link->ping_sent_us || now < sent)
+		return;
+	rtt = now - sent;
+	/* The lowest of the last minute. */
+	if (link->rtt_us == 0 || rtt < link->rtt_us ||
+	    ms_since(link->rtt_seen_us, now) > 60000) {
+		link->rtt_us = rtt < UINT32_MAX ? (uint32_t)rtt : UINT32_MAX;
+		link->rtt_seen_us = now;
+		mux_set_rtt(link->mux, link->rtt_us > 0 ? link->rtt_us : 1);
+	}
+}
+
+static void on_goaway(struct link *link, const struct mux_event *event)
+{
+	struct msg_goaway goaway;
+	struct fault fault;
+	const struct link_event told = {
+		.type = LINK_GOAWAY,
+		.goaway = &goaway,
+	};
+
+	if (msg_goaway_decode(from_mux(event->data), &goaway, &fault) !=
+	    RC_OK) {
+		link_fail(link, REASON_PROTOCOL, "%s", fault.text);
+		return;
+	}
+	mux_abandon(link->mux, goaway.last);
+	tell(link, &told);
+}
+
+static void on_tell(struct link *link, const struct mux_event *event)
+{
+	struct msg_tell message;
+	struct fault fault;
+	const struct link_event told = { .type = LINK_TELL, .tell = &message };
+
+	if (msg_tell_decode(from_mux(event->data), &message, &fault) == RC_OK)
+		tell(link, &told);
+}
+
+void link_on_event(struct link *link, const struct mux_event *event)
+{
+	struct stream_user *user = event->owner;
+
+	switch (event->type) {
+	case MUX_HELLO:
+		link_hello_received(link, event->data);
+		break;
+	case MUX_OPENED:
+		on_opened(link, event);
+		break;
+	case MUX_ACCEPTED:
+		on_accepted(link, event);
+		break;
+	case MUX_PONG:
+		on_pong(link, event);
+		break;
+	case MUX_GOAWAY:
+		on_goaway(link, event);
+		break;
+	case MUX_TELL:
+		on_tell(link, event);
+		break;
+	case MUX_DATA:
+	case MUX_END:
+	case MUX_RESET:
+	case MUX_BROKEN:
+	case MUX_CLOSED:
+	case MUX_WRITABLE:
+		if (user != NULL)
+			user->event(user, link, event);
+		break;
+	}
+}

@@ -1,0 +1,163 @@
+/*
+ * link.h - one connection between two processes: TCP, TLS, and a multiplexer.
+ *
+ *     common/dial.h, common/listen.h -> a socket -> struct link -> streams
+ *
+ * After HELLO a link is symmetric.  What all links of a program have in common
+ * is its struct link_net.  A link belongs to its net and frees itself after
+ * LINK_DOWN: keep no pointer to it beyond that event.  Streams are mux handles;
+ * their events go to the stream's user.
+ *
+ * Everything here runs on the loop's thread, but for TLS handshakes, which run
+ * on workers.  Output is collected and written once per turn of the loop.
+ */
+#ifndef COMMON_LINK_H
+#define COMMON_LINK_H
+
+#include "common/loop.h"
+#include "common/tls.h"
+#include "common/worker.h"
+#include "proto/hello.h"
+#include "proto/mux.h"
+#include "proto/reason.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct link;
+struct link_net;
+
+/* Who gets the events of one stream; embed it as the first member. */
+struct stream_user {
+	/*
+	 * Every event of proto/mux.h for a stream; MUX_ACCEPTED's credit has
+	 * been added already.  After MUX_RESET, MUX_BROKEN and MUX_CLOSED the
+	 * stream is gone.
+	 */
+	void (*event)(struct stream_user *user, struct link *link,
+	    const struct mux_event *event);
+};
+
+enum link_event_type {
+	LINK_UP,     /* HELLO was accepted on both sides */
+	LINK_OPENED, /* the peer opens a stream: link_accept() or link_reset()
+	              */
+	LINK_GOAWAY, /* the peer takes no new streams */
+	LINK_TELL,
+	LINK_DOWN, /* fault says why; the last event */
+};
+
+struct link_event {
+	enum link_event_type type;
+	uint32_t stream;                 /* LINK_OPENED */
+	const struct msg_open *open;     /* LINK_OPENED */
+	const struct msg_goaway *goaway; /* LINK_GOAWAY */
+	const struct msg_tell *tell;     /* LINK_TELL */
+	const struct fault *fault;       /* LINK_DOWN */
+};
+
+/* Times in milliseconds; link_config_default() gives docs/protocol.md's. */
+struct link_config {
+	uint32_t ping_idle_ms;    /* PING after so long without a byte */
+	uint32_t ping_busy_ms;    /* and so often while bytes flow */
+	uint32_t dead_ms;         /* after an unanswered PING */
+	uint32_t connect_ms;      /* TCP */
+	uint32_t handshake_ms;    /* TLS and HELLO */
+	uint32_t anonymous_ms;    /* life of a link without a certificate */
+	uint32_t user_timeout_ms; /* TCP_USER_TIMEOUT */
+	uint32_t handshakes_max;  /* accepted and not up yet, all together */
+	uint32_t backoff_min_ms, backoff_max_ms; /* between dials */
+	struct mux_limits mux;
+};
+
+void link_config_default(struct link_config *config);
+
+struct link_ops {
+	/* Fill what only the program knows of its HELLO: instance, boot id,
+	 * revocations.  peer may be anonymous. */
+	void (*hello)(
+	    void *owner, const struct peer *peer, struct msg_hello *hello);
+	/* Judge a peer's HELLO.  RC_DENIED: refused with *fault. */
+	enum rc (*admit)(void *owner, struct link *link,
+	    const struct msg_hello *hello, struct fault *fault);
+	void (*event)(
+	    void *owner, struct link *link, const struct link_event *event);
+};
+
+/*
+ * contexts may be replaced later; config and ops are borrowed while the net
+ * lives.  name is this program's own, for faults ("relay dc2-a").
+ */
+MUST_CHECK enum rc link_net_new(struct loop *loop, struct worker_pool *pool,
+    const struct link_config *config, const struct link_ops *ops, void *owner,
+    struct link_net **out);
+/* Ends all links (LINK_DOWN is told) and frees the net. */
+void link_net_free(struct link_net *net);
+/* For links from now on; takes a reference. */
+void link_net_set_contexts(struct link_net *net, struct tls_contexts *contexts);
+void link_net_set_name(struct link_net *net, const char *name);
+struct loop *link_net_loop(const struct link_net *net);
+struct worker_pool *link_net_pool(const struct link_net *net);
+struct tls_contexts *link_net_contexts(const struct link_net *net);
+const struct link_config *link_net_config(const struct link_net *net);
+const char *link_net_name(const struct link_net *net);
+/* Any link of the net after this one; NULL: the first, or no more. */
+struct link *link_next(const struct link_net *net, const struct link *after);
+
+/*
+ * A link over a connected socket, which it takes over (also on failure).
+ * expect (may be NULL) is who must answer a dialler.  RC_LIMIT: too many
+ * handshakes; RC_NOMEM, RC_IO.
+ */
+MUST_CHECK enum rc link_new(struct link_net *net, int fd, enum mux_role role,
+    const struct tls_expect *expect, const char *address, struct link **out);
+/* End it at once, telling the peer; LINK_DOWN follows before this returns. */
+void link_close(struct link *link, const struct fault *fault);
+/* Take no new streams; the link ends when the last stream has. */
+void link_drain(struct link *link, const struct fault *fault);
+
+bool link_is_up(const struct link *link);
+bool link_was_up(const struct link *link); /* ever */
+const struct peer *link_peer(const struct link *link);
+enum mux_role link_role(const struct link *link);
+const char *link_address(const struct link *link);
+/* "relay dc2-a", "machine 7f3a...", "10.0.0.9:40112" while not known. */
+const char *link_label(const struct link *link);
+struct link_net *link_net_of(const struct link *link);
+/* The peer's HELLO; valid from LINK_UP on.  version points into the link. */
+const struct msg_hello *link_hello(const struct link *link);
+uint32_t link_rtt_us(const struct link *link); /* 0: not measured yet */
+struct mux *link_mux(struct link *link);
+/* Who made the link is told when it is down, after the net's owner. */
+typedef void (*link_down_fn)(
+    void *arg, struct link *link, const struct fault *fault);
+void link_on_down(struct link *link, link_down_fn fn, void *arg);
+/* One pointer for the owner of the net. */
+void link_set_data(struct link *link, void *data);
+void *link_data(const struct link *link);
+
+/* --- Streams: as in proto/mux.h; errors of a dead link are RC_STATE ------- */
+
+MUST_CHECK enum rc link_open(struct link *link, const struct msg_open *open,
+    struct stream_user *user, uint32_t *stream);
+MUST_CHECK enum rc link_accept(struct link *link, uint32_t stream,
+    enum stream_class class, const struct msg_accept *accept,
+    struct stream_user *user);
+MUST_CHECK enum rc link_send(struct link *link, uint32_t stream,
+    const uint8_t *data, size_t len, size_t *taken);
+void link_end(struct link *link, uint32_t stream);
+/* done: the target may have seen the stream. */
+void link_reset(
+    struct link *link, uint32_t stream, const struct fault *fault, bool done);
+/* Pass an undecoded RESET payload on. */
+void link_reset_raw(
+    struct link *link, uint32_t stream, struct mux_bytes payload);
+void link_consumed(struct link *link, uint32_t stream, size_t len);
+/* Decode what ended a stream: from RESET, or the reason of MUX_BROKEN. */
+void link_stream_fault(struct link *link, const struct mux_event *event,
+    struct fault *out, bool *done);
+/* Something was queued by way of link_mux(): write it this turn. */
+void link_kick(struct link *link);
+
+#endif

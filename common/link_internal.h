@@ -1,0 +1,126 @@
+/*
+ * link_internal.h - the inside of a link: for link.c, link_io.c,
+ * link_streams.c and link_hello.c only.
+ */
+#ifndef COMMON_LINK_INTERNAL_H
+#define COMMON_LINK_INTERNAL_H
+
+#include "common/handshake.h"
+#include "common/link.h"
+
+#include <sys/queue.h>
+
+#define LINK_READ_MAX  (64 * 1024)
+#define LINK_PLAIN_MAX (128 * 1024)
+#define LINK_BATCH_MAX ((size_t)4 * FRAME_LEN_MAX)
+#define LINK_WIRE_MAX  (LINK_BATCH_MAX + (size_t)2 * TLS_ROOM)
+/* What may be written while the kernel still has unsent bytes. */
+#define LINK_AHEAD_MAX ((size_t)64 * 1024)
+#define LINK_LOWAT     16384
+
+enum link_state {
+	LINK_ST_HANDSHAKE,
+	LINK_ST_HELLO,
+	LINK_ST_UP,
+	LINK_ST_CLOSED, /* LINK_DOWN was told; freed at the end of the turn */
+};
+
+struct link {
+	TAILQ_ENTRY(link) all;
+	TAILQ_ENTRY(link) dirty;
+	struct link_net *net;
+	enum link_state state;
+	enum mux_role role;
+	bool is_dirty;
+	bool draining;
+	bool was_up;
+	bool counted; /* among the net's handshakes */
+	int fd;
+	struct loop_io *io;
+	struct loop_timer *timer;
+	struct tls *tls; /* NULL until the handshake is over */
+	struct mux *mux;
+	struct handshake *handshake; /* until TLS is open */
+	bool spoke;                  /* the peer has sent something */
+	struct peer peer;
+	struct msg_hello hello;
+	uint8_t hello_version[MSG_VERSION_MAX];
+	char address[ADDRESS_TEXT_MAX];
+	char label[96];
+	void *data;
+	link_down_fn down;
+	void *down_arg;
+	uint64_t started_us, last_recv_us, ping_sent_us, rtt_seen_us;
+	uint32_t rtt_us;
+	bool ping_waits;
+	/* Part of a frame. */
+	uint8_t *rest;
+	size_t rest_len;
+	/* Ciphertext that the kernel did not take. */
+	uint8_t *unsent;
+	size_t unsent_len, unsent_at;
+	bool blocked; /* wait for LOOP_WRITE before writing more bulk */
+	size_t ahead; /* written since the kernel was last ready */
+};
+
+TAILQ_HEAD(link_list, link);
+
+struct link_net {
+	struct loop *loop;
+	struct worker_pool *pool;
+	const struct link_config *config;
+	const struct link_ops *ops;
+	void *owner;
+	struct tls_contexts *contexts;
+	char name[80];
+	struct link_list links, dirty, closed;
+	struct loop_timer *flush;
+	uint32_t handshakes;
+	uint8_t protocol_reset[256], too_many_reset[256], memory_reset[256];
+	struct mux_limits mux_limits;
+	/* Shared by all links: one is read or written at a time. */
+	uint8_t recv_buf[LINK_READ_MAX];
+	uint8_t plain_buf[LINK_PLAIN_MAX];
+	uint8_t batch_buf[LINK_BATCH_MAX];
+	uint8_t wire_buf[LINK_WIRE_MAX];
+};
+
+static inline struct bytes from_mux(struct mux_bytes b)
+{
+	return bytes_of(b.data, b.len);
+}
+
+static inline struct mux_bytes to_mux(struct bytes b)
+{
+	return (struct mux_bytes){ b.p, b.len };
+}
+
+/* link_io.c */
+MUST_CHECK enum rc link_io_start(struct link *link);
+void link_io_stop(struct link *link);
+/* Decrypt what arrived and hand out its events; the link may be closed then. */
+void link_feed(struct link *link, const uint8_t *data, size_t len);
+/* Hand out what mux_recv() does not say. */
+void link_drain_events(struct link *link);
+/* Send ciphertext, or keep it until the kernel takes it. */
+void link_write(struct link *link, const uint8_t *data, size_t len);
+/* Write what can be written now. */
+void link_flush(struct link *link);
+
+/* link_handshake.c */
+MUST_CHECK enum rc link_handshake_begin(
+    struct link *link, const struct tls_expect *expect);
+void link_handshake_input(struct link *link, const uint8_t *data, size_t len);
+
+/* link_hello.c */
+void link_hello_send(struct link *link, const struct fault *refused);
+void link_hello_received(struct link *link, struct mux_bytes payload);
+
+/* link.c */
+void link_ready(struct link *link); /* TLS is open: HELLO is next */
+void link_is_now_up(struct link *link);
+void link_fail(struct link *link, enum reason code, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+void link_on_event(struct link *link, const struct mux_event *event);
+
+#endif

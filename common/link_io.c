@@ -1,0 +1,316 @@
+#include "common/link_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- In ----------------------------------------------------------------- */
+
+static MUST_CHECK enum rc keep_rest(
+    struct link *link, const uint8_t *data, size_t len)
+{
+	if (len == 0) {
+		free(link->rest);
+		link->rest = NULL;
+		link->rest_len = 0;
+		return RC_OK;
+	}
+	if (link->rest == NULL)
+		link->rest = malloc(FRAME_LEN_MAX);
+	if (link->rest == NULL)
+		return RC_NOMEM;
+	memcpy(link->rest, data, len);
+	link->rest_len = len;
+	return RC_OK;
+}
+
+void link_drain_events(struct link *link)
+{
+	struct mux_event event;
+
+	while (
+	    link->state != LINK_ST_CLOSED && mux_next_event(link->mux, &event))
+		link_on_event(link, &event);
+	if (link->state == LINK_ST_UP && link->draining &&
+	    mux_next_stream(link->mux, 0) == 0)
+		link_fail(link, REASON_DRAINING, "drained");
+}
+
+/* Frames of one decrypted batch. */
+static void hand_out(struct link *link, const uint8_t *data, size_t len)
+{
+	uint64_t now = loop_now_us(link->net->loop);
+	struct mux_event event;
+	enum rc rc = RC_OK;
+
+	while (link->state != LINK_ST_CLOSED && rc == RC_OK) {
+		rc = mux_recv(link->mux, now, &data, &len, &event);
+		if (rc == RC_OK)
+			link_on_event(link, &event);
+	}
+	if (link->state == LINK_ST_CLOSED)
+		return;
+	if (rc == RC_AGAIN)
+		rc = keep_rest(link, data, len);
+	if (rc != RC_OK)
+		link_fail(link,
+		    rc == RC_NOMEM ? REASON_MEMORY : REASON_PROTOCOL, "%s",
+		    rc == RC_NOMEM ? "out of memory" : mux_failure(link->mux));
+}
+
+static void peer_gone(struct link *link)
+{
+	if (link->state == LINK_ST_UP)
+		link_fail(link,
+		    link->peer.role == ROLE_TENTACLE ? REASON_AGENT_DOWN
+						     : REASON_RELAY_DOWN,
+		    "closed the link");
+	else
+		link_fail(link, REASON_REFUSED,
+		    "closed the connection during the handshake");
+}
+
+void link_feed(struct link *link, const uint8_t *data, size_t len)
+{
+	struct link_net *net = link->net;
+	struct tls_in in = { .p = data, .len = len };
+	size_t got;
+	enum rc rc;
+
+	do {
+		struct tls_out out = { .p = net->wire_buf,
+			.cap = sizeof(net->wire_buf) };
+		size_t before = link->rest_len;
+
+		if (link->rest != NULL)
+			memcpy(net->plain_buf, link->rest, before);
+		rc = tls_recv(link->tls, &in, &out, net->plain_buf + before,
+		    sizeof(net->plain_buf) - before, &got);
+		if (out.len > 0)
+			link_write(link, out.p, out.len);
+		if (got > 0 && link->state != LINK_ST_CLOSED)
+			hand_out(link, net->plain_buf, before + got);
+	} while (link->state != LINK_ST_CLOSED && rc == RC_OK && got > 0);
+	if (link->state == LINK_ST_CLOSED)
+		return;
+	if (rc != RC_OK) {
+		const struct fault *fault = tls_fault(link->tls);
+
+		link_fail(link, fault->code, "%s", fault->text);
+		return;
+	}
+	link_drain_events(link);
+	if (link->state == LINK_ST_CLOSED)
+		return;
+	if (tls_state(link->tls) == TLS_PEER_CLOSED)
+		peer_gone(link);
+	else
+		link_kick(link);
+}
+
+static void on_readable(struct link *link)
+{
+	struct link_net *net = link->net;
+	ssize_t got = recv(link->fd, net->recv_buf, sizeof(net->recv_buf), 0);
+
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got < 0) {
+		link_fail(link,
+		    link->peer.role == ROLE_TENTACLE ? REASON_AGENT_DOWN
+						     : REASON_RELAY_DOWN,
+		    "connection lost: %s", strerrordesc_np(errno));
+		return;
+	}
+	if (got == 0) {
+		peer_gone(link);
+		return;
+	}
+	link->last_recv_us = loop_now_us(net->loop);
+	if (link->state == LINK_ST_HANDSHAKE)
+		link_handshake_input(link, net->recv_buf, (size_t)got);
+	else
+		link_feed(link, net->recv_buf, (size_t)got);
+}
+
+/* --- Out ---------------------------------------------------------------- */
+
+static void want(struct link *link)
+{
+	bool write = link->unsent != NULL || link->blocked;
+
+	loop_io_want(link->io, LOOP_READ | (write ? LOOP_WRITE : 0U));
+}
+
+static void keep_unsent(struct link *link, const uint8_t *data, size_t len)
+{
+	size_t left = link->unsent_len - link->unsent_at;
+	uint8_t *grown = malloc(left + len);
+
+	if (grown == NULL) {
+		link_fail(link, REASON_MEMORY, "out of memory");
+		return;
+	}
+	if (link->unsent != NULL)
+		memcpy(grown, link->unsent + link->unsent_at, left);
+	if (len > 0)
+		memcpy(grown + left, data, len);
+	free(link->unsent);
+	link->unsent = grown;
+	link->unsent_len = left + len;
+	link->unsent_at = 0;
+}
+
+void link_write(struct link *link, const uint8_t *data, size_t len)
+{
+	ssize_t sent = 0;
+
+	if (link->state == LINK_ST_CLOSED)
+		return;
+	if (link->unsent == NULL) {
+		sent = send(link->fd, data, len, MSG_NOSIGNAL);
+		/* An error shows again when the socket is read. */
+		if (sent < 0)
+			sent = 0;
+	}
+	if ((size_t)sent < len)
+		keep_unsent(link, data + sent, len - (size_t)sent);
+	if (link->state != LINK_ST_CLOSED)
+		want(link);
+}
+
+/*
+ * One batch: at most LINK_BATCH_MAX of frames, each record either one full
+ * frame or several small ones.  Returns how much was encrypted.
+ */
+static size_t fill(
+    struct link *link, enum stream_class lowest, struct tls_out *out)
+{
+	struct link_net *net = link->net;
+	uint64_t now = loop_now_us(net->loop);
+	size_t total = 0, taken;
+
+	while (total + FRAME_LEN_MAX <= LINK_BATCH_MAX) {
+		struct mux_batch batch;
+
+		mux_pull(link->mux, now, lowest, net->batch_buf, FRAME_LEN_MAX,
+		    &batch);
+		if (batch.len == 0)
+			break;
+		if (tls_send(link->tls, net->batch_buf, batch.len, out,
+			&taken) != RC_OK ||
+		    taken != batch.len)
+			return 0; /* the session is dead: reading tells why */
+		total += batch.len;
+	}
+	return total;
+}
+
+/*
+ * The kernel's queue is kept short: once a batch is unsent there, only control
+ * and health frames go out until the kernel says that it is nearly empty
+ * (TCP_NOTSENT_LOWAT), and of those at most LINK_AHEAD_MAX.
+ */
+void link_flush(struct link *link)
+{
+	struct link_net *net = link->net;
+
+	if (link->state == LINK_ST_CLOSED || link->state == LINK_ST_HANDSHAKE)
+		return;
+	while (link->unsent == NULL && link->state != LINK_ST_CLOSED) {
+		struct tls_out out = { .p = net->wire_buf,
+			.cap = sizeof(net->wire_buf) };
+		enum stream_class lowest =
+		    link->blocked ? CLASS_HEALTH : CLASS_BULK;
+		size_t total;
+
+		if (link->blocked && link->ahead >= LINK_AHEAD_MAX)
+			break;
+		total = fill(link, lowest, &out);
+		if (total == 0)
+			break;
+		link->ahead += total;
+		if (link->ahead >= LINK_LOWAT)
+			link->blocked = true;
+		link_write(link, out.p, out.len);
+	}
+	if (link->state == LINK_ST_CLOSED)
+		return;
+	want(link);
+	link_drain_events(link);
+}
+
+static void on_writable(struct link *link)
+{
+	if (link->unsent != NULL) {
+		size_t left = link->unsent_len - link->unsent_at;
+		ssize_t sent = send(link->fd, link->unsent + link->unsent_at,
+		    left, MSG_NOSIGNAL);
+
+		if (sent < 0)
+			return;
+		link->unsent_at += (size_t)sent;
+		if (link->unsent_at < link->unsent_len)
+			return;
+		free(link->unsent);
+		link->unsent = NULL;
+		link->unsent_len = link->unsent_at = 0;
+	}
+	link->blocked = false;
+	link->ahead = 0;
+	if (link->state == LINK_ST_HANDSHAKE)
+		want(link);
+	else
+		link_flush(link);
+}
+
+static void on_socket(void *arg, unsigned ready)
+{
+	struct link *link = arg;
+
+	if (link->state == LINK_ST_CLOSED)
+		return;
+	if (ready & LOOP_READ)
+		on_readable(link);
+	else
+		on_writable(link);
+}
+
+void link_kick(struct link *link)
+{
+	if (link->is_dirty || link->state == LINK_ST_CLOSED ||
+	    link->state == LINK_ST_HANDSHAKE)
+		return;
+	if (TAILQ_EMPTY(&link->net->dirty))
+		loop_timer_set(link->net->flush, 0);
+	TAILQ_INSERT_TAIL(&link->net->dirty, link, dirty);
+	link->is_dirty = true;
+}
+
+enum rc link_io_start(struct link *link)
+{
+	enum rc rc =
+	    loop_io_new(link->net->loop, link->fd, on_socket, link, &link->io);
+
+	if (rc == RC_OK)
+		loop_io_want(link->io, LOOP_READ);
+	return rc;
+}
+
+void link_io_stop(struct link *link)
+{
+	loop_io_free(link->io);
+	link->io = NULL;
+	loop_timer_free(link->timer);
+	link->timer = NULL;
+	if (link->fd >= 0)
+		(void)close(link->fd);
+	link->fd = -1;
+	tls_free(link->tls);
+	link->tls = NULL;
+	free(link->unsent);
+	link->unsent = NULL;
+	handshake_free(link->handshake);
+	link->handshake = NULL;
+}
