@@ -18,7 +18,7 @@ Q        := $(if $(V),,@)
 comma    := ,
 BUILD    := build/$(notdir $(CC))$(addprefix -,$(subst $(comma),-,$(SAN)))
 PROGRAMS := server tentacle relay
-PKGS     := libevent_core libevent_extra libevent_pthreads openssl sqlite3 \
+PKGS     := libevent_core libevent_extra libevent_pthreads libevent_openssl openssl sqlite3 \
     msgpack jansson yaml-0.1 libcurl libarchive libzstd
 SRCS     := $(shell find proto common $(PROGRAMS) -name '*.c')
 SUPPORT  := $(wildcard test/support/*.c)

@@ -69,6 +69,7 @@ struct log_field {
 /* Bookkeeping of one call site; only log.c looks inside. */
 struct log_site {
 	struct log_site *next; /* in the list of those with suppressed lines */
+	const char *subsystem;
 	uint64_t window_start_ms;
 	uint32_t lines;
 	uint32_t suppressed;

@@ -137,7 +137,7 @@ uint64_t loop_now_us(struct loop *loop)
 	struct timespec now;
 
 	(void)loop;
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 

@@ -30,7 +30,7 @@ void loop_free(struct loop *loop);
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop); /* any thread */
 
-/* Monotonic time in microseconds. */
+/* Monotonic time in microseconds (to the kernel's tick of 1 to 4 ms). */
 uint64_t loop_now_us(struct loop *loop);
 
 /* --- From other threads ------------------------------------------------- */

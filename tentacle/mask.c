@@ -1,0 +1,169 @@
+#include "tentacle/mask.h"
+
+#include "common/secret.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* For Knuth, Morris and Pratt: border[i] is the length of the longest proper
+ * beginning of text[0..i] that is also its end. */
+struct pattern {
+	uint8_t *text;
+	uint16_t *border;
+	size_t len;
+};
+
+struct mask {
+	struct pattern patterns[MASK_PATTERN_MAX];
+	size_t count;
+	size_t longest;
+};
+
+static_assert(MASK_VALUE_MAX <= UINT16_MAX, "border is 16 bits");
+
+enum rc mask_new(struct mask **out)
+{
+	struct mask *m = calloc(1, sizeof(*m));
+
+	if (m == NULL)
+		return RC_NOMEM;
+	*out = m;
+	return RC_OK;
+}
+
+void mask_free(struct mask *m)
+{
+	if (m == NULL)
+		return;
+	for (size_t i = 0; i < m->count; i++) {
+		struct pattern *p = &m->patterns[i];
+
+		secret_wipe(p->text, p->len);
+		secret_wipe(p->border, p->len * sizeof(*p->border));
+		free(p->text);
+		free(p->border);
+	}
+	free(m);
+}
+
+/* How much of the pattern is matched after one more byte. */
+static size_t advance(const struct pattern *p, size_t matched, uint8_t byte)
+{
+	while (matched == p->len || p->text[matched] != byte) {
+		if (matched == 0)
+			return 0;
+		matched = p->border[matched - 1];
+	}
+	return matched + 1;
+}
+
+static bool is_known(const struct mask *m, struct bytes value)
+{
+	for (size_t i = 0; i < m->count; i++) {
+		const struct pattern *p = &m->patterns[i];
+
+		if (bytes_equal(bytes_of(p->text, p->len), value))
+			return true;
+	}
+	return false;
+}
+
+static enum rc add_pattern(struct mask *m, struct bytes value)
+{
+	struct pattern p = { .len = value.len };
+	size_t matched = 0;
+
+	if (value.len < MASK_VALUE_MIN || is_known(m, value))
+		return RC_OK;
+	if (m->count == MASK_PATTERN_MAX)
+		return RC_LIMIT;
+	p.text = malloc(value.len);
+	p.border = calloc(value.len, sizeof(*p.border));
+	if (p.text == NULL || p.border == NULL) {
+		free(p.text);
+		free(p.border);
+		return RC_NOMEM;
+	}
+	memcpy(p.text, value.p, value.len);
+	for (size_t i = 1; i < p.len; i++) {
+		matched = advance(&p, matched, p.text[i]);
+		p.border[i] = (uint16_t)matched;
+	}
+	if (p.len > m->longest)
+		m->longest = p.len;
+	m->patterns[m->count++] = p;
+	return RC_OK;
+}
+
+static struct bytes without_newlines(struct bytes v)
+{
+	while (v.len > 0 && (v.p[v.len - 1] == '\n' || v.p[v.len - 1] == '\r'))
+		v.len--;
+	return v;
+}
+
+/* Programs indent, quote or sort what they print: lines count alone. */
+static enum rc add_lines(struct mask *m, struct bytes value)
+{
+	enum rc rc = RC_OK;
+
+	while (rc == RC_OK && value.len > 0) {
+		const uint8_t *end = memchr(value.p, '\n', value.len);
+		size_t len = end != NULL ? (size_t)(end - value.p) : value.len;
+		struct bytes line = without_newlines(bytes_of(value.p, len));
+
+		if (line.len >= MASK_LINE_MIN)
+			rc = add_pattern(m, line);
+		len += end != NULL ? 1 : 0;
+		value = bytes_of(value.p + len, value.len - len);
+	}
+	return rc;
+}
+
+enum rc mask_add(struct mask *m, struct bytes value)
+{
+	enum rc rc;
+
+	if (value.len > MASK_VALUE_MAX)
+		return RC_LIMIT;
+	value = without_newlines(value);
+	rc = add_pattern(m, value);
+	if (rc == RC_OK)
+		rc = add_lines(m, value);
+	return rc;
+}
+
+size_t mask_context(const struct mask *m)
+{
+	return m->longest > 0 ? m->longest - 1 : 0;
+}
+
+size_t mask_copy(const struct mask *m, struct bytes raw, uint8_t *out)
+{
+	size_t hold = 0;
+
+	if (raw.len > 0)
+		memcpy(out, raw.p, raw.len);
+	for (size_t i = 0; i < m->count; i++) {
+		const struct pattern *p = &m->patterns[i];
+		size_t matched = 0;
+		size_t masked_to = 0;
+
+		for (size_t at = 0; at < raw.len; at++) {
+			size_t from;
+
+			matched = advance(p, matched, raw.p[at]);
+			if (matched < p->len)
+				continue;
+			from = at + 1 - p->len;
+			if (from < masked_to)
+				from = masked_to;
+			memset(out + from, '*', at + 1 - from);
+			masked_to = at + 1;
+		}
+		if (matched < p->len && matched > hold)
+			hold = matched;
+	}
+	return hold;
+}

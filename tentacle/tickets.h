@@ -1,0 +1,125 @@
+/*
+ * tickets.h - which runs this machine knows, and what may be answered to a
+ * request about one.  No I/O: decisions are pure, facts are journal records.
+ *
+ *     tickets_apply()        every record of the journal, at start and later
+ *     tickets_judge_start()  -> a plan: refuse, answer from what is known, or
+ *     tickets_judge_cancel()    accept; with the records to sync first
+ *
+ *              ACCEPTED -> EXEC -> [PASSED -> EXEC] -> ENDED -> FORGOTTEN
+ *     unknown -> TOMBSTONE (cancelled or replaced before it came)
+ *
+ * A script is started at most once per ticket: a ticket known in any way is
+ * never accepted again.  One thread.
+ */
+#ifndef TENTACLE_TICKETS_H
+#define TENTACLE_TICKETS_H
+
+#include "tentacle/journal_record.h"
+
+#define TICKET_KEEP_MS (90ull * 24 * 3600 * 1000)
+
+struct ticket_limits {
+	size_t open_max;  /* accepted or running; default 64 */
+	size_t known_max; /* remembered, tombstones included; default 200000 */
+};
+
+#define TICKET_LIMITS_DEFAULT                                                  \
+	{                                                                      \
+		.open_max = 64, .known_max = 200000                            \
+	}
+
+/* One ticket as the journal knows it.  Changed only by tickets_apply(). */
+struct ticket {
+	char id[ID_SIZE];
+	enum ticket_state state; /* unknown: it ended so, nobody can know how */
+	bool ended;
+	bool forgotten;        /* the server has the result */
+	bool tombstone;        /* was never accepted */
+	enum run_phase exec;   /* its script may be running; PHASE_NONE: none */
+	enum run_phase passed; /* the last script that ended well */
+	uint64_t accepted_ms, changed_ms; /* unix time */
+	struct journal_accepted accepted; /* without supersedes */
+	struct journal_result result;     /* once ended */
+	struct ticket *next;              /* of tickets.c */
+};
+
+struct floor;
+struct tickets; /* opaque */
+
+MUST_CHECK enum rc tickets_new(
+    const struct ticket_limits *limits, struct tickets **out);
+void tickets_free(struct tickets *t);
+
+/*
+ * Take a record in: from the journal at start, or after its sync.  RC_PROTO:
+ * it contradicts what is known (a record about a ticket never accepted).
+ */
+MUST_CHECK enum rc tickets_apply(
+    struct tickets *t, const struct journal_record *r);
+
+/* NULL: not known.  Valid until the next tickets_expire(). */
+const struct ticket *tickets_find(const struct tickets *t, const char *id);
+/* Accepted or running. */
+size_t tickets_open(const struct tickets *t);
+/* All that are known, one after the other, in no order; begin with NULL. */
+const struct ticket *tickets_next(
+    const struct tickets *t, const struct ticket *after);
+
+/* Of the server's database; secs 0: none yet. */
+struct msg_incarnation tickets_incarnation(const struct tickets *t);
+/*
+ * May a server of this life give orders?  RC_DENIED with REASON_SUPERSEDED: a
+ * newer one has been here.  RC_NOTFOUND: it is newer: journal it first.
+ */
+MUST_CHECK enum rc tickets_check_incarnation(const struct tickets *t,
+    const struct msg_incarnation *in, struct fault *fault);
+
+enum ticket_verdict {
+	VERDICT_REFUSE, /* plan.fault says why; nothing changes */
+	VERDICT_KNOWN,  /* answer from plan.ticket; never start it */
+	VERDICT_ACCEPT  /* start: run it; cancel: a tombstone was left */
+};
+
+#define PLAN_RECORDS_MAX 3
+
+struct ticket_plan {
+	enum ticket_verdict verdict;
+	const struct ticket *ticket; /* VERDICT_KNOWN */
+	struct fault fault;          /* VERDICT_REFUSE */
+	/* To append, sync and apply before the answer, whatever the verdict. */
+	size_t record_count;
+	struct journal_record records[PLAN_RECORDS_MAX];
+};
+
+/*
+ * journal and counter: our own.  spec: SHA-256 of the spec to be kept.  The
+ * checks in order: journal, incarnation, epoch, known ticket, superseded
+ * tickets that ran, deployment number, limits.
+ */
+void tickets_judge_start(const struct tickets *t, const struct msg_start *m,
+    const char *journal, uint64_t counter, const uint8_t *spec, uint64_t now_ms,
+    struct ticket_plan *plan);
+/*
+ * KNOWN: plan.ticket is as it was; when accepted and never started, the plan's
+ * record ends it as cancelled; when running, the caller ends the run.
+ */
+void tickets_judge_cancel(const struct tickets *t, const struct msg_cancel *m,
+    uint64_t now_ms, struct ticket_plan *plan);
+
+/* Forget tombstones and forgotten tickets older than TICKET_KEEP_MS. */
+void tickets_expire(struct tickets *t, uint64_t now_ms);
+
+/*
+ * Everything known as records, for compaction; *d begins as all zero and t
+ * must not change meanwhile.  RC_NOTFOUND: that was all.
+ */
+struct ticket_dump {
+	const struct ticket *ticket;
+	unsigned stage;
+	const struct floor *floor; /* of tickets.c */
+};
+MUST_CHECK enum rc tickets_dump(
+    const struct tickets *t, struct ticket_dump *d, struct journal_record *r);
+
+#endif
