@@ -40,16 +40,31 @@ struct engine_limits {
 	uint64_t retry_max_ms;
 	uint64_t overdue_ms; /* added to a timeout before we cancel: the
 	                      * machine keeps the time limit itself */
+	uint64_t answer_ms;  /* a command without any answer: unreachable */
 	uint64_t lost_ms;    /* after a cancel: how long to wait for a word
 	                      * before the run is called unknown */
 };
 
-/* 500 in flight, 1 s to 60 s, 15 s, 1 h. */
+/* 500 in flight, 1 s to 60 s, 15 s, 2 min, 1 h. */
 struct engine_limits engine_limits_default(void);
 
 /* Embed it in your own struct; fill must not fail. */
 struct engine_random {
 	void (*fill)(struct engine_random *self, uint8_t *bytes, size_t len);
+};
+
+enum engine_command_type {
+	COMMAND_START,  /* script or activate; answer ACCEPTED, ENDED, REFUSED,
+	                 * UNREACHABLE */
+	COMMAND_STAGE,  /* answer [ACCEPTED,] STAGED, REFUSED, UNREACHABLE */
+	COMMAND_HEALTH, /* answer HEALTH, REFUSED, UNREACHABLE */
+	COMMAND_ATTACH, /* nothing to do when attached already; answer
+	                 * [ACCEPTED when attached,] ENDED, UNKNOWN,
+	                 * UNREACHABLE also when the stream breaks */
+	COMMAND_CANCEL, /* answer as for ATTACH; no answer while it runs on;
+	                 * for STAGE and HEALTH: drop it, no answer needed */
+	COMMAND_FORGET, /* its result is committed; no answer */
+	COMMAND_TYPE_COUNT
 };
 
 enum engine_fact_type {
@@ -81,19 +96,10 @@ struct engine_fact {
 	struct fault fault;
 	struct engine_result result; /* FACT_ENDED */
 	enum health_state health;    /* FACT_HEALTH */
-	bool may_have_arrived;       /* FACT_UNREACHABLE */
-};
-
-enum engine_command_type {
-	COMMAND_START,  /* script or activate; answer ACCEPTED, ENDED, REFUSED,
-	                 * UNREACHABLE.  After ACCEPTED go on as for ATTACH. */
-	COMMAND_STAGE,  /* answer [ACCEPTED,] STAGED, REFUSED, UNREACHABLE */
-	COMMAND_HEALTH, /* answer HEALTH, REFUSED, UNREACHABLE */
-	COMMAND_ATTACH, /* answer ENDED, UNKNOWN, UNREACHABLE */
-	COMMAND_CANCEL, /* answer as for ATTACH; no answer while it runs on;
-	                 * for STAGE and HEALTH: drop it, no answer needed */
-	COMMAND_FORGET, /* its result is committed; no answer */
-	COMMAND_TYPE_COUNT
+	/* FACT_REFUSED, FACT_UNREACHABLE: the command that this is about. */
+	enum engine_command_type command;
+	/* FACT_UNREACHABLE: false only when the machine surely never saw it. */
+	bool may_have_arrived;
 };
 
 struct engine_command {
@@ -149,7 +155,7 @@ bool engine_fact(
  * latest, or UINT64_MAX for "only after a fact or a new task". */
 uint64_t engine_tick(struct engine *e, uint64_t now_ms);
 
-/* Pop one; false when there is none.  Drain both before the next fact. */
+/* Pop one; false when there is none.  Drain both before the next batch. */
 bool engine_next_change(struct engine *e, struct engine_change *out);
 bool engine_next_command(struct engine *e, struct engine_command *out);
 

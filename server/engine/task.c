@@ -1,0 +1,181 @@
+#include "server/engine/task.h"
+
+#include <string.h>
+
+#define BIT(state) (1u << (state))
+
+#define TASK_FINAL                                                             \
+	(BIT(TASK_SUCCEEDED) | BIT(TASK_FAILED) | BIT(TASK_CANCELLED))
+
+static const struct {
+	const char *name;
+	uint32_t may_become;
+} task_states[TASK_STATE_COUNT] = {
+	[TASK_QUEUED] = { "queued",
+	    BIT(TASK_RUNNING) | BIT(TASK_FAILED) | BIT(TASK_CANCELLED) },
+	[TASK_RUNNING] = { "running",
+	    BIT(TASK_CANCELLING) | BIT(TASK_SUCCEEDED) | BIT(TASK_FAILED) },
+	[TASK_CANCELLING] = { "cancelling", TASK_FINAL },
+	[TASK_SUCCEEDED] = { "succeeded", 0 },
+	[TASK_FAILED] = { "failed", 0 },
+	[TASK_CANCELLED] = { "cancelled", 0 },
+};
+
+#define RUN_OUTCOME                                                            \
+	(BIT(RUN_SUCCEEDED) | BIT(RUN_FAILED) | BIT(RUN_CANCELLED) |           \
+	    BIT(RUN_UNKNOWN))
+
+static const struct {
+	const char *name;
+	uint32_t may_become;
+} run_states[RUN_STATE_COUNT] = {
+	[RUN_WAITING] = { "waiting", BIT(RUN_STARTING) | BIT(RUN_SKIPPED) },
+	[RUN_STARTING] = { "starting", BIT(RUN_RUNNING) | RUN_OUTCOME },
+	[RUN_RUNNING] = { "running", RUN_OUTCOME },
+	[RUN_SUCCEEDED] = { "succeeded", 0 },
+	[RUN_FAILED] = { "failed", 0 },
+	[RUN_CANCELLED] = { "cancelled", 0 },
+	[RUN_UNKNOWN] = { "unknown", 0 },
+	[RUN_SKIPPED] = { "skipped", 0 },
+};
+
+static const char *const kinds[TASK_KIND_COUNT] = {
+	[TASK_DEPLOY] = "deploy",
+	[TASK_RUN] = "run",
+	[TASK_HEALTH] = "health",
+};
+
+static const char *const action_types[ACTION_TYPE_COUNT] = {
+	[ACTION_SCRIPT] = "script",
+	[ACTION_STAGE] = "stage",
+	[ACTION_ACTIVATE] = "activate",
+	[ACTION_HEALTH] = "health",
+};
+
+static const char *const health_states[HEALTH_STATE_COUNT] = {
+	[HEALTH_UNKNOWN] = "unknown",
+	[HEALTH_HEALTHY] = "healthy",
+	[HEALTH_WARNINGS] = "warnings",
+	[HEALTH_UNHEALTHY] = "unhealthy",
+	[HEALTH_UNAVAILABLE] = "unavailable",
+};
+
+static const char *name_at(
+    const char *const *names, unsigned count, unsigned index)
+{
+	return index < count ? names[index] : "invalid";
+}
+
+static int index_of(const char *const *names, int count, const char *name)
+{
+	for (int i = 0; i < count; i++) {
+		if (strcmp(names[i], name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+const char *task_kind_name(enum task_kind kind)
+{
+	return name_at(kinds, TASK_KIND_COUNT, (unsigned)kind);
+}
+
+const char *action_type_name(enum action_type type)
+{
+	return name_at(action_types, ACTION_TYPE_COUNT, (unsigned)type);
+}
+
+const char *health_state_name(enum health_state state)
+{
+	return name_at(health_states, HEALTH_STATE_COUNT, (unsigned)state);
+}
+
+const char *task_state_name(enum task_state state)
+{
+	return (unsigned)state < TASK_STATE_COUNT ? task_states[state].name
+	                                          : "invalid";
+}
+
+const char *run_state_name(enum run_state state)
+{
+	return (unsigned)state < RUN_STATE_COUNT ? run_states[state].name
+	                                         : "invalid";
+}
+
+enum rc task_kind_parse(const char *name, enum task_kind *out)
+{
+	int i = index_of(kinds, TASK_KIND_COUNT, name);
+
+	if (i < 0)
+		return RC_NOTFOUND;
+	*out = (enum task_kind)i;
+	return RC_OK;
+}
+
+enum rc action_type_parse(const char *name, enum action_type *out)
+{
+	int i = index_of(action_types, ACTION_TYPE_COUNT, name);
+
+	if (i < 0)
+		return RC_NOTFOUND;
+	*out = (enum action_type)i;
+	return RC_OK;
+}
+
+enum rc health_state_parse(const char *name, enum health_state *out)
+{
+	int i = index_of(health_states, HEALTH_STATE_COUNT, name);
+
+	if (i < 0)
+		return RC_NOTFOUND;
+	*out = (enum health_state)i;
+	return RC_OK;
+}
+
+enum rc task_state_parse(const char *name, enum task_state *out)
+{
+	for (int i = 0; i < TASK_STATE_COUNT; i++) {
+		if (strcmp(task_states[i].name, name) == 0) {
+			*out = (enum task_state)i;
+			return RC_OK;
+		}
+	}
+	return RC_NOTFOUND;
+}
+
+enum rc run_state_parse(const char *name, enum run_state *out)
+{
+	for (int i = 0; i < RUN_STATE_COUNT; i++) {
+		if (strcmp(run_states[i].name, name) == 0) {
+			*out = (enum run_state)i;
+			return RC_OK;
+		}
+	}
+	return RC_NOTFOUND;
+}
+
+bool task_state_is_final(enum task_state state)
+{
+	return (unsigned)state < TASK_STATE_COUNT &&
+	       task_states[state].may_become == 0;
+}
+
+bool run_state_is_final(enum run_state state)
+{
+	return (unsigned)state < RUN_STATE_COUNT &&
+	       run_states[state].may_become == 0;
+}
+
+bool task_state_may_become(enum task_state from, enum task_state to)
+{
+	return (unsigned)from < TASK_STATE_COUNT &&
+	       (unsigned)to < TASK_STATE_COUNT &&
+	       (task_states[from].may_become & BIT(to)) != 0;
+}
+
+bool run_state_may_become(enum run_state from, enum run_state to)
+{
+	return (unsigned)from < RUN_STATE_COUNT &&
+	       (unsigned)to < RUN_STATE_COUNT &&
+	       (run_states[from].may_become & BIT(to)) != 0;
+}
