@@ -46,19 +46,19 @@ static enum rc apply_row(
 {
 	const struct run_key *key = &row->key;
 	bool started = row->state != RUN_WAITING && row->state != RUN_SKIPPED;
+	const struct task_plan *plan = task->plan;
 	struct target *t;
 	struct run *r;
 
-	if (key->task != task->plan->number ||
-	    key->block >= task->plan->block_count ||
-	    key->target >= task->blocks[key->block].plan->target_count ||
-	    key->action >= task->blocks[key->block].plan->action_count ||
+	if (key->task != plan->number || key->block >= plan->block_count ||
+	    key->target >= plan->blocks[key->block].target_count ||
+	    key->action >= plan->blocks[key->block].action_count ||
 	    (unsigned)row->state >= RUN_STATE_COUNT ||
 	    (started && !is_ticket(row->ticket))) {
 		fault_set(fault, REASON_INTERNAL, "",
 		    "task-%llu: the row of run %u/%u/%u does not fit its plan",
-		    (unsigned long long)task->plan->number, key->block,
-		    key->target, key->action);
+		    (unsigned long long)plan->number, key->block, key->target,
+		    key->action);
 		return RC_PROTO;
 	}
 	t = &task->blocks[key->block].targets[key->target];
@@ -164,12 +164,13 @@ static void count_done(struct target *t)
 }
 
 /* Sets next, inside and the counts; *open: has somebody still to go through? */
-static bool place_block(struct block *block, bool *open)
+static bool place_block(
+    struct block *block, const struct task_block *plan, bool *open)
 {
 	bool outside = false;
 
 	*open = false;
-	for (uint32_t i = 0; i < block->plan->target_count; i++) {
+	for (uint32_t i = 0; i < plan->target_count; i++) {
 		struct target *t = &block->targets[i];
 
 		if (!place_target(t) || (outside && t->place != PLACE_OUTSIDE))
@@ -197,7 +198,8 @@ static enum rc place_all(struct task *task, struct fault *fault)
 	for (uint32_t i = 0; i < task->plan->block_count; i++) {
 		struct block *block = &task->blocks[i];
 
-		if (!place_block(block, &open) || (found && block->next > 0) ||
+		if (!place_block(block, &task->plan->blocks[i], &open) ||
+		    (found && block->next > 0) ||
 		    (block->next > 0 && task->row.state == TASK_QUEUED)) {
 			fault_set(fault, REASON_INTERNAL, "",
 			    "task-%llu: the rows of block %u contradict each "

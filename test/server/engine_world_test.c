@@ -441,6 +441,25 @@ static void assert_each_script_ran_once(const struct world *w)
 		    w->remotes[i].started, i % ACTIONS == 0 ? 0 : 1);
 }
 
+/* What was called cancelled, failed before its time or skipped never ran, and
+ * never will: nothing on its way may start it any more. */
+static void assert_rows_tell_the_truth(struct world *w)
+{
+	size_t all = (size_t)w->plan.block_count * w->machine_count * ACTIONS;
+
+	for (size_t i = 0; i < all; i++) {
+		enum remote_state remote = w->remotes[i].state;
+
+		if (w->runs[i].state == RUN_SKIPPED)
+			assert_int_equal(remote, REMOTE_NONE);
+		else if (w->runs[i].state == RUN_CANCELLED)
+			assert_true(remote == REMOTE_NONE ||
+				    remote == REMOTE_CANCELLED);
+		else if (w->runs[i].state == RUN_SUCCEEDED && i % ACTIONS != 0)
+			assert_int_equal(remote, REMOTE_ENDED);
+	}
+}
+
 static void test_ten_thousand_machines_with_two_hundred_restarts(void **state)
 {
 	struct world w;
@@ -555,6 +574,7 @@ static void test_a_cancel_at_any_moment_ends_every_run(void **state)
 			    w.task.state == TASK_SUCCEEDED);
 		assert_int_equal(count_open(&w), 0);
 		assert_int_equal(count_runs(&w, RUN_FAILED), 0);
+		assert_rows_tell_the_truth(&w);
 		end_world(&w);
 	}
 }
