@@ -1,0 +1,91 @@
+/*
+ * member.h - a relay or tentacle that has joined a cluster: what it keeps on
+ * disk about who it is.
+ *
+ *     DIR/identity/    key, certificate, roots (common/identity.h)
+ *     DIR/member       display name, journal id, start number
+ *     DIR/succession   the token that proves the next start is no copy's
+ *     DIR/peers        nodes and relays that it may dial, one per line
+ *
+ * Every file is replaced whole and synced.  One lock keeps a second process
+ * out.  Loop's thread.
+ */
+#ifndef COMMON_MEMBER_H
+#define COMMON_MEMBER_H
+
+#include "common/identity.h"
+#include "common/tls.h"
+#include "common/trust.h"
+#include "proto/hello.h"
+#include "proto/message_enrol.h"
+#include "proto/message_seal.h"
+
+struct member {
+	char dir[1024];
+	int lock_fd;
+	struct identity *identity;
+	struct trust *trust;
+	struct tls_contexts *contexts;
+	char name[NAME_SIZE]; /* as people call it */
+	struct msg_instance instance;
+	char boot_id[ID_SIZE];
+	bool has_succession;
+	uint8_t succession[SUCCESSION_LEN];
+	struct msg_peer *peers;
+	size_t peer_count;
+};
+
+/* What enrolment brings; all borrowed. */
+struct member_new {
+	const struct identity *identity; /* enrolled */
+	const char *name;
+	struct bytes succession; /* may be empty */
+	const struct msg_peer *peers;
+	size_t peer_count;
+};
+
+/* Is there an identity in dir? */
+bool member_exists(const char *dir);
+/* Write all files; dir is made when missing. */
+MUST_CHECK enum rc member_create(
+    const char *dir, const struct member_new *n, struct fault *fault);
+/*
+ * Load, lock, and begin a new life: the start number is raised on disk first.
+ * RC_NOTFOUND: not joined yet; RC_EXISTS: another process runs on dir.
+ */
+MUST_CHECK enum rc member_open(
+    const char *dir, struct member **out, struct fault *fault);
+/* The same without a new life and without the lock: for `status`, `leave`. */
+MUST_CHECK enum rc member_look(
+    const char *dir, struct member **out, struct fault *fault);
+void member_close(struct member *m); /* NULL is fine */
+/* Forget the cluster: removes all of the above, and only that. */
+MUST_CHECK enum rc member_remove(const char *dir, struct fault *fault);
+
+const char *member_cluster(const struct member *m);
+/* The id in our certificate: machine id or relay name. */
+const char *member_id(const struct member *m);
+
+MUST_CHECK enum rc member_set_succession(
+    struct member *m, struct bytes token, struct fault *fault);
+MUST_CHECK enum rc member_set_peers(struct member *m,
+    const struct msg_peer *peers, size_t count, struct fault *fault);
+/* Is this neighbour among the peers? */
+bool member_has_peer(
+    const struct member *m, enum peer_role role, const char *name);
+
+/* Fill instance and boot id of a HELLO. */
+void member_hello(const struct member *m, struct msg_hello *hello);
+/* Encode and send the greet of a seal; counter: of the journal. */
+struct seal;
+MUST_CHECK enum rc member_greet(const struct member *m, struct seal *seal,
+    uint64_t counter, uint64_t table_version);
+/*
+ * Take a welcome: keeps a new succession token, answers confirm.  *welcome
+ * borrows from message.
+ */
+MUST_CHECK enum rc member_welcomed(struct member *m, struct seal *seal,
+    struct bytes message, struct msg_welcome *welcome, uint64_t counter,
+    struct fault *fault);
+
+#endif
