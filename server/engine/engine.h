@@ -95,7 +95,7 @@ struct engine_fact {
 	char ticket[TASK_TICKET_SIZE];
 	struct fault fault;
 	struct engine_result result; /* FACT_ENDED */
-	enum health_state health;    /* FACT_HEALTH */
+	enum machine_health health;  /* FACT_HEALTH */
 	/* FACT_REFUSED, FACT_UNREACHABLE: the command that this is about. */
 	enum engine_command_type command;
 	/* FACT_UNREACHABLE: false only when the machine surely never saw it. */

@@ -33,7 +33,7 @@ static bool on_accepted(struct engine *e, struct target *t, uint64_t now_ms)
 {
 	struct run *r = target_run(t);
 
-	if (run_action(r)->type == ACTION_HEALTH)
+	if (run_action(r)->type == ACTION_TYPE_HEALTH)
 		return false;
 	t->retries = 0;
 	if (r->state == RUN_RUNNING &&
@@ -151,8 +151,8 @@ static bool on_unreachable(struct engine *e, struct target *t,
 						 action_lasts(run_action(r))))
 		return false;
 	target_blame(t, &fact->fault);
-	if (run_action(r)->type == ACTION_HEALTH)
-		r->health = HEALTH_UNAVAILABLE;
+	if (run_action(r)->type == ACTION_TYPE_HEALTH)
+		r->health = MACHINE_HEALTH_UNAVAILABLE;
 	target_retry(e, t, now_ms);
 	return true;
 }
@@ -180,8 +180,8 @@ static bool on_refused(struct engine *e, struct target *t,
 	    t->phase == PHASE_CANCELLING || fact->command == COMMAND_ATTACH ||
 	    fact->command == COMMAND_CANCEL)
 		return on_unreachable(e, t, &later, now_ms);
-	if (run_action(r)->type == ACTION_HEALTH)
-		r->health = HEALTH_UNAVAILABLE;
+	if (run_action(r)->type == ACTION_TYPE_HEALTH)
+		r->health = MACHINE_HEALTH_UNAVAILABLE;
 	target_blame(t, &fact->fault);
 	target_end_run(e, t, RUN_FAILED, now_ms);
 	return true;
@@ -189,7 +189,7 @@ static bool on_refused(struct engine *e, struct target *t,
 
 static bool on_staged(struct engine *e, struct target *t, uint64_t now_ms)
 {
-	if (run_action(target_run(t))->type != ACTION_STAGE)
+	if (run_action(target_run(t))->type != ACTION_TYPE_STAGE)
 		return false;
 	target_blame(t, NULL);
 	target_end_run(e, t, RUN_SUCCEEDED, now_ms);
@@ -200,15 +200,15 @@ static bool on_health(struct engine *e, struct target *t,
     const struct engine_fact *fact, uint64_t now_ms)
 {
 	struct run *r = target_run(t);
-	bool good =
-	    fact->health == HEALTH_HEALTHY || fact->health == HEALTH_WARNINGS;
+	bool good = fact->health == MACHINE_HEALTH_HEALTHY ||
+	            fact->health == MACHINE_HEALTH_WARNINGS;
 	struct fault fault = fact->fault;
 
-	if (run_action(r)->type != ACTION_HEALTH)
+	if (run_action(r)->type != ACTION_TYPE_HEALTH)
 		return false;
 	if (!good && fault.code == REASON_NONE)
 		fault_set(&fault, REASON_SCRIPT_FAILED, "", "%s",
-		    health_state_name(fact->health));
+		    machine_health_name(fact->health));
 	r->health = fact->health;
 	target_blame(t, &fault);
 	target_end_run(e, t, good ? RUN_SUCCEEDED : RUN_FAILED, now_ms);
@@ -271,8 +271,8 @@ static void expire_asked(struct engine *e, struct target *t, uint64_t now_ms)
 	target_blame(t, &fault);
 	if (r->sent == SENT_ASKED)
 		r->sent = SENT_MAYBE;
-	if (run_action(r)->type == ACTION_HEALTH)
-		r->health = HEALTH_UNAVAILABLE;
+	if (run_action(r)->type == ACTION_TYPE_HEALTH)
+		r->health = MACHINE_HEALTH_UNAVAILABLE;
 	target_retry(e, t, now_ms);
 }
 

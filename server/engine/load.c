@@ -1,6 +1,7 @@
 /* load.c - build a task from its plan and the rows that were kept of it. */
 #include "server/engine/state.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,7 @@ static enum rc apply_row(
 		    key->action);
 		return RC_PROTO;
 	}
+	assert(task->blocks[key->block].targets != NULL);
 	t = &task->blocks[key->block].targets[key->target];
 	r = &t->runs[key->action];
 	r->state = row->state;
@@ -170,6 +172,7 @@ static bool place_block(
 	bool outside = false;
 
 	*open = false;
+	assert(block->targets != NULL);
 	for (uint32_t i = 0; i < plan->target_count; i++) {
 		struct target *t = &block->targets[i];
 

@@ -60,7 +60,7 @@ struct run {
 	uint32_t tries;
 	uint64_t starting_ms, running_ms, ended_ms;
 	int32_t exit_code, signal;
-	enum health_state health;
+	enum machine_health health;
 	TAILQ_ENTRY(run) asked_link, changed_link;
 };
 
@@ -149,7 +149,8 @@ static inline const struct task_action *run_action(const struct run *r)
 
 static inline bool action_lasts(const struct task_action *action)
 {
-	return action->type == ACTION_SCRIPT || action->type == ACTION_ACTIVATE;
+	return action->type == ACTION_TYPE_SCRIPT ||
+	       action->type == ACTION_TYPE_ACTIVATE;
 }
 
 static inline uint64_t time_add(uint64_t a, uint64_t b)

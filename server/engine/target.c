@@ -160,16 +160,16 @@ void target_start(struct engine *e, struct target *t, uint64_t now_ms)
 	r->tries++;
 	run_touch(e, r);
 	switch (action->type) {
-	case ACTION_SCRIPT:
-	case ACTION_ACTIVATE:
+	case ACTION_TYPE_SCRIPT:
+	case ACTION_TYPE_ACTIVATE:
 		if (r->sent == SENT_NO)
 			r->sent = SENT_ASKED;
 		run_ask(e, r, COMMAND_START);
 		break;
-	case ACTION_STAGE:
+	case ACTION_TYPE_STAGE:
 		run_ask(e, r, COMMAND_STAGE);
 		break;
-	case ACTION_HEALTH:
+	case ACTION_TYPE_HEALTH:
 		limit = time_add(limit, action->timeout_ms);
 		run_ask(e, r, COMMAND_HEALTH);
 		break;

@@ -46,18 +46,18 @@ static const char *const kinds[TASK_KIND_COUNT] = {
 };
 
 static const char *const action_types[ACTION_TYPE_COUNT] = {
-	[ACTION_SCRIPT] = "script",
-	[ACTION_STAGE] = "stage",
-	[ACTION_ACTIVATE] = "activate",
-	[ACTION_HEALTH] = "health",
+	[ACTION_TYPE_SCRIPT] = "script",
+	[ACTION_TYPE_STAGE] = "stage",
+	[ACTION_TYPE_ACTIVATE] = "activate",
+	[ACTION_TYPE_HEALTH] = "health",
 };
 
-static const char *const health_states[HEALTH_STATE_COUNT] = {
-	[HEALTH_UNKNOWN] = "unknown",
-	[HEALTH_HEALTHY] = "healthy",
-	[HEALTH_WARNINGS] = "warnings",
-	[HEALTH_UNHEALTHY] = "unhealthy",
-	[HEALTH_UNAVAILABLE] = "unavailable",
+static const char *const machine_healths[MACHINE_HEALTH_COUNT] = {
+	[MACHINE_HEALTH_UNKNOWN] = "unknown",
+	[MACHINE_HEALTH_HEALTHY] = "healthy",
+	[MACHINE_HEALTH_WARNINGS] = "warnings",
+	[MACHINE_HEALTH_UNHEALTHY] = "unhealthy",
+	[MACHINE_HEALTH_UNAVAILABLE] = "unavailable",
 };
 
 static const char *name_at(
@@ -85,9 +85,9 @@ const char *action_type_name(enum action_type type)
 	return name_at(action_types, ACTION_TYPE_COUNT, (unsigned)type);
 }
 
-const char *health_state_name(enum health_state state)
+const char *machine_health_name(enum machine_health state)
 {
-	return name_at(health_states, HEALTH_STATE_COUNT, (unsigned)state);
+	return name_at(machine_healths, MACHINE_HEALTH_COUNT, (unsigned)state);
 }
 
 const char *task_state_name(enum task_state state)
@@ -122,13 +122,13 @@ enum rc action_type_parse(const char *name, enum action_type *out)
 	return RC_OK;
 }
 
-enum rc health_state_parse(const char *name, enum health_state *out)
+enum rc machine_health_parse(const char *name, enum machine_health *out)
 {
-	int i = index_of(health_states, HEALTH_STATE_COUNT, name);
+	int i = index_of(machine_healths, MACHINE_HEALTH_COUNT, name);
 
 	if (i < 0)
 		return RC_NOTFOUND;
-	*out = (enum health_state)i;
+	*out = (enum machine_health)i;
 	return RC_OK;
 }
 

@@ -56,10 +56,10 @@ enum task_state {
 };
 
 enum action_type {
-	ACTION_SCRIPT,
-	ACTION_STAGE,    /* idempotent: asked again as often as needed */
-	ACTION_ACTIVATE, /* as a script: a ticket that lasts */
-	ACTION_HEALTH,   /* idempotent */
+	ACTION_TYPE_SCRIPT,
+	ACTION_TYPE_STAGE,    /* idempotent: asked again as often as needed */
+	ACTION_TYPE_ACTIVATE, /* as a script: a ticket that lasts */
+	ACTION_TYPE_HEALTH,   /* idempotent */
 	ACTION_TYPE_COUNT
 };
 
@@ -75,13 +75,13 @@ enum run_state {
 	RUN_STATE_COUNT
 };
 
-enum health_state {
-	HEALTH_UNKNOWN, /* not checked */
-	HEALTH_HEALTHY,
-	HEALTH_WARNINGS,
-	HEALTH_UNHEALTHY,
-	HEALTH_UNAVAILABLE,
-	HEALTH_STATE_COUNT
+enum machine_health {
+	MACHINE_HEALTH_UNKNOWN, /* not checked */
+	MACHINE_HEALTH_HEALTHY,
+	MACHINE_HEALTH_WARNINGS,
+	MACHINE_HEALTH_UNHEALTHY,
+	MACHINE_HEALTH_UNAVAILABLE,
+	MACHINE_HEALTH_COUNT
 };
 
 /* ---- the plan: fixed when the task is made, borrowed by its readers ---- */
@@ -151,8 +151,8 @@ struct run_row {
 	uint32_t tries; /* commands sent so far */
 	uint64_t starting_ms, running_ms, ended_ms;
 	int32_t exit_code, signal;
-	enum health_state health; /* ACTION_HEALTH only */
-	struct fault fault;       /* last trouble or final cause */
+	enum machine_health health; /* ACTION_TYPE_HEALTH only */
+	struct fault fault;         /* last trouble or final cause */
 };
 
 /* Lower-case names as in the API and the database.  Never NULL. */
@@ -160,13 +160,14 @@ const char *task_kind_name(enum task_kind kind);
 const char *task_state_name(enum task_state state);
 const char *action_type_name(enum action_type type);
 const char *run_state_name(enum run_state state);
-const char *health_state_name(enum health_state state);
+const char *machine_health_name(enum machine_health state);
 /* RC_NOTFOUND: the text names none. */
 MUST_CHECK enum rc task_kind_parse(const char *name, enum task_kind *out);
 MUST_CHECK enum rc task_state_parse(const char *name, enum task_state *out);
 MUST_CHECK enum rc action_type_parse(const char *name, enum action_type *out);
 MUST_CHECK enum rc run_state_parse(const char *name, enum run_state *out);
-MUST_CHECK enum rc health_state_parse(const char *name, enum health_state *out);
+MUST_CHECK enum rc machine_health_parse(
+    const char *name, enum machine_health *out);
 
 /* May it not change any more? */
 bool task_state_is_final(enum task_state state);

@@ -29,7 +29,7 @@ struct store_machine {
 	uint64_t presence_at_ms;             /* since when */
 	char presence_text[STORE_TEXT_SIZE]; /* "dc2-a says: ..." */
 	uint64_t last_seen_ms;
-	enum health_state health;
+	enum machine_health health;
 	uint64_t health_at_ms;
 	char health_text[STORE_TEXT_SIZE];
 	char version[STORE_NAME_SIZE];   /* of its tentacle; "" unknown */
@@ -89,7 +89,7 @@ MUST_CHECK enum rc store_machine_set_presence(struct db *db, const char *id,
     enum store_presence presence, const char *text, uint64_t now_ms);
 /* facts: JSON, "" keeps the ones before; version too. */
 MUST_CHECK enum rc store_machine_set_health(struct db *db, const char *id,
-    enum health_state health, const char *text, const char *facts,
+    enum machine_health health, const char *text, const char *facts,
     uint64_t now_ms);
 MUST_CHECK enum rc store_machine_set_version(
     struct db *db, const char *id, const char *version);
@@ -103,7 +103,7 @@ struct store_machine_counts {
 	uint64_t all;
 	uint64_t enabled;
 	uint64_t presence[STORE_PRESENCE_COUNT];
-	uint64_t health[HEALTH_STATE_COUNT];
+	uint64_t health[MACHINE_HEALTH_COUNT];
 };
 MUST_CHECK enum rc store_machine_count(
     struct db *db, struct store_machine_counts *out);

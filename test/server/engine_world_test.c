@@ -85,8 +85,8 @@ static size_t run_index(const struct world *w, const struct run_key *key)
 
 static void make_block(struct world *w, struct task_block *block)
 {
-	static const enum action_type types[ACTIONS] = { ACTION_STAGE,
-		ACTION_SCRIPT, ACTION_ACTIVATE, ACTION_SCRIPT };
+	static const enum action_type types[ACTIONS] = { ACTION_TYPE_STAGE,
+		ACTION_TYPE_SCRIPT, ACTION_TYPE_ACTIVATE, ACTION_TYPE_SCRIPT };
 
 	block->action_count = ACTIONS;
 	block->target_count = w->machine_count;
@@ -348,7 +348,7 @@ static void deliver_start(struct world *w, const struct message *m, bool answer)
 static void deliver(struct world *w, const struct message *m, bool answer)
 {
 	struct remote *remote = &w->remotes[run_index(w, &m->key)];
-	struct engine_fact fact = { .health = HEALTH_HEALTHY };
+	struct engine_fact fact = { .health = MACHINE_HEALTH_HEALTHY };
 
 	switch (m->type) {
 	case COMMAND_START:
