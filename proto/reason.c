@@ -1,5 +1,7 @@
 #include "proto/reason.h"
 
+#include "proto/text.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -100,16 +102,6 @@ enum rc reason_parse(const char *name, enum reason *out)
 	return RC_NOTFOUND;
 }
 
-static void blank_controls(char *text)
-{
-	for (; *text != '\0'; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c < 0x20 || c == 0x7f)
-			*text = '?';
-	}
-}
-
 void fault_set(
     struct fault *f, enum reason code, const char *at, const char *format, ...)
 {
@@ -122,8 +114,8 @@ void fault_set(
 	va_start(args, format);
 	(void)vsnprintf(f->text, sizeof(f->text), format, args);
 	va_end(args);
-	blank_controls(f->at);
-	blank_controls(f->text);
+	text_scrub(f->at);
+	text_scrub(f->text);
 }
 
 void fault_clear(struct fault *f)

@@ -72,8 +72,8 @@ const char *reason_advice(enum reason code);
 MUST_CHECK enum rc reason_parse(const char *name, enum reason *out);
 
 /*
- * Fill *f; at and the formatted text are cut at their sizes and control
- * characters become '?'.  f may be NULL: then nothing happens.
+ * Fill *f; at and the formatted text are cut at their sizes and what is
+ * not printable UTF-8 becomes '?'.  f may be NULL: then nothing happens.
  */
 void fault_set(struct fault *f, enum reason code, const char *at,
     const char *format, ...) PRINTF_LIKE(4, 5);
