@@ -61,7 +61,7 @@ enum health_state health_of_facts(
 	if (l->memory_free_percent > 0 &&
 	    is_low(
 		f->memory_available, f->memory_total, l->memory_free_percent)) {
-		warn(text, "memory", bytes_of(NULL, 0), f->memory_available,
+		warn(text, "memory", bytes_text(""), f->memory_available,
 		    f->memory_total);
 		state = HEALTH_WARNINGS;
 	}
