@@ -66,6 +66,9 @@ static const struct {
 	[REASON_CANCELLED] = { "cancelled", "Somebody asked for it." },
 	[REASON_NOT_FOUND] = { "not-found",
 	    "Check the name; list what there is." },
+	[REASON_CONFLICT] = { "conflict",
+	    "It clashes with what is there: look at that first, or choose "
+	    "another name." },
 	[REASON_BAD_PACKAGE] = { "bad-package",
 	    "Build the package again; its contents may not be unpacked." },
 	[REASON_BAD_CONFIG] = { "bad-config", "Mend the file and line named." },

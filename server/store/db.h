@@ -27,7 +27,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct db; /* opaque; fields live in db.c */
+struct db;        /* opaque; fields live in db.c */
+struct db_cached; /* a prepared statement; db.c's own */
 
 /* "Lnga": tells our files from other SQLite databases. */
 #define DB_APPLICATION_ID 0x4c6e6761
@@ -63,7 +64,7 @@ enum rc db_fault(struct db *db, enum rc rc, struct fault *fault,
 /* A statement being bound or read.  On the stack; end it in all cases. */
 struct query {
 	struct db *db;
-	void *stmt; /* sqlite3_stmt: seen by db.c only */
+	struct db_cached *cached;
 	int bound;
 	bool busy;
 	enum rc rc;

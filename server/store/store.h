@@ -25,8 +25,11 @@
 
 struct store; /* opaque; fields live in store.c */
 
-/* Run fn(arg) on that loop's thread, soon, in the order of posting. */
-typedef void (*store_post)(void *loop, void (*fn)(void *), void *arg);
+/*
+ * Run fn(arg) on that loop's thread, soon, in the order of posting.  What is
+ * not RC_OK is tried again: an answer is never lost.
+ */
+typedef enum rc (*store_post)(void *loop, void (*fn)(void *), void *arg);
 
 struct store_job {
 	/* On the SQL thread, in a savepoint.  Not RC_OK: rolled back. */

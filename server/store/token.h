@@ -9,7 +9,7 @@
 #include "server/store/machine.h"
 
 struct store_token {
-	char id[STORE_ID_SIZE];
+	char id[STORE_TOKEN_ID_SIZE];
 	uint8_t secret[STORE_SHA256_SIZE]; /* SHA-256 of the 256-bit secret */
 	enum store_role role;
 	char name[STORE_NAME_SIZE]; /* the joiner's name; "": it chooses */
@@ -58,7 +58,7 @@ struct store_enrolment {
 	uint8_t spki[STORE_SHA256_SIZE];
 	enum store_role role;
 	char id[STORE_NAME_SIZE]; /* machine id or relay name */
-	char token[STORE_ID_SIZE];
+	char token[STORE_TOKEN_ID_SIZE];
 	uint64_t at_ms;
 };
 MUST_CHECK enum rc store_enrolment_get(struct db *db,

@@ -15,6 +15,7 @@
 #define STORE_NAME_SIZE     64  /* a display name and its NUL */
 #define STORE_VERSION_SIZE  101 /* a package's or release's version, role */
 #define STORE_ID_SIZE       33  /* 32 hex digits and NUL */
+#define STORE_TOKEN_ID_SIZE 41
 #define STORE_SHA256_SIZE   32
 #define STORE_SHA256_HEX    65
 #define STORE_PATH_SIZE     512 /* "dc2-a/dc2-c", at most 8 names */
