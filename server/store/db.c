@@ -1,5 +1,6 @@
 #include "server/store/db.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sqlite3.h>
@@ -18,7 +19,6 @@ struct db_cached {
 	const char *sql;
 	sqlite3_stmt *stmt;
 	bool busy;
-	bool loose; /* not in the cache: freed by query_end() */
 };
 
 struct db {
@@ -90,6 +90,12 @@ int64_t db_last_id(const struct db *db)
 enum rc db_exec(struct db *db, const char *sql)
 {
 	return rc_of(db, sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL));
+}
+
+void db_rollback(struct db *db)
+{
+	if (db_in_transaction(db))
+		(void)sqlite3_exec(db->sqlite, "ROLLBACK", NULL, NULL, NULL);
 }
 
 static void fault_text(
@@ -225,8 +231,8 @@ static enum rc open_sqlite(struct db *db, const char *path)
 
 	/* SQLite would create it by our umask. */
 	if (fd < 0) {
-		(void)snprintf(
-		    db->error, sizeof(db->error), "cannot open (%m)");
+		(void)snprintf(db->error, sizeof(db->error), "cannot open: %s",
+		    strerrordesc_np(errno));
 		return RC_IO;
 	}
 	close(fd);
@@ -302,51 +308,53 @@ static struct db_cached *find_slot(struct db *db, const char *sql)
 	return &db->cache[i];
 }
 
-static enum rc loose_statement(struct db_cached **out)
+static enum rc compile(
+    struct db *db, const char *sql, unsigned flags, sqlite3_stmt **out)
+{
+	return rc_of(
+	    db, sqlite3_prepare_v3(db->sqlite, sql, -1, flags, out, NULL));
+}
+
+/* One that is only for this query: its twin is busy, or the cache is full. */
+static enum rc prepare_loose(struct query *q, const char *sql)
 {
 	struct db_cached *c = calloc(1, sizeof(*c));
+	enum rc rc;
 
 	if (c == NULL)
 		return RC_NOMEM;
-	c->loose = true;
-	*out = c;
+	rc = compile(q->db, sql, 0, &c->stmt);
+	if (rc != RC_OK) {
+		free(c);
+		return rc;
+	}
+	q->loose = true;
+	q->cached = c;
 	return RC_OK;
 }
 
-static enum rc prepare(struct db *db, const char *sql, struct db_cached **out)
+static enum rc prepare(struct query *q, const char *sql)
 {
-	struct db_cached *c = find_slot(db, sql);
+	struct db_cached *c = find_slot(q->db, sql);
 	enum rc rc;
 
-	if (c->sql != NULL && !c->busy) {
-		*out = c;
-		return RC_OK;
-	}
-	if (c->sql != NULL || db->cached >= CACHE_FULL) {
-		rc = loose_statement(&c);
+	if (c->busy || (c->sql == NULL && q->db->cached >= CACHE_FULL))
+		return prepare_loose(q, sql);
+	if (c->sql == NULL) {
+		rc = compile(q->db, sql, SQLITE_PREPARE_PERSISTENT, &c->stmt);
 		if (rc != RC_OK)
 			return rc;
-	}
-	rc = rc_of(
-	    db, sqlite3_prepare_v3(db->sqlite, sql, -1,
-		    c->loose ? 0 : SQLITE_PREPARE_PERSISTENT, &c->stmt, NULL));
-	if (rc != RC_OK) {
-		if (c->loose)
-			free(c);
-		return rc;
-	}
-	if (!c->loose) {
 		c->sql = sql;
-		db->cached++;
+		q->db->cached++;
 	}
-	*out = c;
+	q->cached = c;
 	return RC_OK;
 }
 
 void query_start(struct query *q, struct db *db, const char *sql)
 {
 	*q = (struct query){ .db = db };
-	q->rc = prepare(db, sql, &q->cached);
+	q->rc = prepare(q, sql);
 	if (q->rc != RC_OK)
 		return;
 	q->cached->busy = true;
@@ -361,7 +369,7 @@ void query_end(struct query *q)
 		return;
 	q->busy = false;
 	q->cached = NULL;
-	if (c->loose) {
+	if (q->loose) {
 		(void)sqlite3_finalize(c->stmt);
 		free(c);
 		return;
@@ -483,7 +491,16 @@ const char *query_get_text(struct query *q, int column)
 
 void query_copy_text(struct query *q, int column, char *out, size_t size)
 {
-	(void)snprintf(out, size, "%s", query_get_text(q, column));
+	int n = snprintf(out, size, "%s", query_get_text(q, column));
+	size_t end = size - 1;
+
+	if (n < 0 || (size_t)n < size)
+		return;
+	/* Never half of a character: others expect UTF-8. */
+	while (end > 0 && ((uint8_t)out[end - 1] & 0xc0) == 0x80)
+		end--;
+	if (end > 0 && ((uint8_t)out[end - 1] & 0x80) != 0)
+		out[end - 1] = '\0';
 }
 
 const uint8_t *query_get_blob(struct query *q, int column, size_t *len)

@@ -46,6 +46,8 @@ void db_close(struct db *db);
 
 /* One or several statements without parameters or rows. */
 MUST_CHECK enum rc db_exec(struct db *db, const char *sql);
+/* For clean-up: ends the transaction, if one is open, and tells nothing. */
+void db_rollback(struct db *db);
 /* Is a transaction open?  False after SQLite rolled back by itself. */
 bool db_in_transaction(const struct db *db);
 /* Did the disk fail under us (not: is it full)?  Then stop, never retry. */
@@ -67,6 +69,7 @@ struct query {
 	struct db_cached *cached;
 	int bound;
 	bool busy;
+	bool loose; /* not in the cache: freed by query_end() */
 	enum rc rc;
 };
 

@@ -1,0 +1,164 @@
+#include "server/store/route.h"
+#include "proto/name.h"
+#include "server/store/list.h"
+#include "server/store/relay.h"
+#include "server/store/setting.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SEQUENCE "route"
+
+enum rc route_next_seq(struct db *db, uint64_t *out)
+{
+	return store_sequence_next(db, SEQUENCE, out);
+}
+
+enum rc store_route_seq(struct db *db, uint64_t *out)
+{
+	return store_sequence_last(db, SEQUENCE, out);
+}
+
+enum rc route_add_gone(struct db *db, const char *kind, const char *name)
+{
+	char target[sizeof(((struct store_gone *)0)->target)];
+	struct query q;
+	uint64_t seq = 0;
+	enum rc rc = route_next_seq(db, &seq);
+
+	if (rc != RC_OK)
+		return rc;
+	(void)snprintf(target, sizeof(target), "%s/%s", kind, name);
+	query_start(&q, db,
+	    "INSERT INTO route_gone(target, seq) VALUES (?, ?)"
+	    " ON CONFLICT (target) DO UPDATE SET seq = excluded.seq");
+	query_text(&q, target);
+	query_u64(&q, seq);
+	return query_run(&q, NULL);
+}
+
+enum rc route_remove_gone(struct db *db, const char *kind, const char *name)
+{
+	char target[sizeof(((struct store_gone *)0)->target)];
+
+	(void)snprintf(target, sizeof(target), "%s/%s", kind, name);
+	return list_run(db, "DELETE FROM route_gone WHERE target = ?", target);
+}
+
+enum rc store_route_gone(struct db *db, uint64_t after, uint32_t limit,
+    struct store_gone **rows, size_t *count)
+{
+	uint32_t most = list_limit(limit);
+	struct store_gone *all = calloc(most, sizeof(*all));
+	struct query q;
+	size_t n = 0;
+	enum rc rc;
+
+	if (all == NULL)
+		return RC_NOMEM;
+	query_start(&q, db,
+	    "SELECT target, seq FROM route_gone WHERE seq > ?"
+	    " ORDER BY seq LIMIT ?");
+	query_u64(&q, after);
+	query_int(&q, most);
+	while (n < most && query_step(&q) == RC_OK) {
+		query_copy_text(&q, 0, all[n].target, sizeof(all[n].target));
+		all[n++].seq = query_get_u64(&q, 1);
+	}
+	rc = list_end(&q, q.rc);
+	if (rc != RC_OK) {
+		free(all);
+		return rc;
+	}
+	*rows = all;
+	*count = n;
+	return RC_OK;
+}
+
+enum rc route_insert_hops(struct db *db, const struct route_hops *how,
+    const char *path, struct fault *fault)
+{
+	struct path hops;
+	enum rc rc = path_parse(path, &hops, fault);
+
+	for (size_t i = 0; rc == RC_OK && i < hops.count; i++) {
+		struct query q;
+
+		query_start(&q, db, how->sql);
+		query_text(&q, how->owner);
+		query_int(&q, (int64_t)i);
+		query_text(&q, hops.names[i]);
+		if (how->ordinal >= 0)
+			query_int(&q, how->ordinal);
+		rc = query_run(&q, NULL);
+		if (rc == RC_STATE) {
+			fault_set(fault, REASON_NOT_FOUND, "",
+			    "route %s: relay %s: not found", path,
+			    hops.names[i]);
+			rc = RC_NOTFOUND;
+		}
+	}
+	return rc;
+}
+
+static enum rc insert_one(struct db *db, const char *machine, int ordinal,
+    const struct store_route *r, struct fault *fault)
+{
+	const struct route_hops how = {
+		.sql = "INSERT INTO route_hop(machine, position, via, ordinal)"
+		       " VALUES (?, ?, ?, ?)",
+		.owner = machine,
+		.ordinal = ordinal,
+	};
+	struct query q;
+	enum rc rc;
+
+	query_start(&q, db,
+	    "INSERT INTO route(machine, ordinal, path, endpoint)"
+	    " VALUES (?, ?, ?, ?)");
+	query_text(&q, machine);
+	query_int(&q, ordinal);
+	query_text(&q, r->path);
+	query_text(&q, r->endpoint);
+	rc = query_run(&q, NULL);
+	if (rc == RC_EXISTS)
+		fault_set(fault, REASON_CONFLICT, "", "route %s: given twice",
+		    r->path);
+	if (rc == RC_OK)
+		rc = route_insert_hops(db, &how, r->path, fault);
+	return db_fault(db, rc, fault, "route %s", r->path);
+}
+
+enum rc route_insert_all(struct db *db, const char *machine,
+    const struct store_route *routes, size_t count, struct fault *fault)
+{
+	enum rc rc = RC_OK;
+
+	if (count > STORE_ROUTES_MAX) {
+		fault_set(fault, REASON_TOO_MANY, "",
+		    "a machine has at most %d routes", STORE_ROUTES_MAX);
+		return RC_LIMIT;
+	}
+	for (size_t i = 0; rc == RC_OK && i < count; i++)
+		rc = insert_one(db, machine, (int)i, &routes[i], fault);
+	return rc;
+}
+
+enum rc route_load_all(
+    struct db *db, const char *machine, struct store_machine *out)
+{
+	struct query q;
+
+	query_start(&q, db,
+	    "SELECT path, endpoint FROM route WHERE machine = ?"
+	    " ORDER BY ordinal");
+	query_text(&q, machine);
+	out->route_count = 0;
+	while (out->route_count < STORE_ROUTES_MAX && query_step(&q) == RC_OK) {
+		struct store_route *r = &out->routes[out->route_count++];
+
+		query_copy_text(&q, 0, r->path, sizeof(r->path));
+		query_copy_text(&q, 1, r->endpoint, sizeof(r->endpoint));
+	}
+	return list_end(&q, q.rc);
+}

@@ -1,0 +1,9 @@
+/* schema.h - the migrations' statements, each list ended by NULL. */
+#ifndef SERVER_STORE_SCHEMA_H
+#define SERVER_STORE_SCHEMA_H
+
+#include <stddef.h>
+
+extern const char *const schema_001[];
+
+#endif
