@@ -36,7 +36,7 @@ static enum rc insert(struct db *db, const struct store_package *p)
 enum rc store_package_create(
     struct db *db, const struct store_package *p, struct fault *fault)
 {
-	struct store_package there;
+	struct store_package there = { 0 };
 	enum rc rc = insert(db, p);
 
 	if (rc != RC_EXISTS)

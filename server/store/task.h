@@ -49,7 +49,7 @@ struct store_task_new {
 	uint32_t payload_count;
 };
 MUST_CHECK enum rc store_task_create(
-    struct db *db, const struct store_task_new *n, struct fault *fault);
+    struct db *db, struct store_task_new *n, struct fault *fault);
 /* The number that the next deployment of project to environment will have. */
 MUST_CHECK enum rc store_deployment_next(
     struct db *db, const char *project, const char *environment, uint64_t *out);
