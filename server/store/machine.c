@@ -34,8 +34,8 @@ static enum rc read_row(struct query *q, struct store_machine *m)
 	m->presence_at_ms = query_get_u64(q, 4);
 	query_copy_text(q, 5, m->presence_text, sizeof(m->presence_text));
 	m->last_seen_ms = query_get_u64(q, 6);
-	if (health_state_parse(query_get_text(q, 7), &m->health) != RC_OK)
-		m->health = HEALTH_UNKNOWN;
+	if (machine_health_parse(query_get_text(q, 7), &m->health) != RC_OK)
+		m->health = MACHINE_HEALTH_UNKNOWN;
 	m->health_at_ms = query_get_u64(q, 8);
 	query_copy_text(q, 9, m->health_text, sizeof(m->health_text));
 	query_copy_text(q, 10, m->version, sizeof(m->version));
@@ -218,9 +218,9 @@ static enum rc count_health(struct db *db, struct store_machine_counts *out)
 	query_start(
 	    &q, db, "SELECT health, count(*) FROM machine GROUP BY health");
 	while (query_step(&q) == RC_OK) {
-		enum health_state h;
+		enum machine_health h;
 
-		if (health_state_parse(query_get_text(&q, 0), &h) == RC_OK)
+		if (machine_health_parse(query_get_text(&q, 0), &h) == RC_OK)
 			out->health[h] = query_get_u64(&q, 1);
 	}
 	return list_end(&q, q.rc);

@@ -102,7 +102,7 @@ enum rc store_machine_set_presence(struct db *db, const char *id,
 }
 
 enum rc store_machine_set_health(struct db *db, const char *id,
-    enum health_state health, const char *text, const char *facts,
+    enum machine_health health, const char *text, const char *facts,
     uint64_t now_ms)
 {
 	struct query q;
@@ -111,7 +111,7 @@ enum rc store_machine_set_health(struct db *db, const char *id,
 	    "UPDATE machine SET health = ?1, health_text = ?2,"
 	    " facts = CASE ?3 WHEN '' THEN facts ELSE ?3 END,"
 	    " health_at_ms = ?4 WHERE id = ?5");
-	query_text(&q, health_state_name(health));
+	query_text(&q, machine_health_name(health));
 	query_text(&q, text_or_empty(text));
 	query_text(&q, text_or_empty(facts));
 	query_u64(&q, now_ms);

@@ -19,8 +19,8 @@ void task_read_run(struct query *q, struct run_row *r)
 	r->ended_ms = query_get_u64(q, 10);
 	r->exit_code = (int32_t)query_get_int(q, 11);
 	r->signal = (int32_t)query_get_int(q, 12);
-	if (health_state_parse(query_get_text(q, 13), &r->health) != RC_OK)
-		r->health = HEALTH_UNKNOWN;
+	if (machine_health_parse(query_get_text(q, 13), &r->health) != RC_OK)
+		r->health = MACHINE_HEALTH_UNKNOWN;
 	task_read_fault(q, 14, &r->fault);
 }
 
@@ -113,7 +113,7 @@ static void read_joined(struct query *q, struct store_run *r)
 	query_copy_text(q, RUN_AFTER + 3, r->action, sizeof(r->action));
 	if (action_type_parse(query_get_text(q, RUN_AFTER + 4), &r->type) !=
 	    RC_OK)
-		r->type = ACTION_SCRIPT;
+		r->type = ACTION_TYPE_SCRIPT;
 	r->log_ended = query_get_bool(q, RUN_AFTER + 5);
 	query_copy_text(q, RUN_AFTER + 6, r->log_sha256, sizeof(r->log_sha256));
 }

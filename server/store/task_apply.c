@@ -87,7 +87,7 @@ static void bind_run(struct query *q, const struct run_row *r)
 	query_u64(q, r->ended_ms);
 	query_int(q, r->exit_code);
 	query_int(q, r->signal);
-	query_text(q, health_state_name(r->health));
+	query_text(q, machine_health_name(r->health));
 	query_text(q, reason_name(r->fault.code));
 	query_text(q, r->fault.at);
 	query_text(q, r->fault.text);
