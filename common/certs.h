@@ -16,9 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CERTS_MAX      8          /* certificates in a list */
-#define CERTS_DER_MAX  4096       /* bytes of one; ours have under 700 */
-#define CERTS_PEM_MAX  (8 * 8192) /* bytes of a file of them */
+#define CERTS_MAX      8     /* certificates in a list */
+#define CERTS_DER_MAX  4096  /* bytes of one; ours have under 700 */
+#define CERTS_PEM_MAX  65536 /* bytes of a file of them */
 #define CERTS_URI_SIZE 256
 
 struct certs {

@@ -30,7 +30,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define TRUST_SKEW_S (5 * 60)
+#define TRUST_SKEW_S 300
 
 /* Sets of roles, for "who may answer". */
 #define TRUST_ROLE(role) (1U << (role))

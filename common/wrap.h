@@ -17,7 +17,7 @@
 #define WRAP_KEY_SIZE      32
 #define WRAP_KEY_ID_SIZE   8
 #define WRAP_OVERHEAD      (1 + WRAP_KEY_ID_SIZE + 12 + 16)
-#define WRAP_MAX           (1024 * 1024)               /* bytes of one secret */
+#define WRAP_MAX           1048576                     /* bytes of one secret */
 #define WRAP_KEY_TEXT_SIZE (4 + 2 * WRAP_KEY_SIZE + 1) /* with the NUL */
 
 /* A secret: wipe by wrap_key_fini(). */
