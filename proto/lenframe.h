@@ -15,10 +15,10 @@
 #include "proto/reason.h"
 
 #define LENFRAME_HEADER       4
-#define LENFRAME_STANDING_MAX (64 * 1024)
-#define LENFRAME_CONTROL_MAX  (320 * 1024) /* a table page is under 256 KiB */
-#define LENFRAME_DEPLOY_MAX   (32 * 1024)  /* one piece and its frame */
-#define LENFRAME_ENROL_MAX    (64 * 1024)
+#define LENFRAME_STANDING_MAX 65536
+#define LENFRAME_CONTROL_MAX  327680 /* 320 KiB: a table page is under 256 */
+#define LENFRAME_DEPLOY_MAX   32768  /* one piece and its frame */
+#define LENFRAME_ENROL_MAX    65536
 
 /* One direction of one seal. */
 struct lenframe {

@@ -178,7 +178,7 @@ MUST_CHECK enum rc ticket_state_parse(const char *name, enum ticket_state *out);
 /* Exited, cancelled, refused: there is nothing more to come. */
 bool ticket_state_has_ended(enum ticket_state state);
 
-#define RESULT_OUTPUTS_MAX (16 * 1024)
+#define RESULT_OUTPUTS_MAX 16384
 
 /* How a ticket ended. */
 struct msg_result {

@@ -15,10 +15,10 @@
 #include "proto/message_enrol.h"
 
 #define TABLE_PAGE_ENTRIES_MAX 1000 /* keeps a page under 256 KiB, usually */
-#define TABLE_PAGE_BYTES_MAX   (256 * 1024)
+#define TABLE_PAGE_BYTES_MAX   262144
 #define TABLE_FROM_MAX         16
 #define PRESENCE_CHANGES_MAX   1000
-#define REVOKED_LIST_MAX       (128 * 1024)
+#define REVOKED_LIST_MAX       131072
 
 /* How the next hop to a target is reached. */
 enum route_how {

@@ -10,8 +10,8 @@
 
 #include "proto/message.h"
 
-#define ENROL_CSR_MAX    (8 * 1024)
-#define ENROL_CERT_MAX   (8 * 1024)
+#define ENROL_CSR_MAX    8192
+#define ENROL_CERT_MAX   8192
 #define ENROL_CHAIN_MAX  4 /* certificates */
 #define ENROL_ROOTS_MAX  8
 #define ENROL_SECRET_LEN 32

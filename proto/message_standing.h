@@ -10,9 +10,9 @@
 
 #include "proto/message.h"
 
-#define SCRIPT_BODY_MAX   (32 * 1024) /* a longer one goes as a blob */
-#define SCRIPT_VALUE_MAX  (32 * 1024) /* of a variable */
-#define HEALTH_OUTPUT_MAX (16 * 1024)
+#define SCRIPT_BODY_MAX   32768 /* a longer one goes as a blob */
+#define SCRIPT_VALUE_MAX  32768 /* of a variable */
+#define HEALTH_OUTPUT_MAX 16384
 #define HEALTH_DISKS_MAX  32
 #define CONFIGURE_MAX     64 /* patterns */
 #define SUPERSEDES_MAX    64

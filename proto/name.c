@@ -1,10 +1,14 @@
 #include "proto/name.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #define DIGITS  "0123456789"
+
+static_assert(
+    PATH_SIZE == PATH_NAMES_MAX * NAME_SIZE, "each name with a slash or NUL");
 
 static const char hex_digits[] = "0123456789abcdef";
 

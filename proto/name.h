@@ -29,7 +29,7 @@
 #define TASK_SIZE      (100 + 1)
 #define TARGET_SIZE    (8 + NAME_SIZE)
 #define PATH_NAMES_MAX 8
-#define PATH_SIZE      (PATH_NAMES_MAX * NAME_SIZE)
+#define PATH_SIZE      512 /* PATH_NAMES_MAX times NAME_SIZE */
 #define HOST_SIZE      (253 + 1)
 #define ENDPOINT_SIZE  (HOST_SIZE + 8) /* [host]:65535 */
 #define SPIFFE_SIZE    (9 + 32 + 1 + 9 + NAME_SIZE)

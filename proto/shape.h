@@ -161,8 +161,8 @@ void shape_clear(const struct shape *shape, void *message);
 	.shape = (shape_), .optional = true
 #define SHAPE_LIST(k, S, items, count, max_, shape_)                           \
 	.key = (k), .type = FIELD_LIST,                                        \
-	.offset = SHAPE_OFFSET_IF(                                             \
-	    S, items, sizeof(SHAPE_MEMBER(S, items)) == sizeof(void *)),       \
+	.offset =                                                              \
+	    SHAPE_OFFSET(S, items, __typeof__(&*SHAPE_MEMBER(S, items))),      \
 	.item_size = sizeof(*SHAPE_MEMBER(S, items)),                          \
 	.aside = SHAPE_OFFSET(S, count, size_t), .max = (max_),                \
 	.shape = (shape_)

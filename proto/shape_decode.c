@@ -398,16 +398,15 @@ static void clear_part(const struct shape *shape, void *base)
 {
 	for (size_t i = 0; i < shape->field_count; i++) {
 		const struct field *f = &shape->fields[i];
+		struct msg_pairs *pairs = member(base, f->offset);
+		const unsigned *tag = member(base, f->aside);
 
 		if (f->type == FIELD_LIST)
 			clear_list(f, base);
 		else if (f->type == FIELD_PAIRS)
-			free(((struct msg_pairs *)member(base, f->offset))
-				 ->items);
-		else if (f->type == FIELD_STRUCT || f->type == FIELD_MAYBE)
-			clear_part(f->shape, member(base, f->offset));
-		else if (f->type == FIELD_CASE &&
-			 *(unsigned *)member(base, f->aside) == f->tag)
+			free(pairs->items);
+		else if (f->type == FIELD_STRUCT || f->type == FIELD_MAYBE ||
+			 (f->type == FIELD_CASE && *tag == f->tag))
 			clear_part(f->shape, member(base, f->offset));
 	}
 }
