@@ -364,6 +364,36 @@ static void test_encoders_refuse_what_decoders_would(void **state)
 	packbuf_fini(&b);
 }
 
+static void test_two_actions_in_one_start_are_refused(void **state)
+{
+	struct msg_start start = { .ticket = ID_A,
+		.task = "t",
+		.incarnation = { 1, ID_A },
+		.action = ACTION_ACTIVATE,
+		.activate = { .project = "p",
+		    .package = "w",
+		    .version = "1",
+		    .digest = ID_A ID_A } };
+	struct msg_start out;
+	struct packbuf b;
+	struct fault fault;
+
+	(void)state;
+	packbuf_init(&b, MAX);
+	assert_int_equal(msg_start_encode(&start, &b), RC_OK);
+	b.data[0]++; /* one pair more in a map of less than 15 */
+	pack_key(&b, "script");
+	pack_map(&b, 2);
+	pack_key(&b, "name");
+	pack_key(&b, "n");
+	pack_key(&b, "body");
+	pack_bytes(&b, bytes_text("true"));
+	assert_int_equal(
+	    msg_start_decode(packbuf_bytes(&b), &out, &fault), RC_PROTO);
+	assert_non_null(strstr(fault.text, "beside another"));
+	packbuf_fini(&b);
+}
+
 static void test_a_route_that_contradicts_itself_is_refused(void **state)
 {
 	struct msg_table_entry entry = { "machine/" ID_A, 1, false, "",
@@ -486,6 +516,7 @@ int main(void)
 		cmocka_unit_test(test_unknown_keys_are_skipped),
 		cmocka_unit_test(test_a_fault_names_the_key_that_is_wrong),
 		cmocka_unit_test(test_encoders_refuse_what_decoders_would),
+		cmocka_unit_test(test_two_actions_in_one_start_are_refused),
 		cmocka_unit_test(
 		    test_a_route_that_contradicts_itself_is_refused),
 		cmocka_unit_test(test_damaged_output_is_noticed),
