@@ -46,7 +46,8 @@ MUST_CHECK enum rc apikey_verify(struct db *db, const char *text,
 
 /*
  * May c do p, in this environment?  environment NULL: p is about no
- * environment in particular, which a key confined to some may only view.
+ * environment in particular; then a key confined to some may only view, and
+ * push packages.
  * RC_DENIED and fault name what is missing.
  */
 MUST_CHECK enum rc caller_may(const struct caller *c, enum permission p,

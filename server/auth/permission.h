@@ -46,8 +46,9 @@ const char *permission_name(enum permission p);
 MUST_CHECK enum rc permission_parse(const char *name, enum permission *out);
 /*
  * Comma-separated names, or one of the sets "all", "view" (all that end in
- * ".view") and "deployer" (view, package.push, deploy, health.run, release
- * making).  RC_NOTFOUND and fault name the word that is none.
+ * ".view" but the audit) and "deployer" (view, package.push, deploy,
+ * health.run, release making).  RC_NOTFOUND and fault name the word that is
+ * none.
  */
 MUST_CHECK enum rc permission_set_parse(
     const char *text, permission_set *out, struct fault *fault);
