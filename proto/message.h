@@ -34,10 +34,9 @@
 #include "proto/rc.h"
 #include "proto/reason.h"
 
-#define MSG_LIST_MAX    4096 /* items in a list unless its comment says less */
-#define MSG_TEXT_MAX    255  /* one line for a person */
-#define MSG_VERSION_MAX 63   /* of a program */
-#define SUCCESSION_LEN  32   /* a succession token */
+#define MSG_TEXT_MAX    255 /* one line for a person */
+#define MSG_VERSION_MAX 63  /* of a program */
+#define SUCCESSION_LEN  32  /* a succession token */
 
 #define MSG_CODEC(X)                                                           \
 	MUST_CHECK enum rc msg_##X##_encode(                                   \
