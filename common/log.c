@@ -1,6 +1,7 @@
 #include "common/log.h"
 
 #include "common/clock.h"
+#include "common/utf8.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -88,40 +89,6 @@ static void put_text(struct line *line, const char *text)
 	put(line, text, strlen(text));
 }
 
-/*
- * Length of the UTF-8 character at s (1-4), 0 when broken or a C1 control.
- * Overlong forms and surrogates count as broken.
- */
-static size_t utf8_len(const unsigned char *s)
-{
-	static const struct {
-		unsigned char low, high, second_low, second_high, len;
-	} forms[] = {
-		{ 0xc2, 0xc2, 0xa0, 0xbf, 2 }, /* from U+00A0: no C1 */
-		{ 0xc3, 0xdf, 0x80, 0xbf, 2 },
-		{ 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-		{ 0xe1, 0xec, 0x80, 0xbf, 3 },
-		{ 0xed, 0xed, 0x80, 0x9f, 3 },
-		{ 0xee, 0xef, 0x80, 0xbf, 3 },
-		{ 0xf0, 0xf0, 0x90, 0xbf, 4 },
-		{ 0xf1, 0xf3, 0x80, 0xbf, 4 },
-		{ 0xf4, 0xf4, 0x80, 0x8f, 4 },
-	};
-
-	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
-		if (s[0] < forms[i].low || s[0] > forms[i].high)
-			continue;
-		if (s[1] < forms[i].second_low || s[1] > forms[i].second_high)
-			return 0;
-		for (size_t j = 2; j < forms[i].len; j++) {
-			if ((s[j] & 0xc0) != 0x80)
-				return 0;
-		}
-		return forms[i].len;
-	}
-	return 0;
-}
-
 /* One byte that may not appear as it is. */
 static void put_escape(struct line *line, unsigned char c, bool json)
 {
@@ -156,28 +123,28 @@ static void put_escape(struct line *line, unsigned char c, bool json)
 static void put_escaped(struct line *line, const char *text,
     enum quoting quoting, bool json, size_t max)
 {
-	const unsigned char *s = (const unsigned char *)text;
 	size_t room = sizeof(line->text) - line->len;
 	size_t end;
 
 	if (room < max + TAIL_ROOM)
 		max = room > TAIL_ROOM ? room - TAIL_ROOM : 0;
 	end = line->len + max;
-	while (*s != '\0') {
-		size_t len = *s < 0x80 ? 1 : utf8_len(s);
-		bool plain = len > 1 || (*s >= ' ' && *s < 0x7f);
+	while (*text != '\0') {
+		unsigned char c = (unsigned char)*text;
+		size_t len = utf8_len(text);
+		bool plain = len > 1 || (c >= ' ' && c < 0x7f);
 
 		if (line->len + 12 > end) {
 			put_text(line, "...");
 			return;
 		}
-		if (quoting == QUOTE_VALUE && (*s == '"' || *s == '\\'))
+		if (quoting == QUOTE_VALUE && (c == '"' || c == '\\'))
 			plain = false;
 		if (plain)
-			put(line, (const char *)s, len);
+			put(line, text, len);
 		else
-			put_escape(line, *s, json);
-		s += plain ? len : 1;
+			put_escape(line, c, json);
+		text += plain ? len : 1;
 	}
 }
 
