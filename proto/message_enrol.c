@@ -13,7 +13,7 @@ static const struct field peer_fields[] = {
 const struct shape part_peer = SHAPE_PART(msg_peer, peer_fields);
 
 static const struct field enrol_fields[] = {
-	{ SHAPE_NAME("token_id", msg_enrol, token_id, id_is_valid) },
+	{ SHAPE_NAME("token_id", msg_enrol, token_id, name_is_valid) },
 	{ SHAPE_BYTES("secret", msg_enrol, secret, ENROL_SECRET_LEN),
 	    .exact = true, .optional = true },
 	{ SHAPE_ENUM("role", msg_enrol, role, part_role, ROLE_COUNT),

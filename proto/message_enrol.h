@@ -25,7 +25,7 @@ struct msg_peer {
 };
 
 struct msg_enrol {
-	char token_id[ID_SIZE];
+	char token_id[NAME_SIZE];
 	struct bytes secret; /* ENROL_SECRET_LEN, or empty: renewal */
 	enum peer_role role; /* relay or tentacle */
 	struct bytes csr;    /* DER, 1 to ENROL_CSR_MAX */

@@ -1,0 +1,70 @@
+/*
+ * settings.h - the settings that all programs share: log, link timers.
+ *
+ *     static const struct config_option options[] = {
+ *             SETTINGS_LOG, SETTINGS_LINK, { .section = "relay", ... }
+ *     };
+ */
+#ifndef COMMON_SETTINGS_H
+#define COMMON_SETTINGS_H
+
+#include "common/config.h"
+#include "common/link.h"
+#include "common/loop.h"
+
+#define SETTINGS_LOG                                                           \
+	{ .section = "log",                                                    \
+		.key = "level",                                                \
+		.type = CONFIG_STRING,                                         \
+		.initial = "info",                                             \
+		.choices = "error|warn|info|debug",                            \
+		.help = "Least important lines that are written" },            \
+	{                                                                      \
+		.section = "log", .key = "format", .type = CONFIG_STRING,      \
+		.initial = "logfmt", .choices = "logfmt|json",                 \
+		.help = "How a line looks"                                     \
+	}
+
+#define SETTINGS_LINK_TIME(k, value, text)                                     \
+	{                                                                      \
+		.section = "link", .key = (k), .type = CONFIG_DURATION,        \
+		.initial = (value), .min = 1, .max = 3600000, .help = (text)   \
+	}
+
+#define SETTINGS_LINK                                                          \
+	SETTINGS_LINK_TIME(                                                    \
+	    "ping-idle", "15s", "PING after so long a silence"),               \
+	    SETTINGS_LINK_TIME("ping-busy", "5s", "PING so often in traffic"), \
+	    SETTINGS_LINK_TIME(                                                \
+		"dead", "10s", "Give a link up after an unanswered PING"),     \
+	    SETTINGS_LINK_TIME("connect", "10s", "Limit of a TCP connect"),    \
+	    SETTINGS_LINK_TIME("handshake", "10s", "Limit of TLS and HELLO"),  \
+	    SETTINGS_LINK_TIME(                                                \
+		"anonymous", "30s", "Life of a link without a certificate"),   \
+	    SETTINGS_LINK_TIME(                                                \
+		"user-timeout", "30s", "TCP_USER_TIMEOUT of the socket"),      \
+	    SETTINGS_LINK_TIME(                                                \
+		"backoff-min", "500ms", "First wait before dialling again"),   \
+	    SETTINGS_LINK_TIME("backoff-max", "60s", "Longest such wait"),     \
+	{                                                                      \
+		.section = "link", .key = "handshakes", .type = CONFIG_INT,    \
+		.initial = "512", .min = 1, .max = 100000,                     \
+		.help = "Handshakes at once; more connections are dropped"     \
+	}
+
+/* Take the log settings into use. */
+void settings_log(const struct config *c);
+void settings_link(const struct config *c, struct link_config *out);
+
+/* --- Running until told to stop ------------------------------------------- */
+
+/* TERM and INT stop the loop; HUP calls reload (may be NULL).  PIPE is
+ * ignored.  Core dumps are off, umask is 077. */
+struct daemon;
+MUST_CHECK enum rc daemon_new(struct loop *loop, void (*reload)(void *arg),
+    void *arg, struct daemon **out);
+void daemon_free(struct daemon *d);
+/* Tell systemd ("READY=1", "STATUS=...") when NOTIFY_SOCKET is set. */
+void daemon_notify(const char *state);
+
+#endif

@@ -1,0 +1,398 @@
+#include "relay/relay.h"
+
+#include "common/log.h"
+#include "common/seal.h"
+#include "proto/lenframe.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Proven servers only: TLS_SEAL_SERVER sees to that. */
+#define CONTROLS_MAX 64
+
+enum control_state {
+	CONTROL_OPENING,
+	CONTROL_GREETED,  /* we have told who we are; welcome is next */
+	CONTROL_WELCOMED, /* orders are obeyed */
+};
+
+struct control {
+	TAILQ_ENTRY(control) all;
+	struct relay *relay;
+	struct seal *seal;
+	enum control_state state;
+	char node[NAME_SIZE];
+	bool subscribed;
+	/* Presence: changed targets are marked by number, told together. */
+	struct loop_timer *presence;
+	struct msg_presence_change *changes;
+	size_t change_count, change_capacity;
+	uint64_t told_us;
+};
+
+static void drop(struct control *c)
+{
+	TAILQ_REMOVE(&c->relay->controls, c, all);
+	loop_timer_free(c->presence);
+	free(c->changes);
+	free(c);
+}
+
+static void end(struct control *c, enum reason code, const char *text)
+{
+	struct fault fault;
+
+	fault_set(&fault, code, relay_name(c->relay), "%s", text);
+	log_warn("control", c->node, "session ended: %s", text);
+	seal_close(c->seal, &fault);
+	drop(c);
+}
+
+/* --- Out ------------------------------------------------------------------ */
+
+static void send_packed(struct control *c, enum rc rc, struct packbuf *pack)
+{
+	if (rc == RC_OK)
+		rc = seal_send(c->seal, packbuf_bytes(pack));
+	if (rc != RC_OK)
+		log_warn(
+		    "control", c->node, "message not sent: %s", rc_name(rc));
+	packbuf_fini(pack);
+}
+
+static void describe(
+    const struct table_entry *e, struct msg_presence_change *out)
+{
+	const struct neighbour *n = e->owner;
+
+	*out = (struct msg_presence_change){ 0 };
+	memcpy(out->target, e->text, sizeof(out->target));
+	out->up = n->link != NULL;
+	out->start = n->link != NULL ? n->start : 0;
+	if (!out->up)
+		neighbour_fault(n, &out->reason);
+}
+
+static void send_changes(struct control *c, bool whole)
+{
+	const struct msg_presence message = {
+		.whole = whole,
+		.changes = c->changes,
+		.change_count = c->change_count,
+	};
+	struct packbuf pack;
+
+	packbuf_init(&pack, LENFRAME_CONTROL_MAX);
+	send_packed(c, msg_presence_encode(&message, &pack), &pack);
+	c->change_count = 0;
+	c->told_us = loop_now_us(c->relay->loop);
+}
+
+static bool note(struct control *c, const struct table_entry *e)
+{
+	struct msg_presence_change change;
+
+	describe(e, &change);
+	for (size_t i = 0; i < c->change_count; i++) {
+		if (strcmp(c->changes[i].target, change.target) == 0) {
+			c->changes[i] = change;
+			return true;
+		}
+	}
+	if (c->change_count == c->change_capacity) {
+		size_t capacity =
+		    c->change_capacity > 0 ? c->change_capacity * 2 : 16;
+		struct msg_presence_change *grown =
+		    realloc(c->changes, capacity * sizeof(*grown));
+
+		if (grown == NULL)
+			return false;
+		c->changes = grown;
+		c->change_capacity = capacity;
+	}
+	c->changes[c->change_count++] = change;
+	return true;
+}
+
+/* Everything, in messages of at most PRESENCE_CHANGES_MAX; a fault's text can
+ * be long, so by far fewer here. */
+#define PRESENCE_BATCH 200
+
+static void tell_all(struct control *c)
+{
+	struct table_entry *e;
+	bool first = true;
+
+	c->change_count = 0;
+	for (size_t i = 0; (e = table_at(c->relay->table, i)) != NULL; i++) {
+		if (e->owner == NULL)
+			continue;
+		if (!note(c, e))
+			return;
+		if (c->change_count == PRESENCE_BATCH) {
+			send_changes(c, first);
+			first = false;
+		}
+	}
+	if (first || c->change_count > 0)
+		send_changes(c, first);
+}
+
+static void on_presence_timer(void *arg)
+{
+	struct control *c = arg;
+
+	if (c->change_count > 0)
+		send_changes(c, false);
+}
+
+static void schedule(struct control *c)
+{
+	uint64_t since = (loop_now_us(c->relay->loop) - c->told_us) / 1000;
+	uint64_t every = c->relay->settings->presence_ms;
+
+	if (!loop_timer_pending(c->presence))
+		loop_timer_set(c->presence, since >= every ? 0 : every - since);
+}
+
+void controls_presence(struct relay *r, const struct neighbour *n)
+{
+	struct target target = {
+		.kind =
+		    n->role == ROLE_TENTACLE ? TARGET_MACHINE : TARGET_RELAY,
+	};
+	struct table_entry *e;
+	struct control *c;
+
+	memcpy(target.name, n->name, sizeof(target.name));
+	e = table_find(r->table, &target);
+	if (e == NULL || e->owner == NULL)
+		return;
+	TAILQ_FOREACH(c, &r->controls, all)
+	{
+		if (!c->subscribed || !note(c, e))
+			continue;
+		if (c->change_count >= PRESENCE_BATCH)
+			send_changes(c, false);
+		else
+			schedule(c);
+	}
+}
+
+/* --- In ------------------------------------------------------------------- */
+
+static void tell_seq(struct control *c)
+{
+	const struct msg_table_ack ack = {
+		.seq = table_seq(c->relay->table),
+	};
+	struct packbuf pack;
+
+	packbuf_init(&pack, 4096);
+	send_packed(c, msg_table_ack_encode(&ack, &pack), &pack);
+}
+
+static void on_table_page(struct control *c, struct bytes message)
+{
+	struct relay *r = c->relay;
+	struct msg_table_page page;
+	struct fault fault;
+	bool changed = false;
+	enum rc rc = msg_table_page_decode(message, &page, &fault);
+
+	if (rc != RC_OK) {
+		end(c, REASON_PROTOCOL, fault.text);
+		return;
+	}
+	rc = table_apply(r->table, &page, &changed, &fault);
+	msg_table_page_clear(&page);
+	if (rc != RC_OK && rc != RC_STATE) {
+		end(c, REASON_MEMORY, rc_name(rc));
+		return;
+	}
+	if (rc == RC_STATE)
+		log_warn("control", c->node, "%s", fault.text);
+	if (changed) {
+		neighbours_follow_table(r);
+		rc = table_save(r->table, r->table_path, &fault);
+		if (rc != RC_OK) {
+			end(c, REASON_NO_SPACE, fault.text);
+			return;
+		}
+		log_info_with("control", c->node,
+		    LOG_FIELDS(LOG_NUMBER("seq", (int64_t)table_seq(r->table)),
+			LOG_NUMBER("targets", (int64_t)table_count(r->table))),
+		    "route table");
+	}
+	/* Also when it did not follow: the node sees what we have. */
+	if (changed || rc == RC_STATE)
+		tell_seq(c);
+	if (changed && c->subscribed)
+		tell_all(c);
+}
+
+static void on_peers(struct control *c, struct bytes message)
+{
+	struct msg_peers peers;
+	struct fault fault;
+
+	if (msg_peers_decode(message, &peers, &fault) != RC_OK) {
+		end(c, REASON_PROTOCOL, fault.text);
+		return;
+	}
+	if (member_set_peers(c->relay->member, peers.peers, peers.peer_count,
+		&fault) != RC_OK)
+		log_error("control", c->node, "peers not kept: %s", fault.text);
+	else
+		neighbours_follow_peers(c->relay);
+	msg_peers_clear(&peers);
+}
+
+static uint32_t count_links(const struct relay *r)
+{
+	uint32_t count = 0;
+
+	for (struct link *l = link_next(r->net, NULL); l != NULL;
+	     l = link_next(r->net, l))
+		count++;
+	return count;
+}
+
+static void on_status(struct control *c, uint32_t id)
+{
+	struct relay *r = c->relay;
+	struct msg_status_reply status = {
+		.reply.id = id,
+		.links = count_links(r),
+		.streams = bridges_count(r->bridges),
+		.uptime_s = (loop_now_us(r->loop) - r->started_us) / 1000000,
+		.version = bytes_text(LONGARM_VERSION),
+		.table_seq = table_seq(r->table),
+	};
+	struct packbuf pack;
+
+	memcpy(status.reply.journal, r->member->instance.journal, ID_SIZE);
+	packbuf_init(&pack, 4096);
+	send_packed(c, msg_status_reply_encode(&status, &pack), &pack);
+}
+
+static void on_welcome(struct control *c, struct bytes message)
+{
+	struct msg_welcome welcome;
+	struct fault fault;
+
+	if (member_welcomed(c->relay->member, c->seal, message, &welcome, 0,
+		&fault) != RC_OK) {
+		end(c, REASON_PROTOCOL, fault.text);
+		return;
+	}
+	c->state = CONTROL_WELCOMED;
+	log_info("control", c->node, "session open");
+}
+
+static void on_order(
+    struct control *c, const struct msg_head *head, struct bytes message)
+{
+	if (head->op == OP_TABLE_PAGE) {
+		on_table_page(c, message);
+	} else if (head->op == OP_PRESENCE_SUB) {
+		c->subscribed = true;
+		tell_all(c);
+	} else if (head->op == OP_PEERS) {
+		on_peers(c, message);
+	} else if (head->op == OP_STATUS) {
+		on_status(c, head->id);
+	} else {
+		log_debug("control", c->node, "%s is not understood here",
+		    msg_op_name(head->op));
+	}
+}
+
+static void on_message(struct control *c, struct bytes message)
+{
+	struct msg_head head;
+	struct fault fault;
+	enum rc rc = msg_peek(message, &head, &fault);
+
+	if (rc == RC_NOTFOUND)
+		return; /* a newer server's */
+	if (rc != RC_OK)
+		end(c, REASON_PROTOCOL, fault.text);
+	else if (c->state == CONTROL_GREETED && head.op == OP_WELCOME)
+		on_welcome(c, message);
+	else if (c->state == CONTROL_WELCOMED)
+		on_order(c, &head, message);
+	else
+		end(c, REASON_PROTOCOL, "a message before its welcome");
+}
+
+static void on_seal(
+    void *arg, struct seal *seal, const struct seal_event *event)
+{
+	struct control *c = arg;
+
+	switch (event->type) {
+	case SEAL_OPEN:
+		memcpy(c->node, seal_peer(seal)->id.name, sizeof(c->node));
+		c->state = CONTROL_GREETED;
+		if (member_greet(c->relay->member, seal, 0,
+			table_seq(c->relay->table)) != RC_OK)
+			end(c, REASON_MEMORY, "cannot greet");
+		break;
+	case SEAL_MESSAGE:
+		on_message(c, event->message);
+		break;
+	case SEAL_WRITABLE:
+		break;
+	case SEAL_CLOSED:
+		log_info("control", c->node, "session closed: %s",
+		    event->fault->text);
+		drop(c);
+		break;
+	}
+}
+
+void control_accept(struct relay *r, struct link *link, uint32_t stream,
+    const struct msg_open *open)
+{
+	struct control *c = calloc(1, sizeof(*c)), *other;
+	struct seal_user user = {
+		.fn = on_seal,
+		.arg = c,
+		.message_max = LENFRAME_CONTROL_MAX,
+		.open_ms = open->deadline_ms,
+	};
+	struct fault fault;
+	unsigned count = 0;
+
+	TAILQ_FOREACH(other, &r->controls, all) count++;
+	if (c == NULL || count >= CONTROLS_MAX ||
+	    loop_timer_new(r->loop, on_presence_timer, c, &c->presence) !=
+		RC_OK) {
+		free(c);
+		fault_set(&fault, REASON_TOO_MANY, relay_name(r),
+		    "relay %s has %u control sessions already", relay_name(r),
+		    count);
+		link_reset(link, stream, &fault, false);
+		return;
+	}
+	c->relay = r;
+	TAILQ_INSERT_TAIL(&r->controls, c, all);
+	if (seal_accept(link, stream, CLASS_CONTROL, TLS_SEAL_SERVER, &user,
+		&c->seal) != RC_OK)
+		drop(c);
+}
+
+void controls_close(struct relay *r)
+{
+	struct control *c, *next;
+	struct fault fault;
+
+	fault_set(&fault, REASON_DRAINING, relay_name(r),
+	    "relay %s is shutting down", relay_name(r));
+	for (c = TAILQ_FIRST(&r->controls); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, all);
+		seal_close(c->seal, &fault);
+		drop(c);
+	}
+}

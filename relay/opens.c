@@ -1,0 +1,199 @@
+#include "relay/relay.h"
+
+#include "common/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void refuse(struct relay *r, struct link *link, uint32_t stream,
+    const struct fault *fault)
+{
+	log_info("relay", link_label(link), "stream refused: %s", fault->text);
+	(void)r;
+	link_reset(link, stream, fault, false);
+}
+
+static const char *opener_text(const struct link *link)
+{
+	return link_label(link);
+}
+
+/* --- Enrolment: upwards, unread ------------------------------------------ */
+
+/* The first upstream that is up and was not passed yet. */
+static struct neighbour *upstream(
+    const struct relay *r, const struct path *passed)
+{
+	const struct member *m = r->member;
+
+	for (size_t i = 0; i < m->peer_count; i++) {
+		struct neighbour *n =
+		    neighbour_find(r, m->peers[i].role, m->peers[i].name);
+
+		if (n != NULL && n->link != NULL && link_is_up(n->link) &&
+		    !(n->role == ROLE_RELAY && path_has(passed, n->name)))
+			return n;
+	}
+	return NULL;
+}
+
+static void open_enrol(struct relay *r, struct link *link, uint32_t stream,
+    const struct msg_open *open)
+{
+	struct msg_open next = *open;
+	struct neighbour *n;
+	struct fault fault;
+
+	if (path_append(&next.passed, relay_name(r)) != RC_OK) {
+		fault_set(&fault, REASON_NO_ROUTE, relay_name(r),
+		    "enrolment went in a circle, or through more than %d relays",
+		    PATH_NAMES_MAX);
+		refuse(r, link, stream, &fault);
+		return;
+	}
+	n = upstream(r, &next.passed);
+	if (n == NULL) {
+		fault_set(&fault, REASON_RELAY_DOWN, relay_name(r),
+		    "relay %s has no link to a server now", relay_name(r));
+		refuse(r, link, stream, &fault);
+		return;
+	}
+	next.to = (struct target){ .kind = TARGET_SERVER };
+	next.path.count = 0;
+	next.service_class = CLASS_HEALTH;
+	if (bridge_new(r->enrols, link, stream, n->link, "the server", &next) ==
+	    RC_OK)
+		log_info("relay", link_address(link), "enrolment passed on");
+}
+
+/* --- Seals: downwards, as the slice permits --------------------------------
+ */
+
+static bool version_is_good(struct relay *r, const struct table_entry *e,
+    const struct msg_open *open, struct fault *fault)
+{
+	if (open->version.seq <= e->seq)
+		return true;
+	fault_set(fault, REASON_STALE_ROUTE, relay_name(r),
+	    "%s: relay %s knows its route as of %llu, asked for %llu", e->name,
+	    relay_name(r), (unsigned long long)e->seq,
+	    (unsigned long long)open->version.seq);
+	return false;
+}
+
+/* The entry, when this neighbour may open to it in this way. */
+static struct table_entry *permitted(struct relay *r, struct link *link,
+    const struct msg_open *open, struct fault *fault)
+{
+	const struct peer *opener = link_peer(link);
+	struct table_entry *e = table_find(r->table, &open->to);
+
+	if (e == NULL) {
+		char text[TARGET_SIZE];
+
+		target_format(&open->to, text);
+		fault_set(fault, REASON_NO_ROUTE, relay_name(r),
+		    "relay %s has no route to %s (table %llu)", relay_name(r),
+		    text, (unsigned long long)table_seq(r->table));
+		return NULL;
+	}
+	if (!table_permits(e, opener->role, opener->id.name)) {
+		fault_set(fault, REASON_NOT_PERMITTED, relay_name(r),
+		    "%s: %s may not open streams to it through relay %s",
+		    e->name, opener_text(link), relay_name(r));
+		return NULL;
+	}
+	if (!version_is_good(r, e, open, fault))
+		return NULL;
+	return e;
+}
+
+static bool next_hop(struct relay *r, struct table_entry *e,
+    struct msg_open *next, struct neighbour **out, struct fault *fault)
+{
+	char name[NAME_SIZE];
+
+	if (path_shift(&next->path, name)) {
+		if (e->how != ROUTE_VIA || strcmp(e->via, name) != 0) {
+			fault_set(fault, REASON_NO_ROUTE, relay_name(r),
+			    "%s: relay %s does not reach it by relay %s",
+			    e->name, relay_name(r), name);
+			return false;
+		}
+		*out = neighbour_find(r, ROLE_RELAY, name);
+	} else if (e->how != ROUTE_VIA) {
+		*out = e->owner;
+	} else {
+		fault_set(fault, REASON_NO_ROUTE, relay_name(r),
+		    "%s: relay %s reaches it only by relay %s", e->name,
+		    relay_name(r), e->via);
+		return false;
+	}
+	if (*out == NULL)
+		fault_set(fault, REASON_RELAY_DOWN, relay_name(r),
+		    "relay %s is not connected to relay %s",
+		    name[0] != '\0' ? name : e->name, relay_name(r));
+	return *out != NULL;
+}
+
+static void open_seal(struct relay *r, struct link *link, uint32_t stream,
+    const struct msg_open *open)
+{
+	struct msg_open next = *open;
+	struct table_entry *e;
+	struct neighbour *n;
+	struct fault fault;
+
+	e = permitted(r, link, open, &fault);
+	if (e == NULL || !next_hop(r, e, &next, &n, &fault)) {
+		refuse(r, link, stream, &fault);
+		return;
+	}
+	if (n->link == NULL || !link_is_up(n->link)) {
+		neighbour_fault(n, &fault);
+		if (n->dialler != NULL)
+			dial_now(n->dialler);
+		refuse(r, link, stream, &fault);
+		return;
+	}
+	if (bridge_new(r->bridges, link, stream, n->link, e->name, &next) !=
+	    RC_OK)
+		log_warn("relay", e->name, "cannot bridge");
+}
+
+static bool is_for_us(const struct relay *r, const struct msg_open *open)
+{
+	return open->to.kind == TARGET_RELAY && open->path.count == 0 &&
+	       strcmp(open->to.name, relay_name(r)) == 0;
+}
+
+/*
+ * Who may open what (docs/protocol.md, section 3): enrol from anybody but
+ * tentacles with a certificate, seals from nodes and relays.  All else is
+ * refused.
+ */
+void relay_opened(struct relay *r, struct link *link, uint32_t stream,
+    const struct msg_open *open)
+{
+	enum peer_role role = link_peer(link)->role;
+	bool from_above = role == ROLE_SERVER || role == ROLE_RELAY;
+	struct fault fault;
+
+	if (open->kind == KIND_ENROL &&
+	    (role == ROLE_ANONYMOUS || role == ROLE_RELAY)) {
+		open_enrol(r, link, stream, open);
+		return;
+	}
+	if (open->kind == KIND_SEAL && from_above && is_for_us(r, open)) {
+		control_accept(r, link, stream, open);
+		return;
+	}
+	if (open->kind == KIND_SEAL && from_above) {
+		open_seal(r, link, stream, open);
+		return;
+	}
+	fault_set(&fault, REASON_NOT_PERMITTED, relay_name(r),
+	    "%s may not open a stream of kind %s at relay %s",
+	    opener_text(link), kind_name(open->kind), relay_name(r));
+	refuse(r, link, stream, &fault);
+}

@@ -1,0 +1,283 @@
+#include "relay/relay.h"
+
+#include "common/fs.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *relay_name(const struct relay *r)
+{
+	return member_id(r->member);
+}
+
+/* --- What links ask and tell --------------------------------------------- */
+
+static void fill_hello(
+    void *owner, const struct peer *peer, struct msg_hello *hello)
+{
+	const struct relay *r = owner;
+
+	(void)peer;
+	member_hello(r->member, hello);
+}
+
+static bool is_known_relay(const struct relay *r, const char *name)
+{
+	struct target target = { .kind = TARGET_RELAY };
+
+	if (member_has_peer(r->member, ROLE_RELAY, name))
+		return true;
+	(void)snprintf(target.name, sizeof(target.name), "%s", name);
+	return table_find(r->table, &target) != NULL;
+}
+
+static bool is_known_machine(const struct relay *r, const char *id)
+{
+	struct target target = { .kind = TARGET_MACHINE };
+
+	(void)snprintf(target.name, sizeof(target.name), "%s", id);
+	return table_find(r->table, &target) != NULL;
+}
+
+static enum rc admit(void *owner, struct link *link,
+    const struct msg_hello *hello, struct fault *fault)
+{
+	const struct relay *r = owner;
+	const struct peer *peer = link_peer(link);
+	bool known = false;
+
+	switch (peer->role) {
+	case ROLE_ANONYMOUS:
+		return RC_OK;
+	case ROLE_SERVER:
+		known = true;
+		break;
+	case ROLE_RELAY:
+		known = is_known_relay(r, peer->id.name);
+		break;
+	case ROLE_TENTACLE:
+		known = is_known_machine(r, peer->id.name);
+		break;
+	case ROLE_COUNT:
+		break;
+	}
+	if (!known) {
+		fault_set(fault, REASON_NO_ROUTE, relay_name(r),
+		    "relay %s has no route that names %s", relay_name(r),
+		    link_label(link));
+		return RC_DENIED;
+	}
+	if (!hello->has_instance) {
+		fault_set(fault, REASON_PROTOCOL, relay_name(r),
+		    "%s did not tell its instance", link_label(link));
+		return RC_DENIED;
+	}
+	return RC_OK;
+}
+
+static void on_up(struct relay *r, struct link *link)
+{
+	const struct peer *peer = link_peer(link);
+	struct neighbour *n;
+
+	if (peer->role == ROLE_ANONYMOUS)
+		return;
+	n = neighbour_get(r, peer->role, peer->id.name);
+	if (n != NULL)
+		neighbour_link_up(n, link, link_hello(link));
+}
+
+static void on_down(struct link *link, const struct fault *fault)
+{
+	struct neighbour *n = link_data(link);
+
+	if (n != NULL)
+		neighbour_link_down(n, link, fault);
+	else
+		log_info("relay", link_address(link), "%s", fault->text);
+}
+
+static void on_link(
+    void *owner, struct link *link, const struct link_event *event)
+{
+	struct relay *r = owner;
+
+	switch (event->type) {
+	case LINK_UP:
+		on_up(r, link);
+		break;
+	case LINK_OPENED:
+		relay_opened(r, link, event->stream, event->open);
+		break;
+	case LINK_DOWN:
+		on_down(link, event->fault);
+		break;
+	case LINK_GOAWAY:
+	case LINK_TELL:
+		break;
+	}
+}
+
+static const struct link_ops link_ops = {
+	.hello = fill_hello,
+	.admit = admit,
+	.event = on_link,
+};
+
+/* --- Start and stop --------------------------------------------------------
+ */
+
+static void record(void *arg, const uint8_t *data, size_t len)
+{
+	const struct relay *r = arg;
+
+	if (fs_write_all(r->record_fd, data, len) != RC_OK)
+		log_warn("relay", "record", "cannot write: %s",
+		    strerrordesc_np(errno));
+}
+
+static MUST_CHECK enum rc open_record(struct relay *r, struct fault *fault)
+{
+	const char *path = r->settings->record;
+
+	if (path == NULL)
+		return RC_OK;
+	r->record_fd =
+	    open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (r->record_fd < 0) {
+		fault_set(fault, REASON_BAD_CONFIG, "", "%s: %s", path,
+		    strerrordesc_np(errno));
+		return RC_IO;
+	}
+	log_warn("relay", relay_name(r), "every payload byte is recorded to %s",
+	    path);
+	bridges_tap(r->bridges, record, r);
+	bridges_tap(r->enrols, record, r);
+	return RC_OK;
+}
+
+static void on_gone(void *arg, struct table_entry *e)
+{
+	struct relay *r = arg;
+	struct neighbour *n = e->owner;
+	struct fault fault;
+
+	e->owner = NULL;
+	if (n == NULL)
+		return;
+	fault_set(&fault, REASON_NO_ROUTE, relay_name(r),
+	    "%s: its route through relay %s was removed", e->name,
+	    relay_name(r));
+	/* A relay may also be one of those that we joined through. */
+	if (!member_has_peer(r->member, n->role, n->name))
+		neighbour_free(n, &fault);
+}
+
+static MUST_CHECK enum rc open_table(struct relay *r, struct fault *fault)
+{
+	enum rc rc = table_new(&r->table);
+
+	if (rc != RC_OK)
+		return rc;
+	(void)snprintf(r->table_path, sizeof(r->table_path), "%s/table",
+	    r->settings->state_dir);
+	rc = table_load(r->table, r->table_path, fault);
+	if (rc == RC_NOTFOUND)
+		rc = RC_OK;
+	if (rc == RC_PROTO || rc == RC_LIMIT) {
+		/* The server sends it again. */
+		log_warn("relay", relay_name(r), "%s: %s; asking for it anew",
+		    r->table_path, fault->text);
+		rc = RC_OK;
+	}
+	table_on_gone(r->table, on_gone, r);
+	return rc;
+}
+
+static MUST_CHECK enum rc open_net(struct relay *r, struct fault *fault)
+{
+	const struct relay_settings *s = r->settings;
+	char name[96];
+	enum rc rc;
+
+	rc = worker_pool_new(r->loop, s->workers, 8192, &r->pool);
+	if (rc == RC_OK)
+		rc = link_net_new(
+		    r->loop, r->pool, &s->link, &link_ops, r, &r->net);
+	if (rc != RC_OK)
+		return rc;
+	(void)snprintf(name, sizeof(name), "relay %s", relay_name(r));
+	link_net_set_name(r->net, name);
+	link_net_set_contexts(r->net, r->member->contexts);
+	rc = bridges_new(r->loop, relay_name(r), s->streams_max, &r->bridges);
+	if (rc == RC_OK)
+		rc = bridges_new(
+		    r->loop, relay_name(r), s->enrols_max, &r->enrols);
+	if (rc == RC_OK)
+		rc = open_record(r, fault);
+	if (rc == RC_OK && s->listens)
+		rc = listener_new(r->net, &s->listen, &r->listener, fault);
+	return rc;
+}
+
+enum rc relay_new(struct loop *loop, const struct relay_settings *settings,
+    struct relay **out, struct fault *fault)
+{
+	struct relay *r = calloc(1, sizeof(*r));
+	enum rc rc;
+
+	if (r == NULL)
+		return RC_NOMEM;
+	r->loop = loop;
+	r->settings = settings;
+	r->record_fd = -1;
+	r->started_us = loop_now_us(loop);
+	TAILQ_INIT(&r->neighbours);
+	TAILQ_INIT(&r->controls);
+	fault_set(fault, REASON_MEMORY, "", "out of memory");
+	rc = member_open(settings->state_dir, &r->member, fault);
+	if (rc == RC_OK)
+		rc = open_table(r, fault);
+	if (rc == RC_OK)
+		rc = open_net(r, fault);
+	if (rc != RC_OK) {
+		relay_free(r);
+		return rc;
+	}
+	neighbours_follow_table(r);
+	neighbours_follow_peers(r);
+	*out = r;
+	return RC_OK;
+}
+
+void relay_free(struct relay *r)
+{
+	struct neighbour *n;
+	struct fault fault;
+
+	if (r == NULL)
+		return;
+	r->stopping = true;
+	listener_free(r->listener);
+	if (r->member != NULL)
+		fault_set(&fault, REASON_DRAINING, relay_name(r),
+		    "relay %s is shutting down", relay_name(r));
+	if (r->member != NULL)
+		controls_close(r);
+	while ((n = TAILQ_FIRST(&r->neighbours)) != NULL)
+		neighbour_free(n, &fault);
+	link_net_free(r->net);
+	worker_pool_free(r->pool);
+	bridges_free(r->bridges);
+	bridges_free(r->enrols);
+	table_free(r->table);
+	member_close(r->member);
+	if (r->record_fd >= 0)
+		(void)close(r->record_fd);
+	free(r);
+}

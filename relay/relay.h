@@ -1,0 +1,113 @@
+/*
+ * relay.h - the relay as a whole: its neighbours, its slice of the route
+ * table, and what it does with a stream that somebody opens.
+ *
+ *     relay.c       HELLO, links up and down, start and stop
+ *     neighbours.c  one per (role, name): its link, its dialler
+ *     opens.c       who may open what, and where it goes
+ *     control.c     control sessions: the table comes in, presence goes out
+ *     bridge.c      two streams spliced
+ *     table.c       the slice
+ */
+#ifndef RELAY_RELAY_H
+#define RELAY_RELAY_H
+
+#include "common/dial.h"
+#include "common/link.h"
+#include "common/listen.h"
+#include "common/member.h"
+#include "relay/bridge.h"
+#include "relay/table.h"
+
+#include <sys/queue.h>
+
+struct control;
+struct relay;
+
+TAILQ_HEAD(neighbour_list, neighbour);
+TAILQ_HEAD(control_list, control);
+
+struct neighbour {
+	TAILQ_ENTRY(neighbour) all;
+	struct relay *relay;
+	enum peer_role role;
+	char name[NAME_SIZE];  /* from its certificate */
+	char label[NAME_SIZE]; /* as people call it */
+	struct link *link;     /* up; NULL: none */
+	uint64_t start;        /* of the instance on that link */
+	struct dialler *dialler;
+	struct endpoint endpoint; /* the dialler's */
+	struct fault fault;       /* why there is no link */
+};
+
+struct relay_settings {
+	const char *state_dir;
+	struct config_endpoint listen;
+	bool listens;
+	bool dials_up; /* dial the nodes and relays that we joined through */
+	uint32_t streams_max;
+	uint32_t enrols_max;
+	uint32_t presence_ms;
+	const char *record; /* file for every payload byte; NULL: none */
+	unsigned workers;
+	struct link_config link;
+};
+
+struct relay {
+	struct loop *loop;
+	struct worker_pool *pool;
+	struct member *member;
+	struct link_net *net;
+	struct listener *listener;
+	struct table *table;
+	struct bridges *bridges;
+	struct bridges *enrols; /* a small pool of their own */
+	struct neighbour_list neighbours;
+	struct control_list controls;
+	const struct relay_settings *settings;
+	uint64_t started_us;
+	char table_path[1100];
+	int record_fd;
+	bool stopping;
+};
+
+/* relay.c */
+MUST_CHECK enum rc relay_new(struct loop *loop,
+    const struct relay_settings *settings, struct relay **out,
+    struct fault *fault);
+void relay_free(struct relay *r);
+const char *relay_name(const struct relay *r);
+
+/* neighbours.c */
+struct neighbour *neighbour_find(
+    const struct relay *r, enum peer_role role, const char *name);
+/* Finds or makes; NULL: out of memory. */
+struct neighbour *neighbour_get(
+    struct relay *r, enum peer_role role, const char *name);
+/* Take its link, of this instance; an older link is closed. */
+void neighbour_link_up(
+    struct neighbour *n, struct link *link, const struct msg_hello *hello);
+void neighbour_link_down(
+    struct neighbour *n, struct link *link, const struct fault *fault);
+/* Dial it at endpoint from now on; NULL: it dials us. */
+void neighbour_dial(struct neighbour *n, const struct endpoint *endpoint);
+/* Its link goes, and so does it. */
+void neighbour_free(struct neighbour *n, const struct fault *fault);
+/* After the table or the peers changed: dial and drop accordingly. */
+void neighbours_follow_table(struct relay *r);
+void neighbours_follow_peers(struct relay *r);
+/* Why nothing can be opened to it now. */
+void neighbour_fault(const struct neighbour *n, struct fault *out);
+
+/* opens.c */
+void relay_opened(struct relay *r, struct link *link, uint32_t stream,
+    const struct msg_open *open);
+
+/* control.c */
+void control_accept(struct relay *r, struct link *link, uint32_t stream,
+    const struct msg_open *open);
+/* Something about this target changed: tell the nodes, soon. */
+void controls_presence(struct relay *r, const struct neighbour *n);
+void controls_close(struct relay *r);
+
+#endif
