@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define KEY_FILE   "key.pem"
@@ -151,6 +152,25 @@ static void name_file(struct fault *fault, const char *path)
 	fault_set(fault, fault->code, "", "%s: %s", path, text);
 }
 
+/* A key that another user can read may be known to him. */
+static MUST_CHECK enum rc check_key_file(const char *path, struct fault *fault)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0) {
+		fault_set(fault, REASON_BAD_CONFIG, "", "%s cannot be examined",
+		    path);
+		return RC_IO;
+	}
+	if (S_ISREG(st.st_mode) && (st.st_mode & 077) == 0)
+		return RC_OK;
+	fault_set(fault, REASON_BAD_CONFIG, "",
+	    "%s: other users can read this private key (mode %03o); remedy: "
+	    "chmod 600, and join anew if anyone may have read it",
+	    path, (unsigned)(st.st_mode & 0777));
+	return RC_DENIED;
+}
+
 static MUST_CHECK enum rc load_key(
     const char *dir, struct identity **out, struct fault *fault)
 {
@@ -163,7 +183,7 @@ static MUST_CHECK enum rc load_key(
 	if (rc == RC_OK)
 		rc = fs_read_file(path, KEY_PEM_MAX - 1, &pem, &len, fault);
 	if (rc == RC_OK)
-		rc = fs_check_private(path, fault);
+		rc = check_key_file(path, fault);
 	if (rc == RC_OK) {
 		rc = key_from_pem((const char *)pem, len, &key, fault);
 		if (rc != RC_OK)

@@ -173,7 +173,6 @@ static int choose_protocol(SSL *ssl, const unsigned char **out,
 /* So that the alert tells the peer what its matter is. */
 static int openssl_error(const struct fault *fault)
 {
-	/* NOLINTNEXTLINE(clang-diagnostic-switch-enum) */
 	if (fault->code == REASON_EXPIRED)
 		return X509_V_ERR_CERT_HAS_EXPIRED;
 	if (fault->code == REASON_CLOCK)
