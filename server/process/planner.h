@@ -101,11 +101,16 @@ MUST_CHECK enum rc planner_variables(const struct plan *plan,
 
 void plan_free(struct plan *plan); /* NULL is fine */
 
-/* As JSON, to be kept with the task; *out is NUL-terminated, the caller frees
- * it.  RC_NOMEM. */
-MUST_CHECK enum rc plan_to_json(const struct plan *plan, char **out);
-/* RC_PROTO: not a plan, the fault says where. */
-MUST_CHECK enum rc plan_from_json(
-    const char *text, size_t len, struct plan **out, struct fault *fault);
+/*
+ * One payload as JSON, to be kept with the task: it holds no secret.  *out is
+ * NUL-terminated; the caller frees it.  RC_NOMEM.
+ */
+MUST_CHECK enum rc plan_payload_to_json(
+    const struct plan_payload *payload, char **out);
+/* RC_PROTO: not a payload, the fault says why; RC_NOMEM.  On error *out is
+ * empty. */
+MUST_CHECK enum rc plan_payload_from_json(const char *text, size_t len,
+    struct plan_payload *out, struct fault *fault);
+void plan_payload_fini(struct plan_payload *payload);
 
 #endif

@@ -35,15 +35,20 @@
 
 #include "server/process/variables.h"
 
-#define PROCESS_BYTES_MAX     (256u * 1024u)
-#define PROCESS_DEPTH_MAX     12u
-#define PROCESS_BLOCKS_MAX    32u
-#define PROCESS_STEPS_MAX     32u /* in one block */
-#define PROCESS_LIST_MAX      64u /* roles, packages, globs */
-#define PROCESS_SCRIPT_MAX    (64u * 1024u)
-#define PROCESS_NAME_MAX      63u /* project, package, role, step: bytes */
-#define PROCESS_TIMEOUT_MS    UINT64_C(1800000)  /* when a step says none */
-#define PROCESS_TIMEOUT_MAX_S (7u * 24u * 3600u) /* 7 days */
+#define PROCESS_BYTES_MAX       ((size_t)256 * 1024)
+#define PROCESS_DEPTH_MAX       12u
+#define PROCESS_BLOCKS_MAX      32u
+#define PROCESS_STEPS_MAX       32u /* in one block */
+#define PROCESS_LIST_MAX        64u /* roles, packages, globs */
+#define PROCESS_SCRIPT_MAX      ((size_t)64 * 1024)
+#define PROCESS_HOOK_MAX        ((size_t)16 * 1024) /* before, after */
+#define PROCESS_NODES_MAX       20000u
+#define PROCESS_TEXT_MAX        255u /* a glob: bytes */
+#define PROCESS_INTERPRETER_MAX 120u
+#define PROCESS_ROLLING_MAX     100000u
+#define PROCESS_NAME_MAX        63u /* project, package, role, step name: bytes */
+#define PROCESS_TIMEOUT_MS      UINT64_C(1800000) /* when a step says none */
+#define PROCESS_TIMEOUT_MAX_S   (UINT64_C(7) * 24 * 3600) /* 7 days */
 
 struct text_list {
 	char **items;

@@ -16,7 +16,7 @@
 
 #include "server/process/planner.h"
 
-#define SNAPSHOT_BYTES_MAX (8u * 1024u * 1024u)
+#define SNAPSHOT_BYTES_MAX ((size_t)8 * 1024 * 1024)
 
 struct release_package {
 	char *name, *version, *digest;

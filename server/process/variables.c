@@ -2,6 +2,7 @@
 #include "server/process/variables.h"
 
 #include "common/secret.h"
+#include "proto/name.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,19 +22,7 @@ static bool is_digit(char c)
 
 bool variable_name_is_valid(const char *name)
 {
-	size_t len = 1;
-
-	if (!is_letter(name[0]))
-		return false;
-	for (; name[len] != '\0'; len++) {
-		char c = name[len];
-
-		if (len >= VARIABLE_NAME_MAX ||
-		    (!is_letter(c) && !is_digit(c) && c != '.' && c != ':' &&
-			c != '-'))
-			return false;
-	}
-	return true;
+	return variable_is_valid(name);
 }
 
 bool variable_name_suits_environment(const char *name)

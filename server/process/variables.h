@@ -25,7 +25,7 @@
 #include <stdint.h>
 
 #define VARIABLE_NAME_MAX   100u /* bytes */
-#define VARIABLE_VALUE_MAX  ((size_t)64 * 1024)
+#define VARIABLE_VALUE_MAX  ((size_t)32 * 1024)
 #define VARIABLES_MAX       2000u                 /* values in one set */
 #define VARIABLES_BYTES_MAX ((size_t)1024 * 1024) /* resolved, all together */
 #define VARIABLE_DEPTH_MAX  16u                   /* ${} that use ${} */
