@@ -12,9 +12,18 @@
 #include "server/api/route.h"
 #include "server/auth/apikey.h"
 
+#include <sys/queue.h>
+
 struct http_request;
-struct log_wait;
+struct log_read;
 struct upload_part;
+
+/* What a call on the HTTP thread waits for. */
+enum api_parked {
+	API_NOT_PARKED,
+	API_PARKED_LOG, /* more output: asked again now and then */
+	API_PARKED_LIVE /* an answer of the main loop */
+};
 
 enum api_event {
 	API_EVENT_NONE,
@@ -53,10 +62,16 @@ struct api_call {
 	enum api_event event;
 	uint64_t number;
 	char name[ROUTE_PARAM_SIZE];
+	char object[STORE_TEXT_SIZE]; /* for the audit; "": the parameters */
+
 	/* For routes that answer later. */
-	struct log_wait *log;
-	struct upload_part *upload;
-	struct api_live live;
+	enum api_parked parked;
+	TAILQ_ENTRY(api_call) link; /* when parked */
+	uint64_t again_ms;          /* monotonic: look again */
+	uint64_t deadline_ms;       /* monotonic: then answer what there is */
+	struct log_read *log;       /* see log_read.h */
+	struct upload_part *upload; /* see api_packages.c */
+	struct api_live *live;
 };
 
 /* Path parameter i; never NULL. */
@@ -110,6 +125,14 @@ json_t *problem_document(
 
 /* HTTP thread.  Answers and frees the call. */
 void api_finish(struct api_call *call, enum rc rc);
+/*
+ * Ask the main loop and answer with the members of its answer added to
+ * call->answer.  RC_AGAIN: on the way; RC_STATE: nobody to ask.
+ */
+MUST_CHECK enum rc api_ask(
+    struct api_call *call, enum api_live_kind kind, const char *name);
+/* Wait until the task (call->number) changes or `ms` have passed. */
+void api_park(struct api_call *call, enum api_parked why, uint64_t ms);
 /* Go through the SQL thread (again): the route's handler runs there. */
 void api_submit(struct api_call *call);
 

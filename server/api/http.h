@@ -64,7 +64,8 @@ struct http_counts {
 MUST_CHECK enum rc http_server_new(struct loop *loop,
     const struct http_options *options, struct http_handler *handler,
     struct http_server **out, struct fault *fault);
-/* All requests must have been answered.  NULL is fine. */
+/* All requests must have been answered; not from inside loop_run().  NULL is
+ * fine. */
 void http_server_free(struct http_server *server);
 /* Accept no more; what is open goes on. */
 void http_server_stop_accepting(struct http_server *server);

@@ -67,6 +67,7 @@ struct route {
 	/* The answer holds a secret: never kept for Idempotency-Key. */
 	bool secret_answer;
 	bool paged; /* takes cursor and limit too */
+	bool quiet; /* a step of something: not in the audit */
 	/*
 	 * On the SQL thread.  Not RC_OK: rolled back, answered by rc and the
 	 * call's fault.  NULL: after() alone answers.
@@ -86,8 +87,8 @@ struct route_match {
 	char params[ROUTE_PARAMS_MAX][ROUTE_PARAM_SIZE];
 };
 
-/* All routes; *count is how many. */
-const struct route *const *routes_all(size_t *count);
+/* Route number i of all; NULL beyond the end. */
+const struct route *route_at(size_t i);
 
 /* HEAD finds the route of GET. */
 void route_match(

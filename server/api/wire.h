@@ -1,0 +1,28 @@
+/* wire.h - pieces of bodies and answers that several nouns share. */
+#ifndef SERVER_API_WIRE_H
+#define SERVER_API_WIRE_H
+
+#include "server/api/call.h"
+#include "server/store/machine.h"
+#include "server/store/task.h"
+
+/* Members of a route in a body. */
+extern const struct route_field route_members[];
+
+json_t *wire_routes(const struct store_route *routes, size_t count);
+/* RC_PROTO: a path or endpoint that is none. */
+MUST_CHECK enum rc wire_read_routes(const json_t *array,
+    struct store_route routes[STORE_ROUTES_MAX], size_t *count,
+    struct fault *fault);
+/* One path and endpoint ("" or NULL: the far end dials). */
+MUST_CHECK enum rc wire_read_route(const char *path, const char *endpoint,
+    struct store_route *out, struct fault *fault);
+/* NULL reads as "". */
+void wire_copy(char *out, size_t size, const char *text);
+/* Code and text, or null when there is no fault. */
+json_t *wire_fault(const struct fault *fault);
+json_t *wire_task(const struct store_task *task);
+/* "task-7" or "7" -> 7; RC_NOTFOUND and fault. */
+MUST_CHECK enum rc wire_task_number(struct api_call *call, uint64_t *out);
+
+#endif
