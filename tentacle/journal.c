@@ -378,6 +378,13 @@ static enum rc replace(
 	return RC_OK;
 }
 
+void journal_rewrite_abandon(struct journal *j)
+{
+	j->rewriting = false;
+	journal_drop(j);
+	j->pending.limit = JOURNAL_FRAME_MAX;
+}
+
 enum rc journal_rewrite_end(struct journal *j, struct fault *fault)
 {
 	char tmp[FS_PATH_MAX];
@@ -401,8 +408,6 @@ enum rc journal_rewrite_end(struct journal *j, struct fault *fault)
 out:
 	if (fd >= 0)
 		(void)close(fd);
-	j->rewriting = false;
-	journal_drop(j);
-	j->pending.limit = JOURNAL_FRAME_MAX;
+	journal_rewrite_abandon(j);
 	return rc;
 }

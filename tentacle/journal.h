@@ -75,5 +75,7 @@ MUST_CHECK enum rc journal_reserve(
  */
 MUST_CHECK enum rc journal_rewrite_begin(struct journal *j);
 MUST_CHECK enum rc journal_rewrite_end(struct journal *j, struct fault *fault);
+/* Instead of the end: nothing changes. */
+void journal_rewrite_abandon(struct journal *j);
 
 #endif

@@ -1,0 +1,77 @@
+/*
+ * job.h - the life of one accepted ticket, from its spec to its result.
+ *
+ *     QUEUED -> BUILDING -> SCRIPT <-> (marks) -> SEALING -> DONE
+ *
+ * script:   EXEC script ENDED
+ * activate: (build on a worker) EXEC before PASSED, EXEC switch PASSED,
+ *           EXEC after PASSED, ENDED
+ *
+ * Before anything changes the machine its EXEC mark is synced; a ticket with a
+ * mark for a script, and no end, is never run again.  A failing `after` script
+ * makes the version before live again.  All on the loop's thread but building
+ * and sealing, which own the job meanwhile.
+ */
+#ifndef TENTACLE_JOB_H
+#define TENTACLE_JOB_H
+
+#include "common/blob.h"
+#include "common/loop.h"
+#include "common/worker.h"
+#include "tentacle/archive.h"
+#include "tentacle/ledger.h"
+#include "tentacle/mask.h"
+
+/* What all jobs share; borrowed, outlives them. */
+struct job_place {
+	struct loop *loop;
+	struct worker_pool *workers;
+	struct ledger *ledger;
+	struct blob_store *blobs;
+	const char *runs; /* directory of the tickets' directories */
+	const char *apps;
+	const char *machine; /* id */
+	const char *home;    /* of scripts */
+	struct unpack_limits unpack;
+	uint64_t output_max; /* bytes; 0: default */
+	uint64_t grace_ms;   /* 0: default */
+};
+
+struct job; /* opaque */
+
+/* Called once, on the loop, when the job is done; it may free the job. */
+typedef void (*job_done_fn)(void *arg, struct job *job);
+
+/*
+ * For an accepted ticket whose start message is in the spec file of its
+ * directory.  RC_PROTO with a fault: the spec is not the one accepted.
+ */
+MUST_CHECK enum rc job_new(const struct job_place *place,
+    const struct ticket *ticket, job_done_fn done, void *arg, struct job **out,
+    struct fault *fault);
+/* Not while building or sealing: free the workers first. */
+void job_free(struct job *job);
+
+const char *job_ticket(const struct job *job);
+/* Go on from where the journal says that it is. */
+void job_begin(struct job *job);
+bool job_has_begun(const struct job *job);
+/* Ends it as soon as it can be; done follows (also when not begun). */
+void job_cancel(struct job *job);
+/* For reading its output meanwhile; NULL before it began. */
+const struct mask *job_mask(const struct job *job);
+
+/* The spec file: written before the ticket is accepted. */
+MUST_CHECK enum rc job_write_spec(const char *runs, const char *ticket,
+    struct bytes message, uint8_t digest[DIGEST_BYTES], struct fault *fault);
+/* Ended: remove what is secret.  Forgotten: remove all. */
+void job_remove_secrets(const char *runs, const char *ticket);
+void job_remove_all(const char *runs, const char *ticket);
+/*
+ * After a crash nobody can know how this ticket's script ended: mask its log
+ * and journal that.
+ */
+MUST_CHECK enum rc job_end_unknown(const struct job_place *place,
+    const struct ticket *ticket, struct fault *fault);
+
+#endif

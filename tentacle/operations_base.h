@@ -1,0 +1,78 @@
+/*
+ * operations_base.h - the inside of operations: for operations*.c only.
+ */
+#ifndef TENTACLE_OPERATIONS_BASE_H
+#define TENTACLE_OPERATIONS_BASE_H
+
+#include "common/fs.h"
+#include "proto/lenframe.h"
+#include "tentacle/operations.h"
+
+#include <sys/queue.h>
+
+struct entry {
+	TAILQ_ENTRY(entry) link;
+	struct job *job;
+	struct operations *ops;
+};
+
+TAILQ_HEAD(entries, entry);
+
+/* One health check on its way. */
+struct check {
+	struct operations *ops;
+	struct health *health; /* NULL: free slot */
+	struct loop_io *io;
+	struct loop_timer *timer;
+	struct operations_caller caller; /* send NULL: nobody waits any more */
+	uint32_t id;
+};
+
+struct operations {
+	struct operations_config config;
+	struct job_place place;
+	struct ledger *ledger; /* NULL: quarantine */
+	struct fault quarantine;
+	struct blob_store *blobs;
+	struct entries jobs; /* in the order of acceptance */
+	size_t running;
+	bool told_fatal, closing;
+	char runs[FS_PATH_MAX], checks[FS_PATH_MAX];
+	char apps[FS_PATH_MAX], machine[ID_SIZE], home[FS_PATH_MAX];
+	struct check health[OPERATIONS_HEALTH_MAX];
+	struct ticket_plan plan; /* of the request at hand; large */
+};
+
+uint64_t operations_wall_ms(void);
+uint64_t operations_boot_ms(void);
+/* The disk failed: what we would answer from here on is worth nothing. */
+bool operations_check_fatal(struct operations *ops);
+
+const struct ticket *operations_find_ticket(
+    const struct operations *ops, const char *id);
+struct entry *operations_find_job(
+    const struct operations *ops, const char *id);
+void operations_begin_jobs(struct operations *ops);
+MUST_CHECK enum rc operations_add_job(struct operations *ops,
+    const struct ticket *ticket, struct fault *fault);
+void operations_cancel_job(struct operations *ops, const char *id);
+MUST_CHECK enum rc operations_end_lost(struct operations *ops,
+    const struct ticket *t, const struct fault *why);
+void operations_fill_result(
+    const struct journal_result *r, struct msg_result *out);
+
+/* Replies. */
+void operations_begin_reply(
+    const struct operations *ops, uint32_t id, struct msg_reply *reply);
+/* Sends and frees what an encoder wrote, which returned rc. */
+void operations_send(struct operations_caller caller, enum rc rc,
+    struct packbuf *b, uint32_t id);
+void operations_refuse(struct operations *ops, enum msg_op op, uint32_t id,
+    const struct fault *fault, struct operations_caller caller);
+
+/* operations_health.c */
+MUST_CHECK enum rc operations_on_health(struct operations *ops,
+    struct bytes frame, struct operations_caller caller, struct fault *fault);
+void operations_check_free(struct check *c);
+
+#endif
