@@ -373,7 +373,8 @@ enum rc operations_welcome(struct operations *ops,
 
 /* --- Logs and results --------------------------------------------------- */
 
-void operations_fill_result(const struct journal_result *r, struct msg_result *out)
+void operations_fill_result(
+    const struct journal_result *r, struct msg_result *out)
 {
 	*out = (struct msg_result){ .state = r->state,
 		.exit_code = r->exit_code,
@@ -441,4 +442,3 @@ enum rc operations_read(struct operations *ops, const char *ticket,
 	mask_free(empty);
 	return rc;
 }
-

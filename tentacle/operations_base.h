@@ -50,14 +50,13 @@ bool operations_check_fatal(struct operations *ops);
 
 const struct ticket *operations_find_ticket(
     const struct operations *ops, const char *id);
-struct entry *operations_find_job(
-    const struct operations *ops, const char *id);
+struct entry *operations_find_job(const struct operations *ops, const char *id);
 void operations_begin_jobs(struct operations *ops);
-MUST_CHECK enum rc operations_add_job(struct operations *ops,
-    const struct ticket *ticket, struct fault *fault);
+MUST_CHECK enum rc operations_add_job(
+    struct operations *ops, const struct ticket *ticket, struct fault *fault);
 void operations_cancel_job(struct operations *ops, const char *id);
-MUST_CHECK enum rc operations_end_lost(struct operations *ops,
-    const struct ticket *t, const struct fault *why);
+MUST_CHECK enum rc operations_end_lost(
+    struct operations *ops, const struct ticket *t, const struct fault *why);
 void operations_fill_result(
     const struct journal_result *r, struct msg_result *out);
 

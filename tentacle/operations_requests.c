@@ -170,7 +170,8 @@ static enum rc on_cancel(struct operations *ops, struct bytes frame,
 	tickets_judge_cancel(
 	    ledger_tickets(ops->ledger), &m, operations_wall_ms(), &ops->plan);
 	if (ops->plan.verdict == VERDICT_REFUSE) {
-		operations_refuse(ops, OP_CANCEL, m.id, &ops->plan.fault, caller);
+		operations_refuse(
+		    ops, OP_CANCEL, m.id, &ops->plan.fault, caller);
 		return RC_OK;
 	}
 	rc = ledger_commit(
@@ -305,7 +306,8 @@ static enum rc on_stage_query(struct operations *ops, struct bytes frame,
 	operations_begin_reply(ops, m.id, &reply.reply);
 	reply.complete = blob_size(ops->blobs, &digest, &reply.have) == RC_OK;
 	packbuf_init(&b, LENFRAME_STANDING_MAX);
-	operations_send(caller, msg_stage_query_reply_encode(&reply, &b), &b, m.id);
+	operations_send(
+	    caller, msg_stage_query_reply_encode(&reply, &b), &b, m.id);
 	return RC_OK;
 }
 
@@ -343,7 +345,8 @@ enum rc operations_request(struct operations *ops, struct bytes frame,
 		return RC_PROTO;
 	}
 	if (requests[head.op].journal && ops->ledger == NULL) {
-		operations_refuse(ops, head.op, head.id, &ops->quarantine, caller);
+		operations_refuse(
+		    ops, head.op, head.id, &ops->quarantine, caller);
 		return RC_OK;
 	}
 	return requests[head.op].fn(ops, frame, caller, fault);

@@ -209,6 +209,7 @@ static enum rc apply_known(struct tickets *t, const struct journal_record *r)
 	} else if (!k->ended && r->type == JOURNAL_PASSED) {
 		k->exec = PHASE_NONE;
 		k->passed = r->phase;
+		k->state = TICKET_RUNNING;
 	}
 	return RC_OK;
 }
