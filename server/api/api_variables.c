@@ -84,7 +84,7 @@ static enum rc wrap_value(
 
 	if (len > SENSITIVE_MAX)
 		return call_fail(call, RC_PROTO, REASON_TOO_MANY,
-		    "a sensitive value may have %u bytes", SENSITIVE_MAX);
+		    "a sensitive value may have %zu bytes", SENSITIVE_MAX);
 	if (call->options->master == NULL)
 		return call_fail(call, RC_STATE, REASON_BAD_CONFIG,
 		    "this server has no master key");

@@ -183,28 +183,21 @@ static enum rc write_task(struct api_call *call, struct db *db,
     const struct task_wish *wish, struct store_task *task)
 {
 	struct plan *plan = wish->plan;
-	uint32_t count =
-	    plan->payload_count > 0 ? (uint32_t)plan->payload_count : 1;
-	const char **payloads = calloc(count, sizeof(*payloads));
+	uint32_t count = (uint32_t)plan->payload_count;
+	char **payloads = calloc((size_t)count + 1, sizeof(*payloads));
 	struct store_task_new n = { .task = task,
 		.plan = plan->task,
-		.payloads = payloads,
+		.payloads = (const char *const *)payloads,
 		.payload_count = count };
-	char *json = NULL;
-	enum rc rc = RC_NOMEM;
+	enum rc rc = payloads != NULL ? RC_OK : RC_NOMEM;
 
-	if (payloads == NULL)
-		goto out;
-	rc = plan_to_json(plan, &json);
-	if (rc != RC_OK)
-		goto out;
-	for (uint32_t i = 0; i < count; i++)
-		payloads[i] = "{}";
-	payloads[0] = json;
-	rc = store_task_create(db, &n, &call->fault);
-out:
-	free(json);
-	free(payloads);
+	for (uint32_t i = 0; i < count && rc == RC_OK; i++)
+		rc = plan_payload_to_json(&plan->payloads[i], &payloads[i]);
+	if (rc == RC_OK)
+		rc = store_task_create(db, &n, &call->fault);
+	for (uint32_t i = 0; payloads != NULL && i < count; i++)
+		free(payloads[i]);
+	free((void *)payloads);
 	return rc;
 }
 

@@ -1,8 +1,8 @@
 /*
  * new_task.h - from a wish to a task row: which machines, which plan.
  *
- * The plan goes into the task's payload 0 as JSON (plan_to_json); the others
- * are empty, so that the actions' payload indexes stay those of the plan.
+ * Each payload of the plan is kept as JSON (plan_payload_to_json), under the
+ * index by which the actions name it.
  * SQL thread only.
  */
 #ifndef SERVER_API_NEW_TASK_H
