@@ -262,6 +262,9 @@ static bool set_protocol(SSL_CTX *ctx, const struct kind_info *info)
 /* TLS 1.3, one group, one kind of signature; nothing that outlives a session */
 static bool set_rules(SSL_CTX *ctx, const struct kind_info *info)
 {
+	/* arrays, because OpenSSL's macros cast const away */
+	char group[] = "X25519", signature[] = "ed25519";
+
 	SSL_CTX_set_security_level(ctx, 2);
 	(void)SSL_CTX_set_options(
 	    ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
@@ -282,8 +285,8 @@ static bool set_rules(SSL_CTX *ctx, const struct kind_info *info)
 	       SSL_CTX_set_ciphersuites(ctx,
 		   "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256") ==
 	           1 &&
-	       SSL_CTX_set1_groups_list(ctx, "X25519") == 1 &&
-	       SSL_CTX_set1_sigalgs_list(ctx, "ed25519") == 1 &&
+	       SSL_CTX_set1_groups_list(ctx, group) == 1 &&
+	       SSL_CTX_set1_sigalgs_list(ctx, signature) == 1 &&
 	       SSL_CTX_set_max_send_fragment(ctx, info->fragment) == 1;
 }
 
