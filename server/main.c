@@ -1,7 +1,133 @@
-#include <stdio.h>
+#include "common/output.h"
+#include "server/init.h"
 
-int main(void)
+#include <stdlib.h>
+#include <string.h>
+
+#define PROGRAM "longarm-server"
+
+static enum command_exit fail(const struct fault *fault)
 {
-	(void)printf("longarm-server %s\n", LONGARM_VERSION);
-	return 0;
+	output_fault(PROGRAM, fault);
+	return COMMAND_ERROR;
+}
+
+/* Loads settings; *config is the caller's. */
+static MUST_CHECK enum rc load(const struct command_line *line,
+    struct config **config, struct server_settings *settings)
+{
+	struct fault fault = { .code = REASON_NONE };
+	enum rc rc = config_from_command(&server_config, line, config);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = server_settings_read(*config, settings, &fault);
+	if (rc != RC_OK)
+		(void)fail(&fault);
+	return rc;
+}
+
+static void print_report(const struct init_report *report)
+{
+	(void)printf("cluster   %s\n", report->cluster);
+	(void)printf("node      %s\n", report->node);
+	(void)printf("url       %s\n", report->url);
+	(void)printf("ca pin    %s\n", report->ca_pin);
+	(void)printf("login     %s (keep it secret)\n", report->login);
+	(void)fprintf(stderr,
+	    "\nNext: start the server with  longarm-server serve\n"
+	    "      then                   longarm login --file %s\n",
+	    report->login);
+}
+
+static enum command_exit run_init(const struct command_line *line)
+{
+	struct server_settings settings;
+	struct config *config = NULL;
+	size_t count = command_value_count(line, "http-name");
+	const char **names = calloc(count + 1, sizeof(*names));
+	struct init_request request = { .settings = &settings,
+		.node = command_value(line, "name"),
+		.http_names = names,
+		.http_name_count = count,
+		.url = command_value(line, "url") };
+	struct init_report report;
+	struct fault fault = { .code = REASON_NONE };
+	enum command_exit result = COMMAND_ERROR;
+
+	for (size_t i = 0; names != NULL && i < count; i++)
+		names[i] = command_value_at(line, "http-name", i);
+	if (names != NULL && load(line, &config, &settings) == RC_OK) {
+		if (server_init(&request, &report, &fault) == RC_OK) {
+			print_report(&report);
+			result = COMMAND_OK;
+		} else {
+			result = fail(&fault);
+		}
+	}
+	config_free(config);
+	free((void *)names);
+	return result;
+}
+
+static enum command_exit run_config_check(const struct command_line *line)
+{
+	return config_check(&server_config, line);
+}
+
+static enum command_exit run_config_show(const struct command_line *line)
+{
+	return config_show(&server_config, line);
+}
+
+static const struct command_option init_options[] = {
+	SERVER_COMMAND_OPTIONS,
+	{ .name = "name",
+	    .argument = "NODE",
+	    .help = "Name of this node; the host's by default" },
+	{ .name = "http-name",
+	    .argument = "NAME",
+	    .repeated = true,
+	    .help = "Host name or address for the HTTPS certificate" },
+	{ .name = "url",
+	    .argument = "URL",
+	    .help = "Where operators reach the HTTP API" },
+};
+
+static const struct command_option config_options[] = {
+	SERVER_COMMAND_OPTIONS,
+	OUTPUT_COMMAND_OPTION,
+};
+
+#define OPTIONS(table)                                                         \
+	.options = (table), .option_count = sizeof(table) / sizeof((table)[0])
+
+static const struct command commands[] = {
+	{ .name = "init",
+	    .help =
+		"Make a new cluster: authorities, keys, database, first key",
+	    .examples = "longarm-server init --http-name longarm.example",
+	    OPTIONS(init_options),
+	    .run = run_init },
+	{ .name = "config check",
+	    .help = "Check the settings and say what is wrong",
+	    OPTIONS(config_options),
+	    .run = run_config_check },
+	{ .name = "config show",
+	    .help = "Show each setting and where it comes from",
+	    OPTIONS(config_options),
+	    .run = run_config_show },
+};
+
+static const struct command_table table = {
+	.program = PROGRAM,
+	.about = "Routes deployments and health checks to machines behind "
+		 "relays",
+	.commands = commands,
+	.command_count = sizeof(commands) / sizeof(commands[0]),
+};
+
+int main(int argc, char **argv)
+{
+	return command_main(&table, argc, argv);
 }

@@ -8,7 +8,7 @@
 #include "server/store/db.h"
 
 #define SETTING_CLUSTER     "cluster"     /* 32 hex digits */
-#define SETTING_INCARNATION "incarnation" /* "<seconds>-<16 hex digits>" */
+#define SETTING_INCARNATION "incarnation" /* "<seconds>-<32 hex digits>" */
 #define SETTING_AGENTS_KEY  "ca.agents"   /* wrapped by the master key */
 #define SETTING_HEALTH      "health"      /* JSON: schedule and check script */
 
