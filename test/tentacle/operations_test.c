@@ -1,0 +1,821 @@
+#include "tentacle/operations.h"
+
+#include "common/fs.h"
+#include "proto/lenframe.h"
+#include "proto/message_standing.h"
+#include "test/tentacle/tarball.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char top[64], state_dir[80], apps[80];
+static struct loop *loop;
+static struct worker_pool *workers;
+static struct operations *ops;
+static struct operations_config config;
+
+/* The last reply. */
+static uint8_t reply[LENFRAME_STANDING_MAX];
+static size_t reply_len;
+
+static void on_send(void *arg, struct bytes message)
+{
+	(void)arg;
+	assert_true(message.len <= sizeof(reply));
+	memcpy(reply, message.p, message.len);
+	reply_len = message.len;
+}
+
+static const struct operations_caller caller = { on_send, NULL };
+
+static void start_up(void)
+{
+	struct fault f = { 0 };
+	enum rc rc;
+
+	assert_int_equal(loop_new(&loop), RC_OK);
+	assert_int_equal(worker_pool_new(loop, 1, 10, &workers), RC_OK);
+	rc = operations_open(loop, workers, &config, &ops, &f);
+	if (rc != RC_OK)
+		fail_msg("operations_open: %s", f.text);
+}
+
+static void shut_down(void)
+{
+	worker_pool_free(workers);
+	operations_close(ops);
+	loop_free(loop);
+	ops = NULL;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	(void)snprintf(top, sizeof(top), "/tmp/longarm-ops-XXXXXX");
+	assert_non_null(mkdtemp(top));
+	(void)snprintf(state_dir, sizeof(state_dir), "%s/state", top);
+	(void)snprintf(apps, sizeof(apps), "%s/apps", top);
+	config = (struct operations_config){ OPERATIONS_CONFIG_DEFAULT,
+		.state = state_dir, .apps = apps,
+		.machine = "cccccccccccccccccccccccccccccccc",
+		.grace_ms = 2000 };
+	config.keep_free = config.unpack.keep_free = 0;
+	start_up();
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	int fd = open("/tmp", O_RDONLY | O_DIRECTORY);
+
+	(void)state;
+	shut_down();
+	assert_int_equal(fs_remove_tree(fd, top + 5, NULL), RC_OK);
+	(void)close(fd);
+	return 0;
+}
+
+/* --- Talking to it ------------------------------------------------------ */
+
+static void request(struct packbuf *b)
+{
+	struct fault f = { 0 };
+
+	assert_int_equal(packbuf_rc(b), RC_OK);
+	reply_len = 0;
+	if (operations_request(ops, packbuf_bytes(b), caller, &f) != RC_OK)
+		fail_msg("operations_request: %s", f.text);
+	packbuf_fini(b);
+}
+
+static void ticket_id(char *out, unsigned n)
+{
+	(void)snprintf(out, ID_SIZE, "%032x", n);
+}
+
+static struct msg_start order(unsigned n)
+{
+	struct msg_start m = { .id = n, .epoch = 1, .timeout_ms = 20000 };
+
+	ticket_id(m.ticket, n);
+	(void)snprintf(m.task, sizeof(m.task), "tasks-1");
+	m.incarnation.secs = 1000;
+	memset(m.incarnation.random, 'd', ID_SIZE - 1);
+	return m;
+}
+
+static struct msg_start script(unsigned n, const char *body)
+{
+	struct msg_start m = order(n);
+
+	m.action = ACTION_SCRIPT;
+	m.script.name = bytes_text("test");
+	m.script.body = bytes_text(body);
+	return m;
+}
+
+static struct msg_start_reply start(const struct msg_start *m)
+{
+	struct msg_start_reply r;
+	struct packbuf b;
+
+	packbuf_init(&b, LENFRAME_STANDING_MAX);
+	assert_int_equal(msg_start_encode(m, &b), RC_OK);
+	request(&b);
+	assert_int_equal(
+	    msg_start_reply_decode(bytes_of(reply, reply_len), &r, NULL),
+	    RC_OK);
+	assert_int_equal(r.reply.id, m->id);
+	return r;
+}
+
+static struct msg_cancel_reply cancel(unsigned n)
+{
+	struct msg_cancel m = { .id = n, .epoch = 1 };
+	struct msg_cancel_reply r;
+	struct packbuf b;
+
+	ticket_id(m.ticket, n);
+	(void)snprintf(m.task, sizeof(m.task), "tasks-1");
+	packbuf_init(&b, LENFRAME_STANDING_MAX);
+	assert_int_equal(msg_cancel_encode(&m, &b), RC_OK);
+	request(&b);
+	assert_int_equal(
+	    msg_cancel_reply_decode(bytes_of(reply, reply_len), &r, NULL),
+	    RC_OK);
+	return r;
+}
+
+/* --- Waiting ------------------------------------------------------------ */
+
+struct wait {
+	bool (*done)(void);
+	struct loop_timer *timer;
+	unsigned left;
+};
+
+static unsigned waited_for;
+static const char *waited_text;
+
+static void on_wait(void *arg)
+{
+	struct wait *w = arg;
+
+	if (w->done() || w->left-- == 0)
+		loop_stop(loop);
+	else
+		loop_timer_set(w->timer, 5);
+}
+
+static void wait_until(bool (*done)(void))
+{
+	struct wait w = { .done = done, .left = 4000 };
+
+	assert_int_equal(loop_timer_new(loop, on_wait, &w, &w.timer), RC_OK);
+	loop_timer_set(w.timer, 0);
+	loop_run(loop);
+	loop_timer_free(w.timer);
+	assert_true(done());
+}
+
+static bool has_ended(void)
+{
+	struct msg_result r;
+	char id[ID_SIZE];
+
+	ticket_id(id, waited_for);
+	/* The secrets go right after the end is on the disk. */
+	return operations_result(ops, id, &r) == RC_OK;
+}
+
+static char log_text[8192];
+
+static void read_log(unsigned n)
+{
+	char id[ID_SIZE];
+	size_t have = 0, got = 0;
+	bool ended;
+
+	ticket_id(id, n);
+	do {
+		if (operations_read(ops, id, have, (uint8_t *)log_text + have,
+			7, &got, &ended) != RC_OK)
+			break;
+		have += got;
+	} while (got > 0 && have + 8 < sizeof(log_text));
+	log_text[have] = '\0';
+}
+
+static bool has_text(void)
+{
+	read_log(waited_for);
+	return strstr(log_text, waited_text) != NULL;
+}
+
+static struct msg_result finish(unsigned n)
+{
+	struct msg_result r;
+	char id[ID_SIZE];
+
+	waited_for = n;
+	wait_until(has_ended);
+	ticket_id(id, n);
+	assert_int_equal(operations_result(ops, id, &r), RC_OK);
+	read_log(n);
+	assert_int_equal(strlen(log_text), r.log_size);
+	return r;
+}
+
+static bool has_reply(void)
+{
+	return reply_len > 0;
+}
+
+static void wait_text(unsigned n, const char *text)
+{
+	waited_for = n;
+	waited_text = text;
+	wait_until(has_text);
+}
+
+/* --- Scripts ------------------------------------------------------------ */
+
+static void test_a_script_runs_once_however_often_it_is_ordered(void **state)
+{
+	struct msg_start m =
+	    script(1, "echo $LONGARM_TICKET >>$LONGARM_RUN_DIR/../../ran\n");
+	struct msg_start_reply r = start(&m);
+	struct msg_result result;
+	char path[FS_PATH_MAX];
+	uint8_t *ran = NULL;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(r.reply.fault.code, REASON_NONE);
+	assert_string_equal(r.reply.journal, operations_journal(ops));
+	assert_true(r.reply.counter >= 2);
+	start(&m);
+	result = finish(1);
+	assert_int_equal(result.state, TICKET_EXITED);
+	assert_int_equal(result.exit_code, 0);
+	assert_int_equal(result.cause.code, REASON_NONE);
+	assert_true(result.started_ms > 0);
+	r = start(&m);
+	assert_int_equal(r.state, TICKET_EXITED);
+	assert_true(r.has_result);
+	/* Also by the next life of the program. */
+	shut_down();
+	start_up();
+	r = start(&m);
+	assert_int_equal(r.state, TICKET_EXITED);
+	(void)snprintf(path, sizeof(path), "%s/ran", state_dir);
+	assert_int_equal(fs_read_file(path, 4096, &ran, &len, NULL), RC_OK);
+	assert_int_equal(len, 33);
+	free(ran);
+}
+
+static void test_secrets_are_masked_while_it_runs_and_after(void **state)
+{
+	static struct msg_pair secrets[1];
+	struct msg_start m = script(2,
+	    "cat $LONGARM_SECRETS_DIR/key; echo; echo go\n"
+	    "while [ ! -e $LONGARM_RUN_DIR/stop ]; do sleep 0.02; done\n"
+	    "cat $LONGARM_SECRETS_DIR/key; exit 3\n");
+	char path[FS_PATH_MAX];
+	struct msg_result r;
+	uint8_t *raw = NULL;
+	size_t len;
+
+	(void)state;
+	secrets[0] =
+	    (struct msg_pair){ bytes_text("key"), bytes_text("hunter22") };
+	m.script.secrets.items = secrets;
+	m.script.secrets.count = 1;
+	start(&m);
+	wait_text(2, "go\n");
+	assert_string_equal(log_text, "********\ngo\n");
+	(void)snprintf(
+	    path, sizeof(path), "%s/runs/%s/stop", state_dir, m.ticket);
+	assert_int_equal(fs_write_atomic(path, "", 0, 0600, NULL), RC_OK);
+	r = finish(2);
+	assert_int_equal(r.exit_code, 3);
+	assert_int_equal(r.cause.code, REASON_SCRIPT_FAILED);
+	assert_string_equal(log_text, "********\ngo\n********");
+	/* And nothing of it stays on the disk. */
+	(void)snprintf(
+	    path, sizeof(path), "%s/runs/%s/output", state_dir, m.ticket);
+	assert_int_equal(fs_read_file(path, 4096, &raw, &len, NULL), RC_OK);
+	assert_null(strstr((char *)raw, "hunter22"));
+	free(raw);
+	(void)snprintf(
+	    path, sizeof(path), "%s/runs/%s/spec", state_dir, m.ticket);
+	assert_int_not_equal(access(path, F_OK), 0);
+	(void)snprintf(
+	    path, sizeof(path), "%s/runs/%s/secrets", state_dir, m.ticket);
+	assert_int_not_equal(access(path, F_OK), 0);
+}
+
+static void test_cancel_ends_what_runs_and_what_waits(void **state)
+{
+	struct msg_start m;
+	struct msg_result r;
+
+	(void)state;
+	shut_down();
+	config.running_max = 1;
+	start_up();
+	m = script(1, "echo up; while :; do sleep 0.02; done\n");
+	start(&m);
+	m = script(2, "echo never\n");
+	assert_int_equal(start(&m).state, TICKET_ACCEPTED);
+	wait_text(1, "up\n");
+	assert_int_equal(cancel(2).state, TICKET_CANCELLED);
+	assert_int_equal(cancel(1).state, TICKET_RUNNING);
+	r = finish(1);
+	assert_int_equal(r.state, TICKET_CANCELLED);
+	assert_int_equal(r.cause.code, REASON_CANCELLED);
+	r = finish(2);
+	assert_int_equal(r.state, TICKET_CANCELLED);
+	assert_int_equal(r.started_ms, 0);
+	/* The place is free again. */
+	m = script(3, "exit 0\n");
+	start(&m);
+	assert_int_equal(finish(3).state, TICKET_EXITED);
+	/* And one that was cancelled before it came never runs. */
+	cancel(4);
+	m = script(4, "echo never\n");
+	assert_int_equal(start(&m).state, TICKET_CANCELLED);
+}
+
+static void test_a_run_cut_by_a_crash_is_unknown_and_not_repeated(void **state)
+{
+	static struct msg_pair secrets[1];
+	struct msg_start m =
+	    script(1, "cat $LONGARM_SECRETS_DIR/key; echo; echo up\n"
+		      "while :; do sleep 0.02; done\n");
+	struct msg_result r;
+
+	(void)state;
+	secrets[0] =
+	    (struct msg_pair){ bytes_text("key"), bytes_text("hunter22") };
+	m.script.secrets.items = secrets;
+	m.script.secrets.count = 1;
+	start(&m);
+	wait_text(1, "up\n");
+	shut_down(); /* as if killed: no end is journalled */
+	start_up();
+	r = finish(1);
+	assert_int_equal(r.state, TICKET_UNKNOWN);
+	assert_int_equal(r.cause.code, REASON_UNKNOWN);
+	assert_string_equal(log_text, "********\nup\n");
+	assert_int_equal(start(&m).state, TICKET_UNKNOWN);
+	assert_int_equal(operations_open_tickets(ops), 0);
+}
+
+static void test_a_ticket_accepted_and_never_begun_runs_after_a_crash(
+    void **state)
+{
+	struct msg_start m;
+
+	(void)state;
+	shut_down();
+	config.running_max = 1;
+	start_up();
+	m = script(1, "echo up; while :; do sleep 0.02; done\n");
+	start(&m);
+	m = script(2, "echo ran\n");
+	start(&m);
+	wait_text(1, "up\n");
+	shut_down();
+	start_up();
+	assert_int_equal(finish(1).state, TICKET_UNKNOWN);
+	assert_int_equal(finish(2).state, TICKET_EXITED);
+	assert_string_equal(log_text, "ran\n");
+}
+
+static void test_too_many_tickets_are_refused_with_their_limit(void **state)
+{
+	struct msg_start m;
+	struct msg_start_reply r;
+
+	(void)state;
+	shut_down();
+	config.tickets.open_max = 1;
+	start_up();
+	m = script(1, "while :; do sleep 0.02; done\n");
+	start(&m);
+	m = script(2, "exit 0\n");
+	r = start(&m);
+	assert_int_equal(r.reply.fault.code, REASON_TOO_MANY);
+	cancel(1);
+	finish(1);
+	assert_int_equal(start(&m).reply.fault.code, REASON_NONE);
+	finish(2);
+}
+
+static void test_a_broken_journal_refuses_orders_but_answers_health(
+    void **state)
+{
+	struct msg_start m = script(1, "exit 0\n");
+	struct msg_health h = { .id = 9, .facts = true };
+	struct msg_health_reply hr;
+	struct msg_start_reply r;
+	struct packbuf b;
+	char path[FS_PATH_MAX];
+	int fd;
+
+	(void)state;
+	start(&m);
+	finish(1);
+	shut_down();
+	(void)snprintf(path, sizeof(path), "%s/journal", state_dir);
+	fd = open(path, O_WRONLY);
+	assert_int_equal(
+	    fs_pwrite_all(fd, "x", 1, JOURNAL_HEADER_LEN + 30), RC_OK);
+	(void)close(fd);
+	start_up();
+	assert_int_equal(operations_quarantine(ops)->code, REASON_JOURNAL);
+	m = script(2, "exit 0\n");
+	r = start(&m);
+	assert_int_equal(r.reply.fault.code, REASON_JOURNAL);
+	packbuf_init(&b, LENFRAME_STANDING_MAX);
+	assert_int_equal(msg_health_encode(&h, &b), RC_OK);
+	request(&b);
+	assert_int_equal(
+	    msg_health_reply_decode(bytes_of(reply, reply_len), &hr, NULL),
+	    RC_OK);
+	assert_int_equal(hr.reply.id, 9);
+	assert_true(hr.facts.memory_total > 0);
+	msg_health_reply_clear(&hr);
+}
+
+static void test_a_health_check_with_a_script_answers_later(void **state)
+{
+	struct msg_health h = { .id = 3,
+		.script = bytes_text("echo hm; exit 1\n"),
+		.timeout_ms = 5000 };
+	struct msg_health_reply hr;
+	struct packbuf b;
+
+	(void)state;
+	packbuf_init(&b, LENFRAME_STANDING_MAX);
+	assert_int_equal(msg_health_encode(&h, &b), RC_OK);
+	request(&b);
+	wait_until(has_reply);
+	assert_int_equal(
+	    msg_health_reply_decode(bytes_of(reply, reply_len), &hr, NULL),
+	    RC_OK);
+	assert_int_equal(hr.state, HEALTH_UNHEALTHY);
+	assert_int_equal(hr.exit_code, 1);
+	assert_memory_equal(hr.output.p, "hm\n", 3);
+	msg_health_reply_clear(&hr);
+}
+
+static void test_tickets_are_listed_until_they_are_forgotten(void **state)
+{
+	struct msg_start m = script(1, "exit 5\n");
+	struct msg_tickets ask = { .id = 1 };
+	struct msg_forget forget = { .id = 2 };
+	struct msg_tickets_reply list;
+	struct msg_id id;
+	struct packbuf b;
+	char path[FS_PATH_MAX];
+
+	(void)state;
+	start(&m);
+	finish(1);
+	packbuf_init(&b, LENFRAME_STANDING_MAX);
+	assert_int_equal(msg_tickets_encode(&ask, &b), RC_OK);
+	request(&b);
+	assert_int_equal(
+	    msg_tickets_reply_decode(bytes_of(reply, reply_len), &list, NULL),
+	    RC_OK);
+	assert_int_equal(list.count, 1);
+	assert_string_equal(list.items[0].ticket, m.ticket);
+	assert_int_equal(list.items[0].exit_code, 5);
+	msg_tickets_reply_clear(&list);
+
+	ticket_id(id.text, 1);
+	forget.tickets.items = &id;
+	forget.tickets.count = 1;
+	packbuf_init(&b, LENFRAME_STANDING_MAX);
+	assert_int_equal(msg_forget_encode(&forget, &b), RC_OK);
+	request(&b);
+	packbuf_init(&b, LENFRAME_STANDING_MAX);
+	assert_int_equal(msg_tickets_encode(&ask, &b), RC_OK);
+	request(&b);
+	assert_int_equal(
+	    msg_tickets_reply_decode(bytes_of(reply, reply_len), &list, NULL),
+	    RC_OK);
+	assert_int_equal(list.count, 0);
+	msg_tickets_reply_clear(&list);
+	(void)snprintf(path, sizeof(path), "%s/runs/%s", state_dir, m.ticket);
+	assert_int_not_equal(access(path, F_OK), 0);
+	/* Known all the same. */
+	assert_int_equal(start(&m).state, TICKET_EXITED);
+}
+
+/* --- Activation --------------------------------------------------------- */
+
+static char digest[DIGEST_SIZE];
+
+static void stage(const char *config_text)
+{
+	static struct tarball tar;
+	struct blob_digest d;
+	char path[FS_PATH_MAX];
+	uint64_t size;
+	int fd;
+
+	tar.len = 0;
+	tarball_file(&tar, "package/package.json", "{}");
+	tarball_file(&tar, "package/app.conf", config_text);
+	tarball_end(&tar);
+	(void)snprintf(path, sizeof(path), "%s/package", top);
+	assert_int_equal(
+	    fs_write_atomic(path, tar.data, tar.len, 0600, NULL), RC_OK);
+	fd = open(path, O_RDONLY);
+	assert_int_equal(
+	    blob_import(operations_blobs(ops), fd, &d, &size, NULL), RC_OK);
+	(void)close(fd);
+	blob_digest_format(&d, digest);
+}
+
+static struct bytes patterns[1];
+static struct msg_pair variables[1];
+
+static struct msg_start activation(unsigned n, uint64_t deployment,
+    const char *version, const char *before, const char *after)
+{
+	struct msg_start m = order(n);
+	struct msg_activate *a = &m.activate;
+
+	m.action = ACTION_ACTIVATE;
+	(void)snprintf(a->project, sizeof(a->project), "shop");
+	(void)snprintf(a->package, sizeof(a->package), "web");
+	(void)snprintf(a->version, sizeof(a->version), "%s", version);
+	(void)snprintf(a->digest, sizeof(a->digest), "%s", digest);
+	a->deployment = deployment;
+	patterns[0] = bytes_text("*.conf");
+	a->configure.items = patterns;
+	a->configure.count = 1;
+	variables[0] =
+	    (struct msg_pair){ bytes_text("port"), bytes_text("8080") };
+	a->variables.items = variables;
+	a->variables.count = 1;
+	a->before = bytes_text(before);
+	a->after = bytes_text(after);
+	a->keep = 1;
+	return m;
+}
+
+static void live_holds(const char *name, const char *want)
+{
+	char path[FS_PATH_MAX];
+	uint8_t *data = NULL;
+	size_t len;
+
+	(void)snprintf(
+	    path, sizeof(path), "%s/shop/web/current/%s", apps, name);
+	assert_int_equal(fs_read_file(path, 4096, &data, &len, NULL), RC_OK);
+	assert_string_equal((char *)data, want);
+	free(data);
+}
+
+static bool has_version(const char *tree)
+{
+	char path[FS_PATH_MAX];
+
+	(void)snprintf(
+	    path, sizeof(path), "%s/shop/web/versions/%s", apps, tree);
+	return access(path, F_OK) == 0;
+}
+
+static void assert_live(const char *tree)
+{
+	char path[FS_PATH_MAX], want[100], target[100] = "";
+
+	(void)snprintf(path, sizeof(path), "%s/shop/web/current", apps);
+	(void)snprintf(want, sizeof(want), "versions/%s", tree);
+	assert_true(readlink(path, target, sizeof(target) - 1) > 0);
+	assert_string_equal(target, want);
+}
+
+static void test_a_package_is_activated_between_its_scripts(void **state)
+{
+	struct msg_start m;
+	struct msg_result r;
+
+	(void)state;
+	stage("port ${port}\n");
+	m = activation(1, 7, "1.0", "cat app.conf; pwd >mark\n",
+	    "echo after $(basename $LONGARM_PACKAGE_DIR) "
+	    "[$LONGARM_PREVIOUS_DIR] $(readlink ../../current)\n");
+	assert_int_equal(start(&m).reply.fault.code, REASON_NONE);
+	r = finish(1);
+	assert_int_equal(r.cause.code, REASON_NONE);
+	assert_int_equal(r.state, TICKET_EXITED);
+	live_holds("app.conf", "port 8080\n");
+	assert_live("1.0-7");
+	assert_non_null(strstr(log_text, "port 8080\n"));
+	assert_non_null(strstr(log_text, "after 1.0-7 [] versions/1.0-7\n"));
+
+	m = activation(
+	    2, 8, "1.1", "", "echo was $(basename $LONGARM_PREVIOUS_DIR)\n");
+	start(&m);
+	assert_int_equal(finish(2).cause.code, REASON_NONE);
+	assert_live("1.1-8");
+	assert_non_null(strstr(log_text, "was 1.0-7\n"));
+	/* A script of the same project runs in the live version. */
+	m = script(3, "cat app.conf\n");
+	(void)snprintf(m.script.project, NAME_SIZE, "shop");
+	(void)snprintf(m.script.package, NAME_SIZE, "web");
+	m.script.deployment = 8;
+	start(&m);
+	finish(3);
+	assert_string_equal(log_text, "port 8080\n");
+	/* An older deployment comes too late. */
+	m = activation(4, 7, "1.0", "", "");
+	assert_int_equal(start(&m).reply.fault.code, REASON_SUPERSEDED);
+}
+
+static void test_a_failing_after_script_brings_the_version_before_back(
+    void **state)
+{
+	struct msg_start m;
+	struct msg_result r;
+
+	(void)state;
+	stage("port ${port}\n");
+	m = activation(1, 1, "1.0", "", "exit 9\n");
+	start(&m);
+	r = finish(1);
+	assert_int_equal(r.exit_code, 9);
+	assert_int_equal(r.cause.code, REASON_SCRIPT_FAILED);
+	assert_non_null(strstr(r.cause.text, "none is live"));
+	m = activation(2, 2, "1.0", "", "");
+	start(&m);
+	assert_int_equal(finish(2).cause.code, REASON_NONE);
+	m = activation(3, 3, "1.1", "", "exit 9\n");
+	start(&m);
+	r = finish(3);
+	assert_non_null(strstr(r.cause.text, "is live again"));
+	assert_live("1.0-2");
+}
+
+static void test_a_failing_before_script_leaves_the_live_version(void **state)
+{
+	struct msg_start m;
+	struct msg_result r;
+
+	(void)state;
+	stage("port ${port}\n");
+	m = activation(1, 1, "1.0", "", "");
+	start(&m);
+	finish(1);
+	m = activation(2, 2, "1.1", "exit 4\n", "echo never\n");
+	start(&m);
+	r = finish(2);
+	assert_int_equal(r.exit_code, 4);
+	assert_non_null(strstr(r.cause.text, "before: exit code 4"));
+	assert_live("1.0-1");
+	assert_null(strstr(log_text, "never"));
+}
+
+static void test_an_unset_variable_changes_nothing(void **state)
+{
+	struct msg_start m;
+	struct msg_result r;
+
+	(void)state;
+	stage("a\nport ${nope}\n");
+	m = activation(1, 1, "1.0", "echo never\n", "");
+	start(&m);
+	r = finish(1);
+	assert_int_equal(r.state, TICKET_REFUSED);
+	assert_int_equal(r.cause.code, REASON_BAD_CONFIG);
+	assert_non_null(strstr(r.cause.text, "app.conf:2: variable nope"));
+	assert_false(has_version("1.0-1"));
+	assert_int_equal(r.started_ms, 0);
+}
+
+static void test_a_package_not_staged_is_named(void **state)
+{
+	struct msg_start m;
+	struct msg_result r;
+
+	(void)state;
+	memset(digest, 'e', sizeof(digest) - 1);
+	m = activation(1, 1, "1.0", "", "");
+	start(&m);
+	r = finish(1);
+	assert_int_equal(r.state, TICKET_REFUSED);
+	assert_int_equal(r.cause.code, REASON_NOT_FOUND);
+	assert_non_null(strstr(r.cause.text, "web 1.0"));
+}
+
+static void test_old_versions_go_but_never_the_one_before(void **state)
+{
+	struct msg_start m;
+
+	(void)state;
+	stage("port ${port}\n");
+	for (unsigned n = 1; n <= 4; n++) {
+		char version[16];
+
+		(void)snprintf(version, sizeof(version), "1.%u", n);
+		m = activation(n, n, version, "", "");
+		start(&m);
+		assert_int_equal(finish(n).cause.code, REASON_NONE);
+	}
+	assert_live("1.4-4");
+	assert_true(has_version("1.3-3"));
+	assert_false(has_version("1.2-2"));
+	assert_false(has_version("1.1-1"));
+	m = activation(5, 5, "1.5", "", "");
+	m.activate.keep = 0;
+	start(&m);
+	finish(5);
+	assert_true(has_version("1.4-4"));
+	assert_false(has_version("1.3-3"));
+}
+
+static void test_an_activation_cut_in_a_script_is_unknown(void **state)
+{
+	struct msg_start m;
+	struct msg_result r;
+
+	(void)state;
+	stage("port ${port}\n");
+	m = activation(
+	    1, 1, "1.0", "", "echo up; while :; do sleep 0.02; done\n");
+	start(&m);
+	wait_text(1, "up\n");
+	shut_down();
+	start_up();
+	r = finish(1);
+	assert_int_equal(r.state, TICKET_UNKNOWN);
+	assert_live("1.0-1");
+}
+
+static void test_an_activation_cut_after_its_first_script_goes_on(void **state)
+{
+	struct msg_start m;
+	struct ledger *l = NULL;
+	const struct ticket_limits limits = TICKET_LIMITS_DEFAULT;
+
+	(void)state;
+	stage("port ${port}\n");
+	shut_down();
+	config.running_max = 0; /* accepts, begins nothing */
+	start_up();
+	m = activation(1, 1, "1.0", "echo one\n", "echo two\n");
+	start(&m);
+	shut_down();
+	/* What a crash between the marks would have left. */
+	assert_int_equal(ledger_open(state_dir, &limits, &l, NULL), RC_OK);
+	assert_int_equal(
+	    ledger_mark(l, m.ticket, JOURNAL_EXEC, PHASE_BEFORE, NULL), RC_OK);
+	assert_int_equal(
+	    ledger_mark(l, m.ticket, JOURNAL_PASSED, PHASE_BEFORE, NULL),
+	    RC_OK);
+	ledger_close(l);
+	config.running_max = 1;
+	/* Its tree is not there: told, not made up. */
+	start_up();
+	assert_int_equal(finish(1).cause.code, REASON_NOT_FOUND);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_a_script_runs_once_however_often_it_is_ordered),
+		TEST(test_secrets_are_masked_while_it_runs_and_after),
+		TEST(test_cancel_ends_what_runs_and_what_waits),
+		TEST(test_a_run_cut_by_a_crash_is_unknown_and_not_repeated),
+		TEST(test_a_ticket_accepted_and_never_begun_runs_after_a_crash),
+		TEST(test_too_many_tickets_are_refused_with_their_limit),
+		TEST(test_a_broken_journal_refuses_orders_but_answers_health),
+		TEST(test_a_health_check_with_a_script_answers_later),
+		TEST(test_tickets_are_listed_until_they_are_forgotten),
+		TEST(test_a_package_is_activated_between_its_scripts),
+		TEST(
+		    test_a_failing_after_script_brings_the_version_before_back),
+		TEST(test_a_failing_before_script_leaves_the_live_version),
+		TEST(test_an_unset_variable_changes_nothing),
+		TEST(test_a_package_not_staged_is_named),
+		TEST(test_old_versions_go_but_never_the_one_before),
+		TEST(test_an_activation_cut_in_a_script_is_unknown),
+		TEST(test_an_activation_cut_after_its_first_script_goes_on),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
