@@ -13,7 +13,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define READ_BLOCK   (64 * 1024)
+#define READ_BLOCK   65536
 #define RATIO_FLOOR  (64ull << 20) /* small packages may compress well */
 #define FREE_CHECK   (16ull << 20) /* look at the disk every so many bytes */
 #define LINK_MAX_LEN 4096
@@ -136,7 +136,7 @@ static enum rc place(struct pass *p, const char *raw, char *out)
 {
 	char name[TREE_NAME_MAX];
 	enum tree_name_error error;
-	const char *from = name;
+	const char *from;
 	size_t depth;
 
 	out[0] = '\0';
@@ -244,67 +244,81 @@ static enum rc open_place(
 	return RC_OK;
 }
 
-static enum rc copy_block(struct pass *p, const char *name, int fd,
-    const void *data, size_t len, uint64_t offset, uint64_t *end)
+/* The next bytes of a file, perhaps after a hole. */
+struct block {
+	const void *data;
+	size_t len;
+	la_int64_t offset;
+};
+
+/* Count what the file grows by, up to `to`; *end is where it ends. */
+static enum rc grow(
+    struct pass *p, const char *name, la_int64_t to, uint64_t *end)
 {
-	uint64_t more;
 	enum rc rc;
 
-	if (offset < *end)
+	if (to < 0 || (uint64_t)to < *end)
 		return bad(p, name, "has overlapping data");
-	more = offset - *end;
-	if (more > UINT64_MAX - len)
-		return bad(p, name, "claims an impossible size");
-	more += len;
-	rc = check_bytes(p, name, p->report->bytes, more);
+	rc = check_bytes(p, name, p->report->bytes, (uint64_t)to - *end);
 	if (rc != RC_OK)
 		return rc;
-	p->report->bytes += more;
-	*end += more;
+	p->report->bytes += (uint64_t)to - *end;
+	*end = (uint64_t)to;
+	return RC_OK;
+}
+
+static enum rc copy_block(struct pass *p, const char *name, int fd,
+    const struct block *b, uint64_t *end)
+{
+	enum rc rc = grow(p, name, b->offset, end);
+
+	if (rc == RC_OK && b->len > INT64_MAX - *end)
+		rc = bad(p, name, "claims an impossible size");
+	if (rc == RC_OK)
+		rc = grow(p, name, b->offset + (la_int64_t)b->len, end);
+	if (rc != RC_OK)
+		return rc;
 	if (p->report->bytes >= p->next_check) {
 		p->next_check = p->report->bytes + FREE_CHECK;
-		rc = check_disk(p, name, len);
+		rc = check_disk(p, name, b->len);
 		if (rc != RC_OK)
 			return rc;
 	}
-	if (fs_pwrite_all(fd, data, len, offset) != RC_OK)
+	if (fs_pwrite_all(fd, b->data, b->len, (uint64_t)b->offset) != RC_OK)
 		return io_error(p, name, "write");
 	return check_cancel(p);
+}
+
+/* A hole at the end is told by the offset of the end. */
+static enum rc end_data(struct pass *p, const char *name, int fd,
+    const struct block *b, uint64_t *end)
+{
+	enum rc rc;
+
+	if (b->offset <= 0 || (uint64_t)b->offset <= *end)
+		return RC_OK;
+	rc = grow(p, name, b->offset, end);
+	if (rc == RC_OK && ftruncate(fd, b->offset) != 0)
+		rc = io_error(p, name, "extend");
+	return rc;
 }
 
 static enum rc copy_data(struct pass *p, const char *name, int fd)
 {
 	uint64_t end = 0;
+	enum rc rc = RC_OK;
 
-	for (;;) {
-		const void *data = NULL;
-		size_t len = 0;
-		la_int64_t offset = 0;
-		int got =
-		    archive_read_data_block(p->archive, &data, &len, &offset);
-		enum rc rc;
+	while (rc == RC_OK) {
+		struct block b = { NULL, 0, 0 };
+		int got = archive_read_data_block(
+		    p->archive, &b.data, &b.len, &b.offset);
 
-		if (got == ARCHIVE_EOF) {
-			/* A hole at the end is told by its offset. */
-			if (offset > 0 && (uint64_t)offset > end) {
-				rc = check_bytes(p, name, p->report->bytes,
-				    (uint64_t)offset - end);
-				if (rc != RC_OK)
-					return rc;
-				p->report->bytes += (uint64_t)offset - end;
-				if (ftruncate(fd, offset) != 0)
-					return io_error(p, name, "extend");
-			}
-			return RC_OK;
-		}
-		if (got != ARCHIVE_OK)
-			return library_error(p, name);
-		if (offset < 0)
-			return bad(p, name, "has data before its beginning");
-		rc = copy_block(p, name, fd, data, len, (uint64_t)offset, &end);
-		if (rc != RC_OK)
-			return rc;
+		if (got == ARCHIVE_EOF)
+			return end_data(p, name, fd, &b, &end);
+		rc = got == ARCHIVE_OK ? copy_block(p, name, fd, &b, &end)
+		                       : library_error(p, name);
 	}
+	return rc;
 }
 
 static enum rc put_file(struct pass *p, const char *name, mode_t mode)

@@ -14,8 +14,8 @@
 #include "common/buf.h"
 #include "proto/message.h"
 
-#define CONFIGURE_FILE_MAX (4 * 1024 * 1024) /* bytes, before and after */
-#define CONFIGURE_FILES    1000              /* matched by all patterns */
+#define CONFIGURE_FILE_MAX 4194304 /* bytes, before and after */
+#define CONFIGURE_FILES    1000    /* matched by all patterns */
 
 struct configure_values {
 	const struct msg_pair *variables;

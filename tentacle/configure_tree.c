@@ -208,6 +208,9 @@ out:
 	return rc;
 }
 
+/* Down into directories, at most DEPTH_MAX deep: see enter(). */
+/* NOLINTBEGIN(misc-no-recursion) */
+
 /* --- The walk ----------------------------------------------------------- */
 
 static enum rc enter(
@@ -346,6 +349,8 @@ static enum rc walk_dir(struct walk *w, const struct place *at, size_t part)
 	free(names);
 	return rc;
 }
+
+/* NOLINTEND(misc-no-recursion) */
 
 static enum rc find_files(
     struct walk *w, const struct bytes *patterns, size_t pattern_count)

@@ -7,9 +7,9 @@
 
 #include "proto/message.h"
 
-#define ENVIRONMENT_MAX       1024         /* variables */
-#define ENVIRONMENT_BYTES_MAX (512 * 1024) /* names and values in all */
-#define ENVIRONMENT_VALUE_MAX (64 * 1024)
+#define ENVIRONMENT_MAX       1024   /* variables */
+#define ENVIRONMENT_BYTES_MAX 524288 /* names and values in all */
+#define ENVIRONMENT_VALUE_MAX 65536
 
 struct environment; /* opaque; wiped when freed */
 

@@ -11,7 +11,7 @@
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 
-#define PROC_MAX (64 * 1024)
+#define PROC_MAX 65536
 
 /* "MemTotal:       16384 kB" at the start of a line, in bytes. */
 static uint64_t meminfo_bytes(const char *text, const char *key)

@@ -8,7 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CHECK_OUTPUT_MAX (1024 * 1024) /* on disk */
+#define CHECK_OUTPUT_MAX 1048576 /* on disk */
+#define CHECK_READ_MAX   2097152 /* with its mark, or a moment too late */
 
 struct health {
 	struct health_limits limits;
@@ -99,14 +100,14 @@ static void remove_dir(const char *dir)
 	(void)close(fd);
 }
 
-static enum rc start_script(struct health *h, const char *machine,
+static enum rc start_script(struct health *h, const struct health_place *place,
     const struct msg_health *m, uint64_t now_ms, struct fault *fault)
 {
 	const struct run_spec spec = { .dir = h->dir,
 		.name = "check",
 		.body = m->script,
 		.ticket = "",
-		.machine = machine,
+		.machine = place->machine,
 		.timeout_ms =
 		    m->timeout_ms > 0 ? m->timeout_ms : HEALTH_TIMEOUT_MS,
 		.grace_ms = 1, /* the deadline is a hard one */
@@ -118,21 +119,21 @@ static enum rc start_script(struct health *h, const char *machine,
 	return rc;
 }
 
-enum rc health_start(const char *dir, const char *machine,
-    const struct msg_health *m, const struct health_limits *limits,
-    uint64_t now_ms, struct health **out, struct fault *fault)
+enum rc health_start(const struct health_place *place,
+    const struct msg_health *m, uint64_t now_ms, struct health **out,
+    struct fault *fault)
 {
 	struct health *h = calloc(1, sizeof(*h));
 	enum rc rc = RC_OK;
 
 	if (h == NULL)
 		return RC_NOMEM;
-	h->limits = *limits;
+	h->limits = place->limits;
 	h->wants_facts = m->facts;
-	(void)snprintf(h->dir, sizeof(h->dir), "%s", dir);
+	(void)snprintf(h->dir, sizeof(h->dir), "%s", place->dir);
 	if (m->script.len > 0) {
-		remove_dir(dir);
-		rc = start_script(h, machine, m, now_ms, fault);
+		remove_dir(h->dir);
+		rc = start_script(h, place, m, now_ms, fault);
 	}
 	if (rc != RC_OK) {
 		health_free(h);
@@ -167,8 +168,7 @@ static void read_output(struct health *h)
 	size_t len = 0;
 
 	if (fs_join(path, sizeof(path), h->dir, "output") != RC_OK ||
-	    fs_read_file(path, 2 * CHECK_OUTPUT_MAX, &data, &len, NULL) !=
-		RC_OK)
+	    fs_read_file(path, CHECK_READ_MAX, &data, &len, NULL) != RC_OK)
 		return;
 	add_output(h, data, len);
 	free(data);

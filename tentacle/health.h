@@ -36,13 +36,16 @@ enum health_state health_of_end(const struct run_end *end);
 
 struct health; /* one check; opaque */
 
-/*
- * Begin the check.  dir: an empty or missing directory for it (private); it is
- * removed in the end.  Without a script it is over at the first tick.
- */
-MUST_CHECK enum rc health_start(const char *dir, const char *machine,
-    const struct msg_health *m, const struct health_limits *limits,
-    uint64_t now_ms, struct health **out, struct fault *fault);
+struct health_place {
+	const char *dir; /* for its files; made, and removed in the end */
+	const char *machine;
+	struct health_limits limits;
+};
+
+/* Begin the check.  Without a script it is over at the first tick. */
+MUST_CHECK enum rc health_start(const struct health_place *place,
+    const struct msg_health *m, uint64_t now_ms, struct health **out,
+    struct fault *fault);
 /* As run_fd() and run_tick(). */
 int health_fd(const struct health *h);
 MUST_CHECK enum rc health_tick(

@@ -209,11 +209,8 @@ static enum rc clear_old(struct install *i, struct fault *fault)
 	return rc;
 }
 
-enum rc install_build(struct install *i, int archive_fd,
-    const struct unpack_limits *limits, const struct bytes *patterns,
-    size_t pattern_count, const struct configure_values *values,
-    const atomic_bool *cancel, struct unpack_report *report,
-    struct fault *fault)
+enum rc install_build(struct install *i, const struct install_source *from,
+    struct unpack_report *report, struct fault *fault)
 {
 	size_t configured;
 	int fd = -1;
@@ -227,10 +224,11 @@ enum rc install_build(struct install *i, int archive_fd,
 		return rc;
 	if (open_dir(i->versions_fd, i->building, &fd) != RC_OK)
 		return io_fault(fault, i->dir, "create");
-	rc = unpack(archive_fd, fd, limits, cancel, report, fault);
+	rc = unpack(
+	    from->archive_fd, fd, from->limits, from->cancel, report, fault);
 	if (rc == RC_OK)
-		rc = configure_tree(
-		    fd, patterns, pattern_count, values, &configured, fault);
+		rc = configure_tree(fd, from->patterns, from->pattern_count,
+		    from->values, &configured, fault);
 	/* All of the tree is on the disk before it has its name. */
 	if (rc == RC_OK && syncfs(fd) != 0)
 		rc = io_fault(fault, i->dir, "sync");

@@ -39,14 +39,22 @@ const char *install_previous_dir(const struct install *i);
 /* This very version is live already. */
 bool install_is_live(const struct install *i);
 
+/* What a tree is made of; all borrowed. */
+struct install_source {
+	int archive_fd;
+	const struct unpack_limits *limits;
+	const struct bytes *patterns; /* of files to configure */
+	size_t pattern_count;
+	const struct configure_values *values;
+	const atomic_bool *cancel;
+};
+
 /*
  * Unpack, configure, sync, name.  A tree that is live already is left as it is
  * (*report is zero then); one left over from an attempt before is made anew.
  */
-MUST_CHECK enum rc install_build(struct install *i, int archive_fd,
-    const struct unpack_limits *limits, const struct bytes *patterns,
-    size_t pattern_count, const struct configure_values *values,
-    const atomic_bool *cancel, struct unpack_report *report,
+MUST_CHECK enum rc install_build(struct install *i,
+    const struct install_source *from, struct unpack_report *report,
     struct fault *fault);
 /* Make it live.  RC_NOTFOUND: there is no tree.  Idempotent. */
 MUST_CHECK enum rc install_switch(struct install *i, struct fault *fault);

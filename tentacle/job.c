@@ -14,8 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SPEC_MAX        (1024 * 1024)
-#define SCRIPT_BLOB_MAX (16 * 1024 * 1024)
+#define SPEC_MAX        1048576
+#define SCRIPT_BLOB_MAX 16777216
 
 enum job_state {
 	JOB_QUEUED,
@@ -451,10 +451,17 @@ static void work_build(void *arg)
 	int fd = -1;
 
 	job->work_rc = open_package(job, &fd, &job->work_fault);
-	if (job->work_rc == RC_OK)
-		job->work_rc = install_build(job->install, fd,
-		    &job->place->unpack, a->configure.items, a->configure.count,
-		    &values, &job->cancel, &report, &job->work_fault);
+	if (job->work_rc == RC_OK) {
+		const struct install_source from = { .archive_fd = fd,
+			.limits = &job->place->unpack,
+			.patterns = a->configure.items,
+			.pattern_count = a->configure.count,
+			.values = &values,
+			.cancel = &job->cancel };
+
+		job->work_rc = install_build(
+		    job->install, &from, &report, &job->work_fault);
+	}
 	if (fd >= 0)
 		(void)close(fd);
 	if (job->work_rc == RC_OK)

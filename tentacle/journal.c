@@ -130,7 +130,7 @@ static enum rc load(struct journal *j, struct fault *fault)
 		if (rc == RC_IO)
 			return io_fault(fault, "read", j->dir);
 		fault_set(fault, REASON_JOURNAL, "",
-		    "%s/%s is larger than %u bytes, the limit", j->dir,
+		    "%s/%s is larger than %d bytes, the limit", j->dir,
 		    journal_name, JOURNAL_FILE_MAX);
 		return rc;
 	}

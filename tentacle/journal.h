@@ -18,7 +18,7 @@
 
 #include <stdbool.h>
 
-#define JOURNAL_FILE_MAX (256u * 1024 * 1024) /* bytes; compact long before */
+#define JOURNAL_FILE_MAX 268435456 /* bytes; compact long before */
 
 struct journal; /* opaque */
 

@@ -21,9 +21,9 @@
 #define JOURNAL_VERSION        1
 #define JOURNAL_HEADER_LEN     40
 #define JOURNAL_FRAME_HEAD     20
-#define JOURNAL_FRAME_MAX      (256 * 1024) /* bytes of records in one frame */
+#define JOURNAL_FRAME_MAX      262144 /* bytes of records in one frame */
 #define JOURNAL_SUPERSEDES_MAX 64
-#define JOURNAL_RECORD_MAX     (4 * 1024) /* bytes, with its length */
+#define JOURNAL_RECORD_MAX     4096 /* bytes, with its length */
 
 enum journal_type {
 	JOURNAL_ACCEPTED = 1,   /* a ticket; its answer may go out after sync */

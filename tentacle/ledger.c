@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COMPACT_MIN      (1024 * 1024) /* bytes */
-#define RESERVE_A_TICKET (4ull * JOURNAL_RECORD_MAX)
+#define COMPACT_MIN      1048576  /* bytes */
+#define RESERVE_A_TICKET 16384ull /* its records and their frames */
 
 struct ledger {
 	struct journal *journal;

@@ -16,7 +16,7 @@
 #include "proto/rc.h"
 
 #define MASK_VALUE_MIN   4
-#define MASK_VALUE_MAX   (32 * 1024)
+#define MASK_VALUE_MAX   32768
 #define MASK_LINE_MIN    12  /* of a value with several lines */
 #define MASK_PATTERN_MAX 512 /* values and lines in all */
 

@@ -161,19 +161,24 @@ static enum rc recover_one(struct operations *ops, const struct ticket *t)
 	return rc;
 }
 
+struct open_ticket {
+	const struct ticket *ticket;
+};
+
 static int oldest_first(const void *a, const void *b)
 {
-	const struct ticket *const *x = a, *const *y = b;
+	const struct ticket *x = ((const struct open_ticket *)a)->ticket;
+	const struct ticket *y = ((const struct open_ticket *)b)->ticket;
 
-	if ((*x)->accepted_ms != (*y)->accepted_ms)
-		return (*x)->accepted_ms < (*y)->accepted_ms ? -1 : 1;
-	return strcmp((*x)->id, (*y)->id);
+	if (x->accepted_ms != y->accepted_ms)
+		return x->accepted_ms < y->accepted_ms ? -1 : 1;
+	return strcmp(x->id, y->id);
 }
 
 static enum rc recover(struct operations *ops)
 {
 	const struct tickets *all = ledger_tickets(ops->ledger);
-	const struct ticket **open;
+	struct open_ticket *open;
 	size_t count = 0, max = tickets_open(all);
 	enum rc rc = RC_OK;
 
@@ -183,11 +188,11 @@ static enum rc recover(struct operations *ops)
 	for (const struct ticket *t = tickets_next(all, NULL);
 	     t != NULL && count < max; t = tickets_next(all, t)) {
 		if (!t->ended)
-			open[count++] = t;
+			open[count++].ticket = t;
 	}
 	qsort(open, count, sizeof(*open), oldest_first);
 	for (size_t i = 0; rc == RC_OK && i < count; i++)
-		rc = recover_one(ops, open[i]);
+		rc = recover_one(ops, open[i].ticket);
 	free(open);
 	return rc;
 }
@@ -412,33 +417,41 @@ enum rc operations_result(
 	return RC_OK;
 }
 
+/* Masked on the disk when it ended; what was written later is not told. */
+static enum rc read_ended(
+    const char *dir, const struct ticket *t, struct runlog_range *range)
+{
+	struct runlog_range cut = *range;
+	struct mask *empty = NULL;
+	enum rc rc;
+
+	if (range->offset >= t->result.log_size)
+		return RC_OK;
+	if (cut.size > t->result.log_size - range->offset)
+		cut.size = (size_t)(t->result.log_size - range->offset);
+	rc = mask_new(&empty);
+	if (rc == RC_OK)
+		rc = runlog_read(dir, empty, true, &cut);
+	range->got = cut.got;
+	mask_free(empty);
+	return rc;
+}
+
 enum rc operations_read(struct operations *ops, const char *ticket,
-    uint64_t offset, uint8_t *out, size_t size, size_t *got, bool *ended)
+    struct runlog_range *range, bool *ended)
 {
 	const struct ticket *t = operations_find_ticket(ops, ticket);
 	const struct entry *e = operations_find_job(ops, ticket);
 	char dir[FS_PATH_MAX];
-	struct mask *empty = NULL;
-	enum rc rc;
 
-	*got = 0;
+	range->got = 0;
 	*ended = t == NULL || t->ended;
 	if (t == NULL || fs_join(dir, sizeof(dir), ops->runs, ticket) != RC_OK)
 		return RC_NOTFOUND;
-	if (!t->ended) {
-		/* Before it began there is nothing, and nothing to mask by. */
-		if (e == NULL || job_mask(e->job) == NULL)
-			return RC_OK;
-		return runlog_read(
-		    dir, job_mask(e->job), offset, false, out, size, got);
-	}
-	if (offset >= t->result.log_size)
+	if (t->ended)
+		return read_ended(dir, t, range);
+	/* Before it began there is nothing, and nothing to mask by. */
+	if (e == NULL || job_mask(e->job) == NULL)
 		return RC_OK;
-	if (size > t->result.log_size - offset)
-		size = (size_t)(t->result.log_size - offset);
-	rc = mask_new(&empty);
-	if (rc == RC_OK) /* masked on the disk when it ended */
-		rc = runlog_read(dir, empty, offset, true, out, size, got);
-	mask_free(empty);
-	return rc;
+	return runlog_read(dir, job_mask(e->job), false, range);
 }

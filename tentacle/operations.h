@@ -13,6 +13,7 @@
 #include "common/blob.h"
 #include "tentacle/health.h"
 #include "tentacle/job.h"
+#include "tentacle/runlog.h"
 
 #define OPERATIONS_HEALTH_MAX 8 /* checks at once */
 
@@ -79,11 +80,11 @@ MUST_CHECK enum rc operations_request(struct operations *ops,
 void operations_caller_gone(struct operations *ops, const void *arg);
 
 /*
- * Masked output of a ticket from offset, at most size bytes; *got 0: none yet,
- * or, when *ended, none any more.  RC_NOTFOUND: unknown ticket, or no log.
+ * Masked output of a ticket; range->got 0: none yet, or, when *ended, none any
+ * more.  RC_NOTFOUND: unknown ticket, or no log.
  */
 MUST_CHECK enum rc operations_read(struct operations *ops, const char *ticket,
-    uint64_t offset, uint8_t *out, size_t size, size_t *got, bool *ended);
+    struct runlog_range *range, bool *ended);
 /* RC_AGAIN: not yet.  Borrows from the index until the next call.  A ticket not
  * known has state unknown. */
 MUST_CHECK enum rc operations_result(

@@ -46,9 +46,13 @@ static enum rc check_start(struct operations *ops, struct check *c,
 
 	(void)snprintf(name, sizeof(name), "%td", c - ops->health);
 	rc = fs_join(dir, sizeof(dir), ops->checks, name);
-	if (rc == RC_OK)
-		rc = health_start(dir, ops->machine, m, &ops->config.health,
-		    operations_boot_ms(), &c->health, why);
+	if (rc == RC_OK) {
+		const struct health_place place = { dir, ops->machine,
+			ops->config.health };
+
+		rc = health_start(
+		    &place, m, operations_boot_ms(), &c->health, why);
+	}
 	if (rc == RC_OK)
 		rc = loop_timer_new(ops->place.loop, check_on, c, &c->timer);
 	if (rc == RC_OK && health_fd(c->health) >= 0) {

@@ -104,12 +104,12 @@ static enum rc try_start(struct operations *ops, const struct msg_start *m,
     struct bytes frame, struct fault *fault)
 {
 	struct ticket_plan *plan = &ops->plan;
-	uint8_t spec[DIGEST_BYTES] = { 0 };
+	struct ticket_side side = { .journal = ledger_id(ops->ledger),
+		.counter = ledger_counter(ops->ledger),
+		.now_ms = operations_wall_ms() };
 	enum rc rc = RC_OK;
 
-	tickets_judge_start(ledger_tickets(ops->ledger), m,
-	    ledger_id(ops->ledger), ledger_counter(ops->ledger), spec,
-	    operations_wall_ms(), plan);
+	tickets_judge_start(ledger_tickets(ops->ledger), m, &side, plan);
 	if (plan->verdict == VERDICT_REFUSE) {
 		*fault = plan->fault;
 		return RC_DENIED;
@@ -119,11 +119,11 @@ static enum rc try_start(struct operations *ops, const struct msg_start *m,
 		    ops->ledger, plan->records, plan->record_count, fault);
 	rc = enough_room(ops, fault);
 	if (rc == RC_OK)
-		rc = job_write_spec(ops->runs, m->ticket, frame, spec, fault);
+		rc = job_write_spec(
+		    ops->runs, m->ticket, frame, side.spec, fault);
 	if (rc == RC_OK) {
-		tickets_judge_start(ledger_tickets(ops->ledger), m,
-		    ledger_id(ops->ledger), ledger_counter(ops->ledger), spec,
-		    operations_wall_ms(), plan);
+		tickets_judge_start(
+		    ledger_tickets(ops->ledger), m, &side, plan);
 		rc = accept_start(ops, m, fault);
 	}
 	if (rc != RC_OK && operations_find_ticket(ops, m->ticket) == NULL)

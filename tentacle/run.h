@@ -21,7 +21,7 @@
 
 #include "proto/message.h"
 
-#define RUN_TIMEOUT_DEFAULT_MS (30 * 60 * 1000)
+#define RUN_TIMEOUT_DEFAULT_MS 1800000
 #define RUN_GRACE_MS           10000 /* between SIGTERM and SIGKILL */
 #define RUN_OUTPUT_MAX         (64ull * 1024 * 1024)
 #define RUN_PATH               "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -164,25 +164,26 @@ static size_t window_usable(const struct window *w, size_t size, bool complete)
 	return end < size ? end : size;
 }
 
-enum rc runlog_read(const char *dir, const struct mask *mask, uint64_t offset,
-    bool complete, uint8_t *out, size_t size, size_t *got)
+enum rc runlog_read(const char *dir, const struct mask *mask, bool complete,
+    struct runlog_range *range)
 {
 	struct window w = { 0 };
+	size_t size = range->size;
 	int fd = open_output(dir, O_RDONLY);
 	enum rc rc;
 
-	*got = 0;
+	range->got = 0;
 	if (fd < 0)
 		return errno == ENOENT ? RC_NOTFOUND : RC_IO;
 	if (size > RUNLOG_READ_MAX)
 		size = RUNLOG_READ_MAX;
 	rc = window_new(&w, mask, size);
 	if (rc == RC_OK)
-		rc = window_read(&w, mask, fd, offset);
+		rc = window_read(&w, mask, fd, range->offset);
 	if (rc == RC_OK) {
-		*got = window_usable(&w, size, complete);
-		if (*got > 0)
-			memcpy(out, w.clean + w.before, *got);
+		range->got = window_usable(&w, size, complete);
+		if (range->got > 0)
+			memcpy(range->out, w.clean + w.before, range->got);
 	}
 	window_free(&w);
 	(void)close(fd);

@@ -13,20 +13,27 @@
 
 #include <stdbool.h>
 
-#define RUNLOG_READ_MAX (64 * 1024)
+#define RUNLOG_READ_MAX 65536
 
 /* The secrets of the ticket's directory; an empty mask when there are none. */
 MUST_CHECK enum rc runlog_load_mask(
     const char *dir, struct mask **out, struct fault *fault);
 
+/* A piece of a log that somebody wants to read. */
+struct runlog_range {
+	uint64_t offset;
+	uint8_t *out;
+	size_t size; /* of out; at most RUNLOG_READ_MAX is used */
+	size_t got;  /* bytes that are now there; 0: none yet, or the end */
+};
+
 /*
- * Up to size (at most RUNLOG_READ_MAX) masked bytes of dir/output from offset.
- * complete: nothing follows what is there; else the last bytes are held back
- * while they may be the beginning of a secret.  *got 0: nothing yet (or the
- * end).  RC_NOTFOUND: no output; RC_IO.
+ * Read masked bytes of dir/output.  complete: nothing follows what is there;
+ * else the last bytes are held back while they may be the beginning of a
+ * secret.  RC_NOTFOUND: no output; RC_IO.
  */
 MUST_CHECK enum rc runlog_read(const char *dir, const struct mask *mask,
-    uint64_t offset, bool complete, uint8_t *out, size_t size, size_t *got);
+    bool complete, struct runlog_range *range);
 
 /*
  * The script has ended: mask the file in place, sync it, tell its size and

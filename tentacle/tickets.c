@@ -305,9 +305,12 @@ static struct journal_record *plan_record(
 }
 
 /* Is this the disk that the server knows? */
-static bool journal_fits(const struct msg_start *m, const char *journal,
-    uint64_t counter, struct ticket_plan *plan)
+static bool journal_fits(const struct msg_start *m,
+    const struct ticket_side *side, struct ticket_plan *plan)
 {
+	const char *journal = side->journal;
+	uint64_t counter = side->counter;
+
 	if (m->journal[0] == '\0')
 		return true;
 	if (strcmp(m->journal, journal) != 0) {
@@ -437,10 +440,11 @@ static bool limits_fit(const struct tickets *t, struct ticket_plan *plan)
 	return memory_fits(t, plan);
 }
 
-static void plan_accept(const struct msg_start *m, const uint8_t *spec,
-    uint64_t now_ms, struct ticket_plan *plan)
+static void plan_accept(const struct msg_start *m,
+    const struct ticket_side *side, struct ticket_plan *plan)
 {
-	struct journal_record *r = plan_record(plan, JOURNAL_ACCEPTED, now_ms);
+	struct journal_record *r =
+	    plan_record(plan, JOURNAL_ACCEPTED, side->now_ms);
 	struct journal_accepted *a = &r->accepted;
 	const char *project;
 
@@ -450,7 +454,7 @@ static void plan_accept(const struct msg_start *m, const uint8_t *spec,
 	a->epoch = m->epoch;
 	a->action = m->action;
 	(void)snprintf(a->project, sizeof(a->project), "%s", project);
-	memcpy(a->spec, spec, sizeof(a->spec));
+	memcpy(a->spec, side->spec, sizeof(a->spec));
 	for (size_t i = 0; i < m->supersedes.count; i++)
 		memcpy(a->supersedes[i], m->supersedes.items[i].text, ID_SIZE);
 	a->supersedes_count = m->supersedes.count;
@@ -459,28 +463,26 @@ static void plan_accept(const struct msg_start *m, const uint8_t *spec,
 
 /* May this server, on this disk, order something for this task? */
 static bool order_fits(const struct tickets *t, const struct msg_start *m,
-    const char *journal, uint64_t counter, uint64_t now_ms,
-    struct ticket_plan *plan)
+    const struct ticket_side *side, struct ticket_plan *plan)
 {
 	enum rc rc;
 
-	if (!journal_fits(m, journal, counter, plan))
+	if (!journal_fits(m, side, plan))
 		return false;
 	rc = tickets_check_incarnation(t, &m->incarnation, &plan->fault);
 	if (rc == RC_DENIED)
 		return false;
 	if (rc == RC_NOTFOUND)
-		plan_record(plan, JOURNAL_INCARNATION, now_ms)->incarnation =
-		    m->incarnation;
-	return epoch_fits(t, m->task, m->epoch, now_ms, plan);
+		plan_record(plan, JOURNAL_INCARNATION, side->now_ms)
+		    ->incarnation = m->incarnation;
+	return epoch_fits(t, m->task, m->epoch, side->now_ms, plan);
 }
 
 void tickets_judge_start(const struct tickets *t, const struct msg_start *m,
-    const char *journal, uint64_t counter, const uint8_t *spec, uint64_t now_ms,
-    struct ticket_plan *plan)
+    const struct ticket_side *side, struct ticket_plan *plan)
 {
 	memset(plan, 0, sizeof(*plan));
-	if (!order_fits(t, m, journal, counter, now_ms, plan)) {
+	if (!order_fits(t, m, side, plan)) {
 		refuse(plan);
 		return;
 	}
@@ -489,7 +491,7 @@ void tickets_judge_start(const struct tickets *t, const struct msg_start *m,
 		plan->verdict = VERDICT_KNOWN;
 	else if (supersedes_fit(t, m, plan) && deployment_fits(t, m, plan) &&
 		 limits_fit(t, plan))
-		plan_accept(m, spec, now_ms, plan);
+		plan_accept(m, side, plan);
 	else
 		refuse(plan);
 }

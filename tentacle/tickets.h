@@ -92,14 +92,20 @@ struct ticket_plan {
 	struct journal_record records[PLAN_RECORDS_MAX];
 };
 
+/* What we are when an order comes. */
+struct ticket_side {
+	const char *journal; /* id */
+	uint64_t counter;
+	uint64_t now_ms;            /* unix time */
+	uint8_t spec[DIGEST_BYTES]; /* SHA-256 of the spec that is kept */
+};
+
 /*
- * journal and counter: our own.  spec: SHA-256 of the spec to be kept.  The
- * checks in order: journal, incarnation, epoch, known ticket, superseded
+ * The checks in order: journal, incarnation, epoch, known ticket, superseded
  * tickets that ran, deployment number, limits.
  */
 void tickets_judge_start(const struct tickets *t, const struct msg_start *m,
-    const char *journal, uint64_t counter, const uint8_t *spec, uint64_t now_ms,
-    struct ticket_plan *plan);
+    const struct ticket_side *side, struct ticket_plan *plan);
 /*
  * KNOWN: plan.ticket is as it was; when accepted and never started, the plan's
  * record ends it as cancelled; when running, the caller ends the run.

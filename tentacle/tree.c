@@ -8,6 +8,31 @@
 
 #define COMPONENT_MAX 255
 
+static bool is_dots(const char *part, size_t len)
+{
+	return len == 2 && part[0] == '.' && part[1] == '.';
+}
+
+static bool is_nothing(const char *part, size_t len)
+{
+	return len == 0 || (len == 1 && part[0] == '.');
+}
+
+static enum tree_name_error check_part(const char *part, size_t len)
+{
+	if (is_dots(part, len))
+		return TREE_NAME_DOTS;
+	if (len > COMPONENT_MAX)
+		return TREE_NAME_LONG;
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)part[i];
+
+		if (c < 0x20 || c == 0x7f)
+			return TREE_NAME_CHARACTERS;
+	}
+	return TREE_NAME_OK;
+}
+
 enum tree_name_error tree_clean_name(
     const char *name, char *out, size_t size, size_t *depth)
 {
@@ -18,18 +43,13 @@ enum tree_name_error tree_clean_name(
 		return TREE_NAME_ABSOLUTE;
 	while (*name != '\0') {
 		size_t len = strcspn(name, "/");
+		enum tree_name_error error = check_part(name, len);
 
-		if (len == 2 && name[0] == '.' && name[1] == '.')
-			return TREE_NAME_DOTS;
-		if (len > COMPONENT_MAX || used + len + 2 > size)
+		if (error != TREE_NAME_OK)
+			return error;
+		if (used + len + 2 > size)
 			return TREE_NAME_LONG;
-		for (size_t i = 0; i < len; i++) {
-			unsigned char c = (unsigned char)name[i];
-
-			if (c < 0x20 || c == 0x7f)
-				return TREE_NAME_CHARACTERS;
-		}
-		if (len > 0 && !(len == 1 && name[0] == '.')) {
+		if (!is_nothing(name, len)) {
 			if (used > 0)
 				out[used++] = '/';
 			memcpy(out + used, name, len);
@@ -121,11 +141,6 @@ enum rc tree_open_parent(
 	return RC_OK;
 }
 
-static bool is_dots(const char *part, size_t len)
-{
-	return len == 2 && part[0] == '.' && part[1] == '.';
-}
-
 bool tree_link_is_inside(const char *name, const char *target)
 {
 	size_t up = 0;
@@ -142,7 +157,7 @@ bool tree_link_is_inside(const char *name, const char *target)
 			if (!leading || up == 0)
 				return false;
 			up--;
-		} else if (len > 0 && !(len == 1 && target[0] == '.')) {
+		} else if (!is_nothing(target, len)) {
 			leading = false;
 		}
 		target += len;

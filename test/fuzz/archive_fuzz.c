@@ -14,15 +14,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 /* A directory of its own for each process, emptied for each input. */
 static int top = -1;
+static char path[] = "/tmp/longarm-fuzz-XXXXXX";
+
+static void remove_top(void)
+{
+	(void)rmdir(path);
+}
 
 static void make_top(void)
 {
-	char path[] = "/tmp/longarm-fuzz-XXXXXX";
-
-	if (mkdtemp(path) == NULL)
+	if (mkdtemp(path) == NULL || atexit(remove_top) != 0)
 		abort();
 	top = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	/* Found by its descriptor only: nothing stays when we end. */
 	if (top < 0)
 		abort();
 }

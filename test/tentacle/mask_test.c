@@ -130,6 +130,15 @@ static struct mask *load(void)
 	return m;
 }
 
+static size_t read_range(
+    const struct mask *m, bool complete, size_t from, size_t size, uint8_t *out)
+{
+	struct runlog_range range = { from, out, size, 0 };
+
+	assert_int_equal(runlog_read(dir, m, complete, &range), RC_OK);
+	return range.got;
+}
+
 static void test_any_chunk_from_any_offset_is_masked_alike(void **state)
 {
 	static const char text[] = "one s3cret, s3crets3cret end s3cre";
@@ -145,15 +154,11 @@ static void test_any_chunk_from_any_offset_is_masked_alike(void **state)
 		for (size_t size = 1; size <= len; size++) {
 			size_t end = from + size < len ? from + size : len;
 
-			assert_int_equal(
-			    runlog_read(dir, m, from, true, out, size, &got),
-			    RC_OK);
+			got = read_range(m, true, from, size, out);
 			assert_int_equal(got, end - from);
 			assert_memory_equal(out, want + from, got);
 			/* While it runs, the last five are not told. */
-			assert_int_equal(
-			    runlog_read(dir, m, from, false, out, size, &got),
-			    RC_OK);
+			got = read_range(m, false, from, size, out);
 			assert_true(from + got <= len - 5 || got == 0);
 			assert_memory_equal(out, want + from, got);
 		}
@@ -167,15 +172,13 @@ static void test_a_log_written_byte_by_byte_never_shows_a_secret(void **state)
 	static const char want[] = "a ****** b s3****** c";
 	struct mask *m = load();
 	uint8_t seen[64];
-	size_t have = 0, got;
+	size_t have = 0;
 
 	(void)state;
 	for (size_t len = 0; len < sizeof(text); len++) {
 		set_output(text, len);
-		assert_int_equal(runlog_read(dir, m, have, false, seen + have,
-				     sizeof(seen) - have, &got),
-		    RC_OK);
-		have += got;
+		have += read_range(
+		    m, false, have, sizeof(seen) - have, seen + have);
 		assert_memory_equal(seen, want, have);
 	}
 	assert_int_equal(have, sizeof(text) - 1);

@@ -198,18 +198,18 @@ static char log_text[8192];
 
 static void read_log(unsigned n)
 {
+	struct runlog_range range = { .size = 7 };
 	char id[ID_SIZE];
-	size_t have = 0, got = 0;
 	bool ended;
 
 	ticket_id(id, n);
 	do {
-		if (operations_read(ops, id, have, (uint8_t *)log_text + have,
-			7, &got, &ended) != RC_OK)
+		range.out = (uint8_t *)log_text + range.offset;
+		if (operations_read(ops, id, &range, &ended) != RC_OK)
 			break;
-		have += got;
-	} while (got > 0 && have + 8 < sizeof(log_text));
-	log_text[have] = '\0';
+		range.offset += range.got;
+	} while (range.got > 0 && range.offset + 8 < sizeof(log_text));
+	log_text[range.offset] = '\0';
 }
 
 static bool has_text(void)

@@ -301,7 +301,7 @@ static void test_too_much_output_is_cut_with_a_mark(void **state)
 static enum health_state check(
     const char *script, uint32_t timeout_ms, struct msg_health_reply *reply)
 {
-	const struct health_limits limits = { 0, 0 };
+	const struct health_place place = { dir, "", { 0, 0 } };
 	const struct msg_health m = { .script = bytes_text(script),
 		.timeout_ms = timeout_ms,
 		.facts = true };
@@ -310,8 +310,7 @@ static enum health_state check(
 
 	health_free(h);
 	h = NULL;
-	assert_int_equal(
-	    health_start(dir, "", &m, &limits, now(), &h, NULL), RC_OK);
+	assert_int_equal(health_start(&place, &m, now(), &h, NULL), RC_OK);
 	while (health_tick(h, now(), &wake) == RC_AGAIN) {
 		struct pollfd p = { .fd = health_fd(h), .events = POLLIN };
 

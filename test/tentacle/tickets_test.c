@@ -15,7 +15,9 @@
 
 static struct tickets *t;
 static struct ticket_plan plan;
-static const uint8_t spec[DIGEST_BYTES];
+static const struct ticket_side side = {
+	.journal = OURS, .counter = 10, .now_ms = NOW
+};
 
 static int set_up(void **state)
 {
@@ -51,7 +53,7 @@ static struct msg_start order(unsigned n)
 
 static void judge(const struct msg_start *m)
 {
-	tickets_judge_start(t, m, OURS, 10, spec, NOW, &plan);
+	tickets_judge_start(t, m, &side, &plan);
 }
 
 static void apply_plan(void)
