@@ -483,6 +483,7 @@ static void test_credit_comes_only_for_what_has_gone_on(void **state)
 
 	(void)state;
 	near = opened(p, CLASS_BULK, &far);
+	p->b.now_us += 1000000; /* the window is not what binds */
 	p->b.consume = false;
 	fill(&p->a, near);
 	settle(p);
@@ -493,7 +494,7 @@ static void test_credit_comes_only_for_what_has_gone_on(void **state)
 	mux_consumed(p->b.m, far, 200);
 	assert_int_equal(carry(&p->b, &p->a), FRAME_HEADER_LEN + 4);
 	settle(p);
-	assert_int_equal(p->b.data_len, FRAME_PAYLOAD_MAX + 8200 - 8 + 8);
+	assert_int_equal(p->b.data_len, FRAME_PAYLOAD_MAX + 8200);
 	mux_consumed(p->b.m, far, SIZE_MAX); /* more than came is harmless */
 	settle(p);
 	pair_free(p);
