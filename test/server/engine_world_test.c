@@ -75,6 +75,7 @@ struct world {
 	/* What may go wrong, in percent. */
 	uint32_t lose, broken, twice;
 	uint32_t restarts;
+	size_t keep; /* messages that outlive a restart */
 };
 
 static size_t run_index(const struct world *w, const struct run_key *key)
@@ -157,7 +158,9 @@ static void make_world(struct world *w, uint32_t machines, uint32_t blocks,
 {
 	size_t all = (size_t)blocks * machines;
 
-	*w = (struct world){ .machine_count = machines, .now_ms = 1000 };
+	*w = (struct world){
+		.machine_count = machines, .now_ms = 1000, .keep = machines
+	};
 	w->dice = (struct dice){ .random = { fill },
 		.state = UINT64_C(0x9e3779b97f4a7c15) };
 	w->limits = engine_limits_default();
@@ -279,11 +282,18 @@ static void turn(struct world *w)
 	}
 }
 
-/* What is on its way is still delivered: the network does not restart. */
+/* Much of what is on its way is still delivered: the network does not restart.
+ * Not all: each restart asks again for everything that is open. */
 static void restart(struct world *w)
 {
 	engine_free(w->engine);
 	w->restarts++;
+	while (w->message_count > w->keep ||
+	       (w->message_count > 0 && roll(&w->dice, 4) == 0)) {
+		size_t i = roll(&w->dice, (uint32_t)w->message_count);
+
+		w->messages[i] = w->messages[--w->message_count];
+	}
 	start_engine(w);
 	turn(w);
 }
