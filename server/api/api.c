@@ -33,9 +33,14 @@ enum rc api_log_path(
 	return n > 0 && (size_t)n < size ? RC_OK : RC_LIMIT;
 }
 
-void api_store_post(void *loop, void (*fn)(void *), void *arg)
+enum rc api_store_post(void *loop, void (*fn)(void *), void *arg)
 {
-	/* Losing an answer would hang its asker for ever. */
+	return loop_post(loop, fn, arg);
+}
+
+/* Losing an answer would hang its asker for ever. */
+static void post(struct loop *loop, loop_fn fn, void *arg)
+{
 	if (loop_post(loop, fn, arg) != RC_OK) {
 		log_error("api", NULL, "out of memory");
 		abort();
@@ -159,7 +164,7 @@ void api_stop(struct api *api)
 {
 	if (api == NULL)
 		return;
-	api_store_post(api->loop, on_stop, api);
+	post(api->loop, on_stop, api);
 	(void)pthread_join(api->thread, NULL);
 	free_api(api);
 }
@@ -302,7 +307,7 @@ void api_live_answer(struct api_live *question)
 {
 	struct live_box *box = (struct live_box *)(void *)question;
 
-	api_store_post(box->api->loop, on_answer, box);
+	post(box->api->loop, on_answer, box);
 }
 
 enum rc api_ask(

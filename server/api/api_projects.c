@@ -81,18 +81,22 @@ static enum rc create(struct api_call *call, struct db *db)
 	return rc == RC_OK ? answer_project(call, db, name, 201) : rc;
 }
 
-/* The file must be right, and about this project. */
-static enum rc check_process(struct api_call *call, const char *text)
+/* The file must be right, and about the project of the path, if it has one. */
+static enum rc check_process(
+    struct api_call *call, const char *text, char name[STORE_NAME_SIZE])
 {
 	const char *file = call_text(call, "file");
+	const char *want = call_param(call, 0);
 	struct process *process = NULL;
 	enum rc rc = process_parse(file != NULL ? file : "process.yaml", text,
 	    strlen(text), &process, &call->fault);
 
-	if (rc == RC_OK && strcmp(process->project, call_param(call, 0)) != 0)
+	if (rc == RC_OK && *want != '\0' && strcmp(process->project, want) != 0)
 		rc = call_fail(call, RC_PROTO, REASON_BAD_CONFIG,
 		    "the file is about project %.63s, not %.63s",
-		    process->project, call_param(call, 0));
+		    process->project, want);
+	if (rc == RC_OK)
+		wire_copy(name, STORE_NAME_SIZE, process->project);
 	process_free(process);
 	return rc;
 }
@@ -102,19 +106,18 @@ static enum rc apply(struct api_call *call, struct db *db)
 {
 	struct store_project p = { 0 }, old = { 0 };
 	const char *text = call_text(call, "process");
-	const char *name = call_param(call, 0);
 	uint64_t now_ms = (uint64_t)call->now_ms;
 	int status = 200;
-	enum rc rc = check_process(call, text);
+	enum rc rc = check_process(call, text, p.name);
 
 	if (rc != RC_OK)
 		return rc;
 	p.process = strdup(text);
 	if (p.process == NULL)
 		return RC_NOMEM;
-	wire_copy(p.name, sizeof(p.name), name);
 	p.created_ms = now_ms;
-	rc = store_project_get(db, name, &old, &call->fault);
+	wire_copy(call->object, sizeof(call->object), p.name);
+	rc = store_project_get(db, p.name, &old, &call->fault);
 	if (rc == RC_NOTFOUND && call->if_version == 0) {
 		fault_clear(&call->fault);
 		status = 201;
@@ -124,7 +127,7 @@ static enum rc apply(struct api_call *call, struct db *db)
 		    db, &p, call->if_version, now_ms, &call->fault);
 	}
 	if (rc == RC_OK)
-		rc = answer_project(call, db, name, status);
+		rc = answer_project(call, db, p.name, status);
 	store_project_clear(&p);
 	store_project_clear(&old);
 	return rc;
@@ -168,6 +171,15 @@ const struct route project_routes[] = {
 	    .body = ROUTE_JSON,
 	    .fields = create_fields,
 	    .handler = create },
+	{ .method = HTTP_METHOD_PUT,
+	    .pattern = "/api/v1/projects",
+	    .operation = "project.apply",
+	    .summary = "As below, for the project that the file names",
+	    .access = ROUTE_KEY,
+	    .permission = PERM_PROJECT_EDIT,
+	    .body = ROUTE_JSON,
+	    .fields = apply_fields,
+	    .handler = apply },
 	{ .method = HTTP_METHOD_GET,
 	    .pattern = "/api/v1/projects/{name}",
 	    .operation = "project.show",
@@ -177,7 +189,7 @@ const struct route project_routes[] = {
 	    .handler = show },
 	{ .method = HTTP_METHOD_PUT,
 	    .pattern = "/api/v1/projects/{name}",
-	    .operation = "project.apply",
+	    .operation = "project.replace",
 	    .summary = "Create a project or replace its process (If-Match)",
 	    .access = ROUTE_KEY,
 	    .permission = PERM_PROJECT_EDIT,

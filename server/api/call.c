@@ -192,10 +192,7 @@ int status_of(enum rc rc, const struct fault *fault)
 	case RC_NOTFOUND:
 		return 404;
 	case RC_DENIED:
-		return fault->code == REASON_TOKEN ||
-		               fault->code == REASON_EXPIRED
-		           ? 401
-		           : 403;
+		return 403;
 	case RC_IO:
 		return fault->code == REASON_NO_SPACE ? 507 : 500;
 	case RC_CRYPTO:

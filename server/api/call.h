@@ -52,6 +52,7 @@ struct api_call {
 	int64_t now_ms;
 	struct caller caller; /* after authorisation */
 	bool asked_may;       /* ROUTE_OBJECT: api_may() was called */
+	bool stranger;        /* no valid key: 401 */
 
 	int status;     /* 200 unless the handler says more */
 	json_t *answer; /* NULL with status 204 */

@@ -89,7 +89,7 @@ static void reject(
 void api_finish(struct api_call *call, enum rc rc)
 {
 	struct answer a = { .status = call->status };
-	int status = status_of(rc, &call->fault);
+	int status = call->stranger ? 401 : status_of(rc, &call->fault);
 
 	if (rc != RC_OK) {
 		if (status >= 500)
@@ -179,6 +179,15 @@ static enum rc read_body(struct api_call *call, struct http_request *request)
 	return route_check_body(call->route->fields, call->body, &call->fault);
 }
 
+static enum rc stranger(struct api_call *call, enum rc rc, const char *why)
+{
+	char text[FAULT_TEXT_MAX];
+
+	(void)snprintf(text, sizeof(text), "%s", why);
+	call->stranger = true;
+	return call_fail(call, rc, REASON_NOT_PERMITTED, "%s", text);
+}
+
 /* "Bearer KEY" */
 static enum rc read_key(struct api_call *call, const struct http_head *head)
 {
@@ -188,8 +197,9 @@ static enum rc read_key(struct api_call *call, const struct http_head *head)
 		return RC_OK;
 	if (text.ptr == NULL || text.len < 8 || text.len > 512 ||
 	    strncasecmp(text.ptr, "Bearer ", 7) != 0)
-		return call_fail(call, RC_DENIED, REASON_TOKEN,
-		    "send an API key: Authorization: Bearer KEY");
+		return stranger(call, RC_DENIED,
+		    "send an API key: "
+		    "Authorization: Bearer KEY");
 	call->authorization = strndup(text.ptr + 7, text.len - 7);
 	return call->authorization != NULL ? RC_OK : RC_NOMEM;
 }
@@ -354,8 +364,8 @@ static enum rc authorise(struct api_call *call, struct db *db)
 	caller_clear(&call->caller);
 	rc = apikey_verify(db, call->authorization, (uint64_t)call->now_ms,
 	    &call->caller, &call->fault);
-	if (rc == RC_DENIED && call->fault.code != REASON_EXPIRED)
-		call->fault.code = REASON_TOKEN; /* 401 */
+	if (rc == RC_DENIED)
+		return stranger(call, rc, call->fault.text);
 	if (rc != RC_OK)
 		return rc;
 	rc = store_apikey_used(db, call->caller.key_id, (uint64_t)call->now_ms);

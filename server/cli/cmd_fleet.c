@@ -1,0 +1,552 @@
+/* cmd_fleet.c - tokens, environments, machines and relays. */
+#include "server/cli/commands.h"
+
+#include "common/fs.h"
+#include "common/xalloc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+json_t *route_of(struct session *s, const char *text)
+{
+	const char *equals = strchr(text, '=');
+	size_t len = equals != NULL ? (size_t)(equals - text) : strlen(text);
+	json_t *one;
+
+	if (len == 0) {
+		(void)session_usage(s,
+		    "route %.80s: write direct=HOST:PORT, RELAY, or "
+		    "RELAY/RELAY=HOST:PORT",
+		    text);
+		return NULL;
+	}
+	one = json_pack("{s:o}", "path", json_stringn(text, len));
+	if (equals != NULL)
+		(void)json_object_set_new(
+		    one, "endpoint", json_string(equals + 1));
+	return one;
+}
+
+static void set_routes(struct session *s, json_t *body)
+{
+	size_t count = command_value_count(s->line, "route");
+	json_t *array;
+
+	if (count == 0)
+		return;
+	array = json_array();
+	for (size_t i = 0; i < count; i++)
+		(void)json_array_append_new(
+		    array, route_of(s, command_value_at(s->line, "route", i)));
+	(void)json_object_set_new(body, "routes", array);
+}
+
+/* DELETE of one thing by name. */
+static enum command_exit remove_one(
+    const struct command_line *line, const char *format)
+{
+	const char *name = command_argument(line, 0);
+	struct session s;
+	char *escaped, *path;
+
+	if (!session_open(&s, line))
+		return session_close(&s);
+	escaped = session_path("%s", name);
+	path = xprintf("%s%s", format, escaped);
+	json_decref(session_call(&s, "DELETE", path, NULL));
+	free(path);
+	free(escaped);
+	return session_close(&s);
+}
+
+/* ---- tokens ---- */
+
+static const struct output_column token_columns[] = {
+	{ "id", "ID", false },
+	{ "role", "FOR", false },
+	{ "name", "NAME", false },
+	{ "uses_left", "USES", false },
+	{ "expires_ms", "EXPIRES", false },
+	{ "environments", "ENVIRONMENTS", false },
+	{ "roles", "ROLES", false },
+	{ "routes", "ROUTES", true },
+	{ "who", "BY", true },
+	{ "token", "TOKEN", true },
+};
+static const enum cell token_types[] = { CELL_TEXT, CELL_TEXT, CELL_TEXT,
+	CELL_NUMBER, CELL_TIME, CELL_TEXTS, CELL_TEXTS, CELL_ROUTES, CELL_TEXT,
+	CELL_TEXT };
+static const struct cells token_cells = CELLS(token_columns, token_types);
+
+static void print_token(struct session *s, json_t *made)
+{
+	const char *text = json_string_value(json_object_get(made, "token"));
+	const char *role = json_string_value(json_object_get(made, "role"));
+	const char *file = command_value(s->line, "out");
+	struct fault fault = { 0 };
+
+	if (made == NULL)
+		return;
+	if (file != NULL && text != NULL) {
+		char *with_newline = xprintf("%s\n", text);
+
+		if (fs_write_atomic(file, with_newline, strlen(with_newline),
+			0600, &fault) != RC_OK)
+			(void)session_fail(s, COMMAND_ERROR, &fault);
+		secret_wipe(with_newline, strlen(with_newline));
+		free(with_newline);
+		(void)json_object_del(made, "token");
+	}
+	if (output_format_of(s->line) != OUTPUT_TABLE) {
+		session_print_one(s, &token_cells, made);
+		return;
+	}
+	if (file == NULL && text != NULL)
+		(void)printf("%s\n", text);
+	(void)fprintf(stderr,
+	    "On the machine: longarm-%s join --token-file %s HOST:PORT\n",
+	    role != NULL ? role : "tentacle", file != NULL ? file : "FILE");
+	json_decref(made);
+}
+
+static enum command_exit run_token_create(const struct command_line *line)
+{
+	struct session s;
+	json_t *body;
+
+	if (!session_open(&s, line))
+		return session_close(&s);
+	body = json_pack(
+	    "{s:s}", "role", command_has(line, "relay") ? "relay" : "tentacle");
+	session_text(&s, body, "name", "name");
+	session_texts(&s, body, "environments", "environment");
+	session_texts(&s, body, "roles", "role");
+	set_routes(&s, body);
+	(void)session_number(&s, body, "uses", "uses");
+	(void)session_seconds(&s, body, "ttl_s", "expires");
+	print_token(&s, session_call(&s, "POST", "/api/v1/tokens", body));
+	return session_close(&s);
+}
+
+static enum command_exit run_token_list(const struct command_line *line)
+{
+	/* Without the token itself: that is never told again. */
+	static const struct cells cells = { token_columns, token_types,
+		COUNT_OF(token_columns) - 1 };
+	struct session s;
+
+	if (session_open(&s, line))
+		session_print(&s, &cells, session_list(&s, "/api/v1/tokens"));
+	return session_close(&s);
+}
+
+static enum command_exit run_token_revoke(const struct command_line *line)
+{
+	return remove_one(line, "/api/v1/tokens/");
+}
+
+/* ---- environments ---- */
+
+static const struct output_column environment_columns[] = {
+	{ "name", "NAME", false },
+	{ "machines", "MACHINES", false },
+	{ "description", "DESCRIPTION", false },
+	{ "created_ms", "CREATED", true },
+};
+static const enum cell environment_types[] = { CELL_TEXT, CELL_NUMBER,
+	CELL_TEXT, CELL_TIME };
+static const struct cells environment_cells =
+    CELLS(environment_columns, environment_types);
+
+static enum command_exit run_environment_create(const struct command_line *line)
+{
+	struct session s;
+	json_t *body;
+
+	if (!session_open(&s, line))
+		return session_close(&s);
+	body = json_pack("{s:s}", "name", command_argument(line, 0));
+	session_text(&s, body, "description", "description");
+	session_print_one(&s, &environment_cells,
+	    session_call(&s, "POST", "/api/v1/environments", body));
+	return session_close(&s);
+}
+
+static enum command_exit run_environment_list(const struct command_line *line)
+{
+	struct session s;
+
+	if (session_open(&s, line))
+		session_print(&s, &environment_cells,
+		    session_list(&s, "/api/v1/environments"));
+	return session_close(&s);
+}
+
+/* ---- machines ---- */
+
+static const struct output_column machine_columns[] = {
+	{ "name", "NAME", false },
+	{ "presence", "PRESENCE", false },
+	{ "health", "HEALTH", false },
+	{ "environments", "ENVIRONMENTS", false },
+	{ "roles", "ROLES", false },
+	{ "routes", "ROUTES", false },
+	{ "enabled", "ENABLED", true },
+	{ "version", "VERSION", true },
+	{ "last_seen_ms", "LAST SEEN", true },
+	{ "health_at_ms", "CHECKED", true },
+	{ "health_text", "DETAIL", true },
+	{ "presence_text", "LINK", true },
+	{ "hold", "HELD", true },
+	{ "id", "ID", true },
+};
+static const enum cell machine_types[] = { CELL_TEXT, CELL_TEXT, CELL_TEXT,
+	CELL_TEXTS, CELL_TEXTS, CELL_ROUTES, CELL_BOOL, CELL_TEXT, CELL_TIME,
+	CELL_TIME, CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_TEXT };
+static const struct cells machine_cells = CELLS(machine_columns, machine_types);
+
+static enum command_exit run_machine_list(const struct command_line *line)
+{
+	const char *environment = command_value(line, "environment");
+	const char *role = command_value(line, "role");
+	struct session s;
+	char *path;
+
+	if (!session_open(&s, line))
+		return session_close(&s);
+	if (environment != NULL && role != NULL)
+		path = session_path("/api/v1/machines?environment=%s&role=%s",
+		    environment, role);
+	else if (environment != NULL)
+		path = session_path(
+		    "/api/v1/machines?environment=%s", environment);
+	else if (role != NULL)
+		path = session_path("/api/v1/machines?role=%s", role);
+	else
+		path = session_path("/api/v1/machines");
+	session_print(&s, &machine_cells, session_list(&s, path));
+	free(path);
+	return session_close(&s);
+}
+
+static enum command_exit run_machine_show(const struct command_line *line)
+{
+	struct session s;
+	char *path;
+	json_t *one;
+
+	if (!session_open(&s, line))
+		return session_close(&s);
+	path = session_path("/api/v1/machines/%s", command_argument(line, 0));
+	one = session_call(&s, "GET", path, NULL);
+	free(path);
+	if (one != NULL && output_format_of(line) == OUTPUT_JSON) {
+		/* With its facts, which no table can hold. */
+		(void)json_dumpf(one, stdout, JSON_INDENT(2));
+		(void)fputc('\n', stdout);
+		json_decref(one);
+	} else {
+		session_print_one(&s, &machine_cells, one);
+	}
+	return session_close(&s);
+}
+
+static enum command_exit run_machine_add(const struct command_line *line)
+{
+	struct session s;
+	json_t *body;
+
+	if (!session_open(&s, line))
+		return session_close(&s);
+	body = json_pack("{s:s}", "name", command_argument(line, 0));
+	session_texts(&s, body, "environments", "environment");
+	session_texts(&s, body, "roles", "role");
+	set_routes(&s, body);
+	session_print_one(&s, &machine_cells,
+	    session_call(&s, "POST", "/api/v1/machines", body));
+	return session_close(&s);
+}
+
+static enum command_exit run_machine_remove(const struct command_line *line)
+{
+	return remove_one(line, "/api/v1/machines/");
+}
+
+static enum command_exit edit_machine(
+    struct session *s, const char *name, json_t *body)
+{
+	char *path = session_path("/api/v1/machines/%s", name);
+
+	session_print_one(
+	    s, &machine_cells, session_call(s, "PUT", path, body));
+	free(path);
+	return session_close(s);
+}
+
+static enum command_exit set_enabled(
+    const struct command_line *line, bool enabled)
+{
+	struct session s;
+
+	if (!session_open(&s, line))
+		return session_close(&s);
+	return edit_machine(&s, command_argument(line, 0),
+	    json_pack("{s:b}", "enabled", enabled ? 1 : 0));
+}
+
+static enum command_exit run_machine_enable(const struct command_line *line)
+{
+	return set_enabled(line, true);
+}
+
+static enum command_exit run_machine_disable(const struct command_line *line)
+{
+	return set_enabled(line, false);
+}
+
+static enum command_exit run_machine_set_route(const struct command_line *line)
+{
+	struct session s;
+	json_t *routes = json_array();
+
+	if (!session_open(&s, line)) {
+		json_decref(routes);
+		return session_close(&s);
+	}
+	for (size_t i = 1; i < command_argument_count(line); i++)
+		(void)json_array_append_new(
+		    routes, route_of(&s, command_argument(line, i)));
+	return edit_machine(&s, command_argument(line, 0),
+	    json_pack("{s:o}", "routes", routes));
+}
+
+static enum command_exit run_route_explain(const struct command_line *line)
+{
+	struct session s;
+	char *path;
+	json_t *one;
+
+	if (!session_open(&s, line))
+		return session_close(&s);
+	path = session_path(
+	    "/api/v1/machines/%s/route", command_argument(line, 0));
+	one = session_call(&s, "GET", path, NULL);
+	free(path);
+	if (one != NULL) {
+		(void)json_dumpf(one, stdout, JSON_INDENT(2));
+		(void)fputc('\n', stdout);
+	}
+	json_decref(one);
+	return session_close(&s);
+}
+
+/* ---- relays ---- */
+
+static const struct output_column relay_columns[] = {
+	{ "name", "NAME", false },
+	{ "presence", "PRESENCE", false },
+	{ "path", "PATH", false },
+	{ "endpoint", "ENDPOINT", false },
+	{ "listen", "LISTEN", false },
+	{ "version", "VERSION", false },
+	{ "enabled", "ENABLED", true },
+	{ "draining", "DRAINING", true },
+	{ "last_seen_ms", "LAST SEEN", true },
+	{ "presence_text", "LINK", true },
+};
+static const enum cell relay_types[] = { CELL_TEXT, CELL_TEXT, CELL_TEXT,
+	CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_BOOL, CELL_BOOL, CELL_TIME,
+	CELL_TEXT };
+static const struct cells relay_cells = CELLS(relay_columns, relay_types);
+
+static enum command_exit run_relay_list(const struct command_line *line)
+{
+	struct session s;
+
+	if (session_open(&s, line))
+		session_print(
+		    &s, &relay_cells, session_list(&s, "/api/v1/relays"));
+	return session_close(&s);
+}
+
+static enum command_exit run_relay_show(const struct command_line *line)
+{
+	struct session s;
+	char *path;
+
+	if (!session_open(&s, line))
+		return session_close(&s);
+	path = session_path("/api/v1/relays/%s", command_argument(line, 0));
+	session_print_one(
+	    &s, &relay_cells, session_call(&s, "GET", path, NULL));
+	free(path);
+	return session_close(&s);
+}
+
+static enum command_exit run_relay_add(const struct command_line *line)
+{
+	struct session s;
+	json_t *body;
+
+	if (!session_open(&s, line))
+		return session_close(&s);
+	body = json_pack("{s:s}", "name", command_argument(line, 0));
+	session_text(&s, body, "path", "path");
+	session_text(&s, body, "endpoint", "endpoint");
+	session_text(&s, body, "listen", "listen");
+	session_print_one(
+	    &s, &relay_cells, session_call(&s, "POST", "/api/v1/relays", body));
+	return session_close(&s);
+}
+
+static enum command_exit run_relay_remove(const struct command_line *line)
+{
+	return remove_one(line, "/api/v1/relays/");
+}
+
+/* ---- table ---- */
+
+#define ENVIRONMENTS_OPTION                                                    \
+	{                                                                      \
+		.name = "environment", .letter = 'e', .argument = "ENV",       \
+		.repeated = true, .help = "Where it stands"                    \
+	}
+#define ROLES_OPTION                                                           \
+	{                                                                      \
+		.name = "role", .letter = 'r', .argument = "ROLE",             \
+		.repeated = true, .help = "What it does"                       \
+	}
+#define ROUTES_OPTION                                                          \
+	{                                                                      \
+		.name = "route", .argument = "ROUTE", .repeated = true,        \
+		.help = "direct=HOST:PORT, RELAY, RELAY/RELAY=HOST:PORT; the " \
+			"preferred first"                                      \
+	}
+
+static const struct command_option token_options[] = {
+	{ .name = "relay", .help = "For a relay; else for a tentacle" },
+	{ .name = "name",
+	    .letter = 'n',
+	    .argument = "NAME",
+	    .help = "Name of the joiner; none: it chooses" },
+	ENVIRONMENTS_OPTION,
+	ROLES_OPTION,
+	ROUTES_OPTION,
+	{ .name = "uses", .argument = "N", .help = "How often; 1" },
+	{ .name = "expires", .argument = "TIME", .help = "12h, 7d; a day" },
+	{ .name = "out",
+	    .argument = "FILE",
+	    .help = "Write the token there (0600), not to the screen" },
+};
+
+static const struct command_option environment_options[] = {
+	{ .name = "description", .argument = "TEXT", .help = "One line" },
+};
+
+static const struct command_option machine_list_options[] = {
+	{ .name = "environment",
+	    .letter = 'e',
+	    .argument = "ENV",
+	    .help = "Only its machines" },
+	{ .name = "role",
+	    .letter = 'r',
+	    .argument = "ROLE",
+	    .help = "Only those with it" },
+};
+
+static const struct command_option machine_add_options[] = {
+	ENVIRONMENTS_OPTION,
+	ROLES_OPTION,
+	ROUTES_OPTION,
+};
+
+static const struct command_option relay_add_options[] = {
+	{ .name = "path",
+	    .argument = "PATH",
+	    .help = "Relays before it; direct" },
+	{ .name = "endpoint",
+	    .argument = "HOST:PORT",
+	    .help = "Where to dial it; none: it dials" },
+	{ .name = "listen",
+	    .argument = "HOST:PORT",
+	    .help = "Where its tentacles find it" },
+};
+
+const struct command fleet_commands[] = {
+	{ .name = "token create",
+	    .help = "Create a token by which a tentacle or relay joins",
+	    .examples = "longarm token create --relay --name dc2-a --out t\n"
+			"longarm token create -e prod -r web --route dc2-a "
+			"--uses 3",
+	    .options = token_options,
+	    .option_count = COUNT_OF(token_options),
+	    .run = run_token_create },
+	{ .name = "token list",
+	    .help = "List tokens, without their secrets",
+	    .run = run_token_list },
+	{ .name = "token revoke",
+	    .arguments = "ID",
+	    .help = "Revoke a token; who has joined stays",
+	    .run = run_token_revoke },
+	{ .name = "environment create",
+	    .arguments = "NAME",
+	    .help = "Create an environment",
+	    .options = environment_options,
+	    .option_count = COUNT_OF(environment_options),
+	    .run = run_environment_create },
+	{ .name = "environment list",
+	    .help = "List environments",
+	    .run = run_environment_list },
+	{ .name = "machine list",
+	    .help = "List machines",
+	    .options = machine_list_options,
+	    .option_count = COUNT_OF(machine_list_options),
+	    .run = run_machine_list },
+	{ .name = "machine show",
+	    .arguments = "MACHINE",
+	    .help = "Show a machine by name or id",
+	    .run = run_machine_show },
+	{ .name = "machine add",
+	    .arguments = "NAME",
+	    .help = "Add a machine that will join later",
+	    .options = machine_add_options,
+	    .option_count = COUNT_OF(machine_add_options),
+	    .run = run_machine_add },
+	{ .name = "machine remove",
+	    .arguments = "MACHINE",
+	    .help = "Remove a machine; its past stays",
+	    .run = run_machine_remove },
+	{ .name = "machine enable",
+	    .arguments = "MACHINE",
+	    .help = "Give a machine work again",
+	    .run = run_machine_enable },
+	{ .name = "machine disable",
+	    .arguments = "MACHINE",
+	    .help = "Give a machine no new work",
+	    .run = run_machine_disable },
+	{ .name = "machine set-route",
+	    .arguments = "MACHINE ROUTE...",
+	    .help = "Set the ways to a machine, the preferred first",
+	    .examples = "longarm machine set-route web-01 dc2-a=web-01:10933",
+	    .run = run_machine_set_route },
+	{ .name = "route explain",
+	    .arguments = "MACHINE",
+	    .help = "Show how a machine is reached now",
+	    .run = run_route_explain },
+	{ .name = "relay list", .help = "List relays", .run = run_relay_list },
+	{ .name = "relay show",
+	    .arguments = "RELAY",
+	    .help = "Show a relay",
+	    .run = run_relay_show },
+	{ .name = "relay add",
+	    .arguments = "NAME",
+	    .help = "Add a relay that will join later",
+	    .options = relay_add_options,
+	    .option_count = COUNT_OF(relay_add_options),
+	    .run = run_relay_add },
+	{ .name = "relay remove",
+	    .arguments = "RELAY",
+	    .help = "Remove a relay that no route uses",
+	    .run = run_relay_remove },
+	{ .name = NULL },
+};

@@ -1,0 +1,572 @@
+/* The API and the operator's commands together: one process, real sockets. */
+#include "common/ca.h"
+#include "common/fs.h"
+#include "common/hex.h"
+#include "server/api/api.h"
+#include "server/auth/apikey.h"
+#include "server/cli/cli.h"
+#include "server/cli/client.h"
+#include "server/cli/login.h"
+#include "server/store/task.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define NOW_S INT64_C(1800000000)
+
+struct fixture {
+	char dir[64];
+	struct store *store;
+	struct blob_store *blobs;
+	struct api *api;
+	struct wrap_key master;
+	uint8_t root_hash[KEY_HASH_SIZE];
+	char cert[128], key[128], logs[128];
+	char apikey[APIKEY_TEXT_SIZE], viewer[APIKEY_TEXT_SIZE];
+	uint64_t created, cancelled;
+	char changed[STORE_ID_SIZE];
+};
+
+static char *in_dir(const struct fixture *f, const char *name, char out[128])
+{
+	(void)snprintf(out, 128, "%s/%s", f->dir, name);
+	return out;
+}
+
+/* ---- set-up ---- */
+
+static void write_text(const char *path, const char *text)
+{
+	assert_int_equal(
+	    fs_write_atomic(path, text, strlen(text), 0600, NULL), RC_OK);
+}
+
+static void make_certificates(struct fixture *f)
+{
+	static const char *const names[] = { "127.0.0.1" };
+	const char *cluster = "0123456789abcdef0123456789abcdef";
+	struct ca *root = NULL;
+	EVP_PKEY *key = NULL;
+	struct ca_https request = { .names = names,
+		.name_count = 1,
+		.now_s = time(NULL),
+		.life_s = 3600 };
+	struct certs chain;
+	char pem[KEY_PEM_MAX], *text = NULL;
+	size_t len;
+
+	assert_int_equal(ca_create_root(cluster, time(NULL), &root), RC_OK);
+	assert_int_equal(key_generate(KEY_P256, &key), RC_OK);
+	request.key = key;
+	certs_init(&chain);
+	assert_int_equal(ca_issue_https(root, &request, &chain, NULL), RC_OK);
+	assert_int_equal(certs_pem(&chain, &text, &len), RC_OK);
+	write_text(in_dir(f, "https.crt", f->cert), text);
+	free(text);
+	assert_int_equal(key_to_pem(key, pem, &len), RC_OK);
+	write_text(in_dir(f, "https.key", f->key), pem);
+	assert_int_equal(
+	    certs_key_hash(ca_chain(root)->cert[0], f->root_hash), RC_OK);
+	certs_fini(&chain);
+	EVP_PKEY_free(key);
+	ca_free(root);
+}
+
+struct key_job {
+	struct store_job job;
+	const char *name;
+	permission_set permissions;
+	const struct names *environments;
+	char *text;
+};
+
+static enum rc run_key_job(struct db *db, struct store_job *job)
+{
+	struct key_job *k = CONTAINER_OF(job, struct key_job, job);
+	const struct apikey_wish wish = { .name = k->name,
+		.permissions = k->permissions,
+		.environments = k->environments,
+		.now_ms = 1000 };
+
+	return apikey_create(db, &wish, k->text, NULL);
+}
+
+static void make_key(struct fixture *f, const char *name,
+    permission_set permissions, const char *environment, char *text)
+{
+	struct names environments = { 0 };
+	struct key_job k = { .job = { .run = run_key_job },
+		.name = name,
+		.permissions = permissions,
+		.environments = &environments,
+		.text = text };
+
+	if (environment != NULL)
+		assert_int_equal(names_add(&environments, environment), RC_OK);
+	assert_int_equal(store_call(f->store, &k.job), RC_OK);
+	names_clear(&environments);
+}
+
+static void on_created(void *ctx, uint64_t number)
+{
+	((struct fixture *)ctx)->created = number;
+}
+
+static void on_cancel(void *ctx, uint64_t number, const char *who)
+{
+	assert_string_equal(who, "apikey admin");
+	((struct fixture *)ctx)->cancelled = number;
+}
+
+static void on_changed(void *ctx, const char *id)
+{
+	struct fixture *f = ctx;
+
+	(void)snprintf(f->changed, sizeof(f->changed), "%s", id);
+}
+
+static void on_live(void *ctx, struct api_live *question)
+{
+	(void)ctx;
+	question->rc = RC_OK;
+	question->answer = json_pack("{s:i}", "links", 7);
+	api_live_answer(question);
+}
+
+static void log_in(struct fixture *f, const char *key)
+{
+	char path[128], text[512], pin[LOGIN_PIN_TEXT];
+
+	login_format_pin(f->root_hash, pin);
+	(void)snprintf(text, sizeof(text),
+	    "{\"url\": \"https://127.0.0.1:%u\", \"ca_pin\": \"%s\", "
+	    "\"key\": \"%s\"}",
+	    (unsigned)api_port(f->api), pin, key);
+	write_text(in_dir(f, "login", path), text);
+	(void)setenv("LONGARM_LOGIN", path, 1);
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct api_options options = { .address = "127.0.0.1" };
+	struct fault fault = { 0 };
+	char path[128];
+
+	(void)snprintf(f->dir, sizeof(f->dir), "/tmp/api_test_XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	make_certificates(f);
+	assert_int_equal(wrap_key_generate(&f->master), RC_OK);
+	assert_int_equal(
+	    store_open(f->dir, api_store_post, &f->store, &fault), RC_OK);
+	assert_int_equal(
+	    blob_store_open(in_dir(f, "blobs", path), &f->blobs, &fault),
+	    RC_OK);
+	blob_store_set_reserve(f->blobs, 0);
+	make_key(f, "admin", PERM_ALL, NULL, f->apikey);
+	options.cert_file = f->cert;
+	options.key_file = f->key;
+	options.store = f->store;
+	options.blobs = f->blobs;
+	options.log_dir = in_dir(f, "logs", f->logs);
+	options.master = &f->master;
+	options.cluster = "0123456789abcdef0123456789abcdef";
+	memcpy(options.root_hash, f->root_hash, sizeof(options.root_hash));
+	options.hooks = (struct api_hooks){ .ctx = f,
+		.task_created = on_created,
+		.task_cancel = on_cancel,
+		.machine_changed = on_changed,
+		.live = on_live };
+	assert_int_equal(api_start(&options, &f->api, &fault), RC_OK);
+	log_in(f, f->apikey);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	api_stop(f->api);
+	store_close(f->store);
+	blob_store_close(f->blobs);
+	(void)!fs_remove_tree(AT_FDCWD, f->dir, NULL);
+	free(f);
+	return 0;
+}
+
+/* ---- running commands, output in a buffer ---- */
+
+static char output[1 << 16];
+
+static int command(const char *first, ...)
+{
+	const char *words[32] = { "longarm", first };
+	int count = 2, saved, code;
+	FILE *file = tmpfile();
+	va_list args;
+	size_t got;
+
+	va_start(args, first);
+	while ((words[count] = va_arg(args, const char *)) != NULL)
+		count++;
+	va_end(args);
+	(void)fflush(stdout);
+	saved = dup(STDOUT_FILENO);
+	(void)dup2(fileno(file), STDOUT_FILENO);
+	code = cli_main(count, (char **)(uintptr_t)words);
+	(void)fflush(stdout);
+	(void)dup2(saved, STDOUT_FILENO);
+	(void)close(saved);
+	(void)fseek(file, 0, SEEK_SET);
+	got = fread(output, 1, sizeof(output) - 1, file);
+	output[got] = '\0';
+	(void)fclose(file);
+	return code;
+}
+
+#define RUN(...) command(__VA_ARGS__, NULL)
+
+static void assert_shows(const char *text)
+{
+	if (strstr(output, text) == NULL)
+		print_message("output:\n%s\n", output);
+	assert_non_null(strstr(output, text));
+}
+
+/* ---- tests ---- */
+
+static void test_environments_machines_and_routes_are_kept(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(RUN("environment", "create", "prod"), 0);
+	assert_int_equal(RUN("environment", "create", "prod"), 1);
+	assert_int_equal(RUN("relay", "add", "dc2-a", "--endpoint", "edge"), 0);
+	assert_int_equal(RUN("machine", "add", "web-01", "-e", "prod", "-r",
+			     "web", "--route", "dc2-a=web-01"),
+	    0);
+	assert_int_equal(strlen(f->changed), 32);
+	assert_int_equal(RUN("machine", "list", "-e", "prod"), 0);
+	assert_shows("web-01");
+	assert_shows("dc2-a=web-01:10933");
+	assert_int_equal(
+	    RUN("machine", "set-route", "web-01", "direct=10.0.0.1:10933"), 0);
+	assert_int_equal(RUN("machine", "disable", "web-01"), 0);
+	assert_int_equal(RUN("machine", "show", "web-01", "-o", "json"), 0);
+	assert_shows("\"enabled\": false");
+	assert_shows("10.0.0.1:10933");
+	assert_int_equal(RUN("route", "explain", "web-01"), 0);
+	assert_shows("\"links\": 7");
+	assert_int_equal(RUN("machine", "remove", "web-01"), 0);
+	assert_int_equal(RUN("machine", "show", "web-01"), 3);
+	assert_int_equal(RUN("relay", "remove", "dc2-a"), 0);
+	assert_int_equal(RUN("status", "-o", "json"), 0);
+	assert_shows("\"machines\":0");
+}
+
+static void test_wrong_names_and_usage_have_their_exit_codes(void **state)
+{
+	(void)state;
+	assert_int_equal(RUN("environment", "create", "../x"), 1);
+	assert_int_equal(RUN("machine", "lsit"), 2);
+	assert_int_equal(RUN("token", "create", "--uses", "many"), 2);
+	assert_int_equal(RUN("token", "create", "-e", "nowhere"), 3);
+	assert_int_equal(RUN("task", "show", "task-99"), 3);
+	assert_int_equal(RUN("run", "--", "uptime"), 2);
+	assert_int_equal(RUN("run", "--all", "--", "uptime"), 3);
+}
+
+static void test_a_token_is_shown_once(void **state)
+{
+	(void)state;
+	assert_int_equal(
+	    RUN("token", "create", "--relay", "--name", "dc2-a"), 0);
+	assert_shows("lj1.0123456789abcdef0123456789abcdef.");
+	assert_int_equal(RUN("token", "list", "-o", "json"), 0);
+	assert_shows("\"dc2-a\"");
+	assert_null(strstr(output, "lj1."));
+}
+
+static void test_a_confined_key_sees_and_does_only_what_it_may(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(RUN("environment", "create", "prod"), 0);
+	assert_int_equal(RUN("environment", "create", "test"), 0);
+	assert_int_equal(RUN("machine", "add", "p", "-e", "prod"), 0);
+	assert_int_equal(RUN("machine", "add", "t", "-e", "test"), 0);
+	make_key(f, "viewer", PERM_BIT(PERM_MACHINE_VIEW), "test", f->viewer);
+	log_in(f, f->viewer);
+	assert_int_equal(RUN("machine", "list", "-o", "name"), 0);
+	assert_string_equal(output, "t\n");
+	assert_int_equal(RUN("machine", "show", "p"), 3);
+	assert_int_equal(RUN("machine", "remove", "t"), 4);
+	assert_int_equal(RUN("token", "list"), 4);
+	log_in(f, "lk1.0123456789abcdef."
+		  "0123456789abcdef0123456789abcdef0123456789abcdef"
+		  "0123456789abcdef");
+	assert_int_equal(RUN("machine", "list"), 4);
+}
+
+static void test_a_wrong_pin_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	f->root_hash[0] ^= 1;
+	log_in(f, f->apikey);
+	assert_int_equal(RUN("machine", "list"), 8);
+	f->root_hash[0] ^= 1;
+	log_in(f, f->apikey);
+	assert_int_equal(RUN("machine", "list"), 0);
+	(void)setenv("LONGARM_URL", "https://127.0.0.1:1", 1);
+	assert_int_equal(RUN("machine", "list"), 8);
+	(void)unsetenv("LONGARM_URL");
+}
+
+static void test_login_keeps_what_works(void **state)
+{
+	struct fixture *f = *state;
+	char file[128], kept[128];
+	struct stat st;
+
+	(void)setenv("LONGARM_LOGIN", in_dir(f, "kept", kept), 1);
+	assert_int_equal(RUN("login", "--file", in_dir(f, "login", file)), 0);
+	assert_int_equal(stat(kept, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(RUN("environment", "list"), 0);
+}
+
+static const char process[] = "project: shop\n"
+			      "package: shop-web\n"
+			      "steps:\n"
+			      "  - name: roll out\n"
+			      "    roles: [web]\n"
+			      "    rolling: 2\n"
+			      "    steps:\n"
+			      "      - name: install\n"
+			      "        deploy: shop-web\n"
+			      "      - name: smoke test\n"
+			      "        run: curl -fsS http://localhost/\n"
+			      "variables:\n"
+			      "  DbPassword: { sensitive: true }\n";
+
+static void make_package(struct fixture *f)
+{
+	char path[128], file[256];
+
+	assert_int_equal(mkdir(in_dir(f, "tree", path), 0700), 0);
+	(void)snprintf(file, sizeof(file), "%s/index.html", path);
+	write_text(file, "<h1>hello</h1>");
+	(void)snprintf(file, sizeof(file), "%s/sub", path);
+	assert_int_equal(mkdir(file, 0700), 0);
+	(void)snprintf(file, sizeof(file), "%s/sub/link", path);
+	assert_int_equal(symlink("../index.html", file), 0);
+	assert_int_equal(RUN("package", "push", path, "--name", "shop-web",
+			     "--version", "1.0.0", "-o", "json"),
+	    0);
+}
+
+static void test_a_directory_is_pushed_and_again(void **state)
+{
+	struct fixture *f = *state;
+	char path[128];
+	char first[1024];
+
+	make_package(f);
+	(void)snprintf(first, sizeof(first), "%.1000s", output);
+	in_dir(f, "tree", path);
+	assert_int_equal(RUN("package", "push", path, "--name", "shop-web",
+			     "--version", "1.0.0", "-o", "json"),
+	    0);
+	assert_string_equal(output, first);
+	assert_int_equal(RUN("package", "push", f->cert, "--name", "shop-web",
+			     "--version", "1.0.0"),
+	    1);
+	assert_int_equal(RUN("package", "list", "-o", "name"), 0);
+	assert_string_equal(output, "shop-web\n");
+}
+
+static void test_a_large_file_goes_in_parts(void **state)
+{
+	struct fixture *f = *state;
+	char path[128];
+	size_t size = 11 << 20;
+	char *data = malloc(size);
+
+	for (size_t i = 0; i < size; i++)
+		data[i] = (char)(i * 2654435761u >> 13);
+	assert_int_equal(
+	    fs_write_atomic(in_dir(f, "big", path), data, size, 0600, NULL),
+	    RC_OK);
+	free(data);
+	assert_int_equal(
+	    RUN("package", "push", path, "-n", "big", "-v", "1"), 0);
+	assert_int_equal(RUN("package", "list", "big", "-o", "json"), 0);
+	assert_shows("\"size\":11534336");
+}
+
+static void make_release(struct fixture *f)
+{
+	char path[128];
+
+	make_package(f);
+	write_text(in_dir(f, "process.yaml", path), process);
+	assert_int_equal(RUN("project", "apply", "-f", path), 0);
+	write_text(in_dir(f, "password", path), "s3cret-value\n");
+	assert_int_equal(RUN("variable", "set", "DbPassword", "--sensitive",
+			     "--project", "shop", "--value-file", path),
+	    0);
+	assert_int_equal(
+	    RUN("release", "create", "shop", "--version", "1.0.0"), 0);
+}
+
+static void test_a_release_freezes_and_deploys(void **state)
+{
+	struct fixture *f = *state;
+
+	make_release(f);
+	assert_int_equal(
+	    RUN("variable", "list", "--project", "shop", "-o", "json"), 0);
+	assert_null(strstr(output, "s3cret"));
+	assert_int_equal(RUN("release", "show", "shop", "1.0.0"), 0);
+	assert_shows("shop-web=1.0.0");
+	assert_int_equal(RUN("environment", "create", "prod"), 0);
+	assert_int_equal(
+	    RUN("deploy", "shop", "--release", "1.0.0", "--to", "prod"), 3);
+	assert_int_equal(RUN("machine", "add", "web-01", "-e", "prod", "-r",
+			     "web", "--route", "direct"),
+	    0);
+	assert_int_equal(
+	    RUN("deploy", "shop", "--release", "1.0.0", "--to", "prod"), 0);
+	assert_string_equal(output, "task-1\n");
+	assert_int_equal(f->created, 1);
+	assert_int_equal(RUN("task", "list"), 0);
+	assert_shows("shop 1.0.0 to prod");
+	assert_int_equal(RUN("task", "wait", "task-1", "--timeout", "1s"), 7);
+	assert_int_equal(RUN("task", "cancel", "task-1"), 0);
+	assert_int_equal(f->cancelled, 1);
+	assert_int_equal(RUN("task", "show", "task-1", "-o", "json"), 0);
+	assert_shows("\"cancelled_by\": \"apikey admin\"");
+}
+
+static void test_runs_and_health_checks_become_tasks(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(RUN("environment", "create", "prod"), 0);
+	assert_int_equal(
+	    RUN("machine", "add", "web-01", "-e", "prod", "--route", "direct"),
+	    0);
+	assert_int_equal(
+	    RUN("run", "-m", "web-01", "--detach", "--", "uptime", "-p"), 0);
+	assert_int_equal(f->created, 1);
+	assert_int_equal(RUN("health", "run", "web-01", "--detach"), 0);
+	assert_int_equal(f->created, 2);
+	assert_int_equal(RUN("health", "run", "nobody"), 3);
+	assert_int_equal(RUN("health", "show"), 0);
+	assert_shows("unknown");
+	assert_int_equal(RUN("task", "log", "task-1"), 0);
+	assert_string_equal(output, "");
+}
+
+static struct client *raw_client(void)
+{
+	struct login login;
+	struct client *client;
+
+	assert_int_equal(login_load(&login, NULL), RC_OK);
+	assert_int_equal(client_new(&login, &client, NULL), RC_OK);
+	return client;
+}
+
+static int call(struct client *c, const char *method, const char *path,
+    const char *body, char *detail)
+{
+	json_t *json = body != NULL ? json_loads(body, 0, NULL) : NULL;
+	const struct client_request request = {
+		.method = method, .path = path, .body = json
+	};
+	struct client_answer answer;
+	int status;
+
+	(void)!client_call(c, &request, &answer);
+	status = answer.status;
+	(void)snprintf(detail, FAULT_TEXT_MAX, "%s", answer.fault.text);
+	client_answer_clear(&answer);
+	json_decref(json);
+	return status;
+}
+
+static void test_raw_requests_are_checked_against_the_table(void **state)
+{
+	struct client *c = raw_client();
+	char why[FAULT_TEXT_MAX];
+
+	(void)state;
+	assert_int_equal(call(c, "GET", "/livez", NULL, why), 200);
+	assert_int_equal(call(c, "GET", "/readyz?verbose=1", NULL, why), 200);
+	assert_int_equal(call(c, "GET", "/metrics", NULL, why), 200);
+	assert_int_equal(call(c, "GET", "/api/openapi.json", NULL, why), 200);
+	assert_int_equal(call(c, "GET", "/nothing", NULL, why), 404);
+	assert_int_equal(call(c, "DELETE", "/api/v1/status", NULL, why), 405);
+	assert_int_equal(call(c, "GET", "/api/v1/status?x=1", NULL, why), 400);
+	assert_string_equal(why, "unknown query parameter: x");
+	assert_int_equal(call(c, "POST", "/api/v1/environments",
+			     "{\"nmae\": \"prod\"}", why),
+	    400);
+	assert_string_equal(why, "unknown member: nmae; did you mean name?");
+	assert_int_equal(
+	    call(c, "POST", "/api/v1/environments", "{}", why), 400);
+	assert_int_equal(
+	    call(c, "POST", "/api/v1/environments", "{\"name\": 7}", why), 400);
+	assert_string_equal(why, "name must be a text");
+	client_free(c);
+}
+
+static void test_draining_shows_in_readyz_only(void **state)
+{
+	struct fixture *f = *state;
+	struct client *c = raw_client();
+	char why[FAULT_TEXT_MAX];
+
+	api_set_draining(f->api, true);
+	assert_int_equal(call(c, "GET", "/readyz", NULL, why), 503);
+	assert_int_equal(call(c, "GET", "/api/v1/status", NULL, why), 200);
+	api_set_draining(f->api, false);
+	assert_int_equal(call(c, "GET", "/readyz", NULL, why), 200);
+	client_free(c);
+}
+
+#define WITH_API(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_API(test_environments_machines_and_routes_are_kept),
+		WITH_API(test_wrong_names_and_usage_have_their_exit_codes),
+		WITH_API(test_a_token_is_shown_once),
+		WITH_API(test_a_confined_key_sees_and_does_only_what_it_may),
+		WITH_API(test_a_wrong_pin_is_refused),
+		WITH_API(test_login_keeps_what_works),
+		WITH_API(test_a_directory_is_pushed_and_again),
+		WITH_API(test_a_large_file_goes_in_parts),
+		WITH_API(test_a_release_freezes_and_deploys),
+		WITH_API(test_runs_and_health_checks_become_tasks),
+		WITH_API(test_raw_requests_are_checked_against_the_table),
+		WITH_API(test_draining_shows_in_readyz_only),
+	};
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
