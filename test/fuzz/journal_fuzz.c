@@ -1,5 +1,5 @@
 /* fuzz: tentacle common proto */
-/* about: tentacle/journal_record.c tentacle/tickets.c tentacle/floors.c */
+/* about: tentacle/journal_record.c */
 #include "tentacle/tickets.h"
 
 #include <stdlib.h>
