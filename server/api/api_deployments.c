@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define QUEUE_S     60
-#define QUEUE_MAX_S (24 * 3600)
+#define QUEUE_MAX_S UINT64_C(86400)
 
 struct deployment {
 	struct store_release release;

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define QUEUE_S       10
+#define QUEUE_MS      UINT64_C(10000)
 #define TIMEOUT_S     60
 #define TIMEOUT_MAX_S 3600
 #define SCRIPT_MAX    (64u << 10)
@@ -20,7 +20,7 @@ static enum rc create(struct api_call *call, struct db *db)
 		.text = call_text(call, "script"),
 		.timeout_ms =
 		    call_number(call, "timeout_s", TIMEOUT_S) * 1000 };
-	const struct plan_request request = { .queue_ms = QUEUE_S * 1000,
+	const struct plan_request request = { .queue_ms = QUEUE_MS,
 		.environment = call_text(call, "environment"),
 		.machines = chosen_machines(&chosen) };
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define QUEUE_S     30
-#define QUEUE_MAX_S (24 * 3600)
+#define QUEUE_MAX_S UINT64_C(86400)
 #define WINDOW_MAX  100000
 
 static enum rc create(struct api_call *call, struct db *db)

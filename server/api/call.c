@@ -179,7 +179,6 @@ int status_of(enum rc rc, const struct fault *fault)
 	case RC_OK:
 		return 200;
 	case RC_AGAIN:
-		return 503;
 	case RC_NOMEM:
 		return 503;
 	case RC_LIMIT:

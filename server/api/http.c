@@ -415,7 +415,7 @@ static enum rc bind_port(struct http_server *s, struct fault *fault)
 {
 	struct evhttp_bound_socket *bound = evhttp_bind_socket_with_handle(
 	    s->http, s->options.address, s->options.port);
-	struct sockaddr_storage sa;
+	struct sockaddr_storage sa = { 0 };
 	socklen_t len = sizeof(sa);
 
 	if (bound == NULL) {

@@ -273,14 +273,31 @@ bool log_cursor_is_done(const struct log_cursor *cursor)
 
 /* ---- bytes ---- */
 
+/* Bytes of the character that begins with c; 0: none does. */
+static size_t length_of(uint8_t c)
+{
+	if (c < 0x80)
+		return 1;
+	if ((c & 0xe0) == 0xc0)
+		return 2;
+	if ((c & 0xf0) == 0xe0)
+		return 3;
+	return (c & 0xf8) == 0xf0 ? 4 : 0;
+}
+
+/* Not longer than needed, no surrogate, no more than there are. */
+static bool is_code(uint32_t code, size_t len)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+
+	return code >= least[len] && code <= 0x10ffff &&
+	       (code < 0xd800 || code > 0xdfff);
+}
+
 /* Length of the character that begins here; 0: broken; 5: cut. */
 static size_t character(const uint8_t *p, size_t len)
 {
-	size_t need = p[0] < 0x80             ? 1
-	              : (p[0] & 0xe0) == 0xc0 ? 2
-	              : (p[0] & 0xf0) == 0xe0 ? 3
-	              : (p[0] & 0xf8) == 0xf0 ? 4
-	                                      : 0;
+	size_t need = length_of(p[0]);
 	uint32_t code;
 
 	if (need <= 1)
@@ -293,12 +310,7 @@ static size_t character(const uint8_t *p, size_t len)
 			return 0;
 		code = code << 6 | (p[i] & 0x3fu);
 	}
-	if (code < (need == 2      ? 0x80u
-		       : need == 3 ? 0x800u
-				   : 0x10000u) ||
-	    code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
-		return 0;
-	return need;
+	return is_code(code, need) ? need : 0;
 }
 
 size_t log_clean(

@@ -105,7 +105,7 @@ MUST_CHECK enum rc route_parse_body(
  * fault names the member (and the nearest known one).
  */
 MUST_CHECK enum rc route_check_body(
-    const struct route_field *fields, const json_t *body, struct fault *fault);
+    const struct route_field *fields, json_t *body, struct fault *fault);
 /*
  * The query as an object of texts; unknown and repeated names are refused.
  */

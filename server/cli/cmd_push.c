@@ -43,17 +43,18 @@ int open_package(struct session *s, const char *path)
 
 	if (stat(path, &st) != 0) {
 		fault_set(&fault, REASON_NONE, "", "%.200s: %s", path,
-		    strerror(errno));
+		    strerrordesc_np(errno));
 	} else if (S_ISREG(st.st_mode)) {
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			fault_set(&fault, REASON_NONE, "", "%.200s: %s", path,
-			    strerror(errno));
+			    strerrordesc_np(errno));
 	} else if (S_ISDIR(st.st_mode)) {
 		fd = temporary();
 		if (fd < 0) {
 			fault_set(&fault, REASON_NONE, "",
-			    "no temporary file (TMPDIR): %s", strerror(errno));
+			    "no temporary file (TMPDIR): %s",
+			    strerrordesc_np(errno));
 		} else if (pack_dir(path, fd, &fault) != RC_OK) {
 			(void)close(fd);
 			fd = -1;

@@ -29,7 +29,7 @@ struct packer {
 static enum rc failed(struct packer *p, const char *path)
 {
 	fault_set(p->fault, REASON_BAD_PACKAGE, "", "%.180s: %s", path,
-	    strerror(errno));
+	    strerrordesc_np(errno));
 	return RC_IO;
 }
 

@@ -196,11 +196,15 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
+	int fd;
 
 	api_stop(f->api);
 	store_close(f->store);
 	blob_store_close(f->blobs);
-	(void)!fs_remove_tree(AT_FDCWD, f->dir, NULL);
+	/* f->dir is below /tmp. */
+	fd = open("/tmp", O_RDONLY | O_DIRECTORY);
+	assert_int_equal(fs_remove_tree(fd, f->dir + 5, NULL), RC_OK);
+	(void)close(fd);
 	free(f);
 	return 0;
 }
