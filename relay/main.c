@@ -1,7 +1,282 @@
-#include <stdio.h>
+/*
+ * longarm-relay - a gateway at the edge of a site.
+ */
+#include "common/config_command.h"
+#include "common/join_command.h"
+#include "common/log.h"
+#include "common/output.h"
+#include "common/settings.h"
+#include "relay/relay.h"
 
-int main(void)
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct config_option options[] = {
+	SETTINGS_LOG,
+	SETTINGS_LINK,
+	{ .section = "relay",
+	    .key = "state",
+	    .type = CONFIG_PATH,
+	    .initial = "/var/lib/longarm-relay",
+	    .needs_restart = true,
+	    .flag = "state",
+	    .help = "Directory for key, certificate and route table" },
+	{ .section = "relay",
+	    .key = "listen",
+	    .type = CONFIG_ENDPOINT,
+	    .initial = ":10953",
+	    .needs_restart = true,
+	    .flag = "listen",
+	    .help = "Where links are accepted; port 0: the kernel chooses" },
+	{ .section = "relay",
+	    .key = "advertise",
+	    .type = CONFIG_STRING,
+	    .help = "HOST:PORT at which a server shall dial this relay; unset: "
+		    "this relay dials the server" },
+	{ .section = "relay",
+	    .key = "dial",
+	    .type = CONFIG_BOOL,
+	    .initial = "yes",
+	    .needs_restart = true,
+	    .help = "Dial the servers and relays that it joined through" },
+	{ .section = "relay",
+	    .key = "streams",
+	    .type = CONFIG_INT,
+	    .initial = "20000",
+	    .min = 1,
+	    .max = 1000000,
+	    .help = "Streams carried at once" },
+	{ .section = "relay",
+	    .key = "enrolments",
+	    .type = CONFIG_INT,
+	    .initial = "16",
+	    .min = 1,
+	    .max = 1000,
+	    .help = "Enrolments passed through at once" },
+	{ .section = "relay",
+	    .key = "presence",
+	    .type = CONFIG_DURATION,
+	    .initial = "1s",
+	    .min = 1,
+	    .max = 60000,
+	    .help = "Presence is told to servers at most so often" },
+	{ .section = "relay",
+	    .key = "workers",
+	    .type = CONFIG_INT,
+	    .initial = "2",
+	    .min = 1,
+	    .max = 64,
+	    .needs_restart = true,
+	    .help = "Threads for TLS handshakes" },
+	{ .section = "debug",
+	    .key = "record",
+	    .type = CONFIG_PATH,
+	    .needs_restart = true,
+	    .help = "Append every payload byte carried to this file: proof of "
+		    "what a relay can see" },
+};
+
+static const struct config_program program = {
+	.program = "relay",
+	.file = "/etc/longarm/relay.conf",
+	.options = options,
+	.option_count = sizeof(options) / sizeof(options[0]),
+};
+
+static void read_settings(const struct config *c, struct relay_settings *out)
 {
-	(void)printf("longarm-relay %s\n", LONGARM_VERSION);
-	return 0;
+	*out = (struct relay_settings){
+		.state_dir = config_path(c, "relay", "state"),
+		.dials_up = config_bool(c, "relay", "dial"),
+		.streams_max = (uint32_t)config_int(c, "relay", "streams"),
+		.enrols_max = (uint32_t)config_int(c, "relay", "enrolments"),
+		.presence_ms =
+		    (uint32_t)config_duration_ms(c, "relay", "presence"),
+		.workers = (unsigned)config_int(c, "relay", "workers"),
+		.record = config_path(c, "debug", "record"),
+	};
+	out->listens =
+	    config_endpoint(c, "relay", "listen", &out->listen) == RC_OK;
+	settings_link(c, &out->link);
+	settings_log(c);
+}
+
+static enum command_exit serve(const struct config *c)
+{
+	struct relay_settings settings;
+	struct loop *loop = NULL;
+	struct daemon *daemon = NULL;
+	struct relay *relay = NULL;
+	struct fault fault = { .text = "out of memory" };
+	enum rc rc;
+
+	read_settings(c, &settings);
+	rc = loop_new(&loop);
+	if (rc == RC_OK)
+		rc = daemon_new(loop, NULL, NULL, &daemon);
+	if (rc == RC_OK)
+		rc = relay_new(loop, &settings, &relay, &fault);
+	if (rc == RC_OK) {
+		log_info("relay", relay_name(relay), "listening at %s",
+		    relay->listener != NULL ? listener_address(relay->listener)
+					    : "no address");
+		daemon_notify("READY=1");
+		loop_run(loop);
+	} else {
+		log_error("relay", NULL, "%s", fault.text);
+	}
+	relay_free(relay);
+	daemon_free(daemon);
+	loop_free(loop);
+	log_flush();
+	return rc == RC_OK ? COMMAND_OK : COMMAND_ERROR;
+}
+
+static enum command_exit with_config(const struct command_line *line,
+    enum command_exit (*run)(
+	const struct config *c, const struct command_line *line))
+{
+	struct config *c;
+	enum command_exit code;
+
+	if (config_from_command(&program, line, &c) != RC_OK)
+		return COMMAND_ERROR;
+	code = run(c, line);
+	config_free(c);
+	return code;
+}
+
+static struct member_command member_of(const struct config *c)
+{
+	const char *advertise = config_string(c, "relay", "advertise");
+
+	return (struct member_command){
+		.role = ROLE_RELAY,
+		.program = "longarm-relay",
+		.state_dir = config_path(c, "relay", "state"),
+		.advertise = advertise != NULL ? advertise : "",
+		.config = c,
+	};
+}
+
+static enum command_exit do_run(
+    const struct config *c, const struct command_line *line)
+{
+	(void)line;
+	return serve(c);
+}
+
+static enum command_exit do_join(
+    const struct config *c, const struct command_line *line)
+{
+	const struct member_command m = member_of(c);
+
+	return join_command(&m, line);
+}
+
+static enum command_exit do_status(
+    const struct config *c, const struct command_line *line)
+{
+	const struct member_command m = member_of(c);
+
+	return status_command(&m, line);
+}
+
+static enum command_exit run_run(const struct command_line *line)
+{
+	return with_config(line, do_run);
+}
+
+static enum command_exit run_join(const struct command_line *line)
+{
+	return with_config(line, do_join);
+}
+
+static enum command_exit run_status(const struct command_line *line)
+{
+	return with_config(line, do_status);
+}
+
+static enum command_exit run_check(const struct command_line *line)
+{
+	return config_check(&program, line);
+}
+
+static enum command_exit run_show(const struct command_line *line)
+{
+	return config_show(&program, line);
+}
+
+#define STATE_OPTION                                                           \
+	{                                                                      \
+		.name = "state", .argument = "DIR",                            \
+		.help = "State directory (relay.state)"                        \
+	}
+
+static const struct command_option run_options[] = {
+	CONFIG_COMMAND_OPTIONS,
+	STATE_OPTION,
+	{ .name = "listen",
+	    .argument = "HOST:PORT",
+	    .help = "Where links are accepted (relay.listen)" },
+};
+
+static const struct command_option join_options[] = {
+	CONFIG_COMMAND_OPTIONS,
+	STATE_OPTION,
+	JOIN_COMMAND_OPTIONS,
+};
+
+static const struct command_option status_options[] = {
+	CONFIG_COMMAND_OPTIONS,
+	STATE_OPTION,
+	OUTPUT_COMMAND_OPTION,
+};
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static const struct command commands[] = {
+	{ .name = "join",
+	    .arguments = "HOST:PORT...",
+	    .help = "Become a relay of a cluster, by a token",
+	    .details = "Each HOST:PORT is a server or another relay; they are "
+		       "tried in turn.",
+	    .examples = "longarm-relay join --token-file relay.token "
+			"longarm.example:10943",
+	    .options = join_options,
+	    .option_count = COUNT(join_options),
+	    .run = run_join },
+	{ .name = "run",
+	    .help = "Carry streams until told to stop",
+	    .options = run_options,
+	    .option_count = COUNT(run_options),
+	    .run = run_run },
+	{ .name = "status",
+	    .help = "Who this relay is, and whether it runs",
+	    .options = status_options,
+	    .option_count = COUNT(status_options),
+	    .run = run_status },
+	{ .name = "config check",
+	    .help = "Check the settings",
+	    .options = run_options,
+	    .option_count = COUNT(run_options),
+	    .run = run_check },
+	{ .name = "config show",
+	    .help = "Show each setting and where it comes from",
+	    .options = status_options,
+	    .option_count = COUNT(status_options),
+	    .run = run_show },
+};
+
+static const struct command_table table = {
+	.program = "longarm-relay",
+	.about = "A gateway through which a Longarm server reaches machines on "
+		 "a private network",
+	.commands = commands,
+	.command_count = COUNT(commands),
+};
+
+int main(int argc, char **argv)
+{
+	return command_main(&table, argc, argv);
 }

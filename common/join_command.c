@@ -1,0 +1,235 @@
+#include "common/join_command.h"
+
+#include "common/clock.h"
+#include "common/dial.h"
+#include "common/fs.h"
+#include "common/join.h"
+#include "common/member.h"
+#include "common/output.h"
+#include "common/settings.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TOKEN_FILE_MAX 4096
+#define TIMEOUT_MS     30000
+#define SERVER_PORT    10943
+
+static void say(const struct fault *fault)
+{
+	output_fault(fault);
+}
+
+static enum command_exit exit_of(const struct fault *fault)
+{
+	enum reason code = fault->code;
+
+	if (code == REASON_TOKEN || code == REASON_NOT_PERMITTED ||
+	    code == REASON_REVOKED)
+		return COMMAND_NOT_PERMITTED;
+	if (code == REASON_DNS || code == REASON_REFUSED ||
+	    code == REASON_CONNECT_TIMEOUT || code == REASON_DEADLINE)
+		return COMMAND_SERVER_UNREACHABLE;
+	if (code == REASON_RELAY_DOWN || code == REASON_AGENT_DOWN)
+		return COMMAND_MACHINE_UNREACHABLE;
+	return COMMAND_ERROR;
+}
+
+static MUST_CHECK enum rc read_token(
+    const char *path, struct token *out, struct fault *fault)
+{
+	uint8_t *text = NULL;
+	size_t len;
+	enum rc rc;
+
+	if (strcmp(path, "-") == 0) {
+		rc = fs_read_fd(STDIN_FILENO, TOKEN_FILE_MAX, &text, &len);
+		if (rc != RC_OK)
+			fault_set(fault, REASON_TOKEN, "",
+			    "standard input holds no token");
+	} else {
+		rc = fs_read_file(path, TOKEN_FILE_MAX, &text, &len, fault);
+	}
+	if (rc != RC_OK)
+		return rc;
+	rc = token_parse((const char *)text, len, out, fault);
+	OPENSSL_cleanse(text, len);
+	free(text);
+	return rc;
+}
+
+static MUST_CHECK enum rc read_endpoints(const struct command_line *line,
+    struct endpoint *out, size_t *count, struct fault *fault)
+{
+	enum rc rc = RC_OK;
+
+	*count = command_argument_count(line);
+	if (*count > DIAL_ENDPOINTS_MAX) {
+		fault_set(fault, REASON_TOO_MANY, "",
+		    "at most %d addresses can be tried", DIAL_ENDPOINTS_MAX);
+		return RC_LIMIT;
+	}
+	for (size_t i = 0; i < *count && rc == RC_OK; i++)
+		rc = endpoint_parse(
+		    command_argument(line, i), SERVER_PORT, &out[i], fault);
+	return rc;
+}
+
+static void on_progress(void *arg, const char *text)
+{
+	(void)arg;
+	(void)fprintf(stderr, "%s\n", text);
+}
+
+static void print_joined(const struct member_command *m, const struct joined *j)
+{
+	(void)printf("name     %s\n", j->name);
+	(void)printf("id       %s\n", j->id);
+	(void)printf("cluster  %s\n", j->cluster);
+	(void)printf("route    by %s at %s\n", j->via, j->via_address);
+	(void)printf("next     %s run      (or: systemctl enable --now %s)\n",
+	    m->program, m->program);
+}
+
+enum command_exit join_command(
+    const struct member_command *m, const struct command_line *line)
+{
+	struct endpoint endpoints[DIAL_ENDPOINTS_MAX];
+	struct token token;
+	struct joined joined;
+	struct fault fault = { .code = REASON_NONE };
+	const char *timeout = command_value(line, "timeout");
+	struct join join = {
+		.role = m->role,
+		.state_dir = m->state_dir,
+		.token = &token,
+		.endpoints = endpoints,
+		.listen = m->advertise,
+		.timeout_ms = TIMEOUT_MS,
+		.progress = on_progress,
+	};
+	int64_t ms;
+	enum rc rc;
+
+	settings_link(m->config, &join.link);
+	if (timeout != NULL) {
+		if (config_parse_duration(timeout, &ms) != RC_OK || ms < 1 ||
+		    ms > 3600000) {
+			(void)fprintf(
+			    stderr, "--timeout: 1ms to 1h, for example 30s\n");
+			return COMMAND_USAGE;
+		}
+		join.timeout_ms = (uint32_t)ms;
+	}
+	rc = read_token(command_value(line, "token-file"), &token, &fault);
+	if (rc != RC_OK) {
+		say(&fault);
+		return exit_of(&fault);
+	}
+	rc = read_endpoints(line, endpoints, &join.endpoint_count, &fault);
+	if (rc == RC_OK)
+		rc = join_run(&join, &joined, &fault);
+	token_fini(&token);
+	if (rc != RC_OK) {
+		say(&fault);
+		return exit_of(&fault);
+	}
+	print_joined(m, &joined);
+	return COMMAND_OK;
+}
+
+/* Whoever holds the lock is running. */
+static bool is_running(const char *dir)
+{
+	char path[FS_PATH_MAX];
+	int fd;
+
+	if (fs_join(path, sizeof(path), dir, "lock") != RC_OK)
+		return false;
+	if (fs_lock(path, &fd, NULL) != RC_OK)
+		return true;
+	fs_unlock(fd);
+	return false;
+}
+
+static const struct output_column status_columns[] = {
+	{ .name = "name", .header = "NAME" },
+	{ .name = "id", .header = "ID" },
+	{ .name = "cluster", .header = "CLUSTER" },
+	{ .name = "running", .header = "RUNNING" },
+	{ .name = "starts", .header = "STARTS" },
+	{ .name = "certificate_expires", .header = "CERTIFICATE EXPIRES" },
+	{ .name = "peers", .header = "PEERS" },
+};
+
+static void add_peers(struct output *t, const struct member *m)
+{
+	char texts[PEERS_MAX][32 + NAME_SIZE + ENDPOINT_SIZE];
+	const char *list[PEERS_MAX];
+
+	for (size_t i = 0; i < m->peer_count; i++) {
+		(void)snprintf(texts[i], sizeof(texts[i]), "%s %s%s%s",
+		    role_name(m->peers[i].role), m->peers[i].name,
+		    m->peers[i].endpoint[0] != '\0' ? " " : "",
+		    m->peers[i].endpoint);
+		list[i] = texts[i];
+	}
+	output_texts(t, list, m->peer_count);
+}
+
+enum command_exit status_command(
+    const struct member_command *m, const struct command_line *line)
+{
+	struct member *member;
+	struct fault fault;
+	struct output *t;
+	enum rc rc = member_look(m->state_dir, &member, &fault);
+
+	if (rc != RC_OK) {
+		say(&fault);
+		return rc == RC_NOTFOUND ? COMMAND_NOT_FOUND : COMMAND_ERROR;
+	}
+	rc = output_new(status_columns,
+	    sizeof(status_columns) / sizeof(status_columns[0]), &t);
+	if (rc == RC_OK) {
+		output_row(t);
+		output_text(t, member->name);
+		output_text(t, member_id(member));
+		output_text(t, member_cluster(member));
+		output_bool(t, is_running(m->state_dir));
+		output_number(t, (int64_t)member->instance.start);
+		output_time(t, identity_not_after_s(member->identity) * 1000);
+		add_peers(t, member);
+		rc = output_print_one(t, output_format_of(line), stdout);
+		output_free(t);
+	}
+	member_close(member);
+	return rc == RC_OK ? COMMAND_OK : COMMAND_ERROR;
+}
+
+enum command_exit leave_command(const struct member_command *m)
+{
+	struct fault fault;
+
+	if (!member_exists(m->state_dir)) {
+		(void)fprintf(stderr, "%s holds no identity\n", m->state_dir);
+		return COMMAND_NOT_FOUND;
+	}
+	if (is_running(m->state_dir)) {
+		(void)fprintf(stderr, "%s is running on %s: stop it first\n",
+		    m->program, m->state_dir);
+		return COMMAND_ERROR;
+	}
+	if (member_remove(m->state_dir, &fault) != RC_OK) {
+		say(&fault);
+		return COMMAND_ERROR;
+	}
+	(void)fprintf(stderr,
+	    "key, certificate and peers are gone from %s; applications and "
+	    "logs stay.\nOn the server: longarm %s remove NAME\n",
+	    m->state_dir, m->role == ROLE_RELAY ? "relay" : "machine");
+	return COMMAND_OK;
+}

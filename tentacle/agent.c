@@ -1,0 +1,263 @@
+#include "tentacle/agent.h"
+
+#include "common/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- What links ask and tell ---------------------------------------------- */
+
+static void fill_hello(
+    void *owner, const struct peer *peer, struct msg_hello *hello)
+{
+	const struct agent *a = owner;
+
+	(void)peer;
+	member_hello(a->member, hello);
+}
+
+static enum rc admit(void *owner, struct link *link,
+    const struct msg_hello *hello, struct fault *fault)
+{
+	const struct agent *a = owner;
+	const struct peer *peer = link_peer(link);
+
+	(void)hello;
+	if (peer->role == ROLE_SERVER)
+		return RC_OK;
+	/* What a relay carries is sealed: any of our cluster's will do when it
+	 * is the one that we dialled or that we know. */
+	if (peer->role == ROLE_RELAY &&
+	    (link_role(link) == MUX_DIALLER ||
+		member_has_peer(a->member, ROLE_RELAY, peer->id.name)))
+		return RC_OK;
+	fault_set(fault, REASON_NOT_PERMITTED, link_net_name(a->net),
+	    "%s takes links from servers and its own relays, not from %s",
+	    a->member->name, link_label(link));
+	return RC_DENIED;
+}
+
+static void on_opened(struct agent *a, struct link *link, uint32_t stream,
+    const struct msg_open *open)
+{
+	struct fault fault;
+
+	if (open->kind == KIND_SEAL && open->to.kind == TARGET_MACHINE &&
+	    strcmp(open->to.name, member_id(a->member)) == 0 &&
+	    open->path.count == 0) {
+		session_accept(a, link, stream, open);
+		return;
+	}
+	fault_set(&fault, REASON_NOT_PERMITTED, link_net_name(a->net),
+	    "%s accepts only seals to itself, not %s", a->member->name,
+	    kind_name(open->kind));
+	log_warn("agent", link_label(link), "stream refused: %s", fault.text);
+	link_reset(link, stream, &fault, false);
+}
+
+static void on_link(
+    void *owner, struct link *link, const struct link_event *event)
+{
+	struct agent *a = owner;
+
+	switch (event->type) {
+	case LINK_UP:
+		log_info_with("agent", link_label(link),
+		    LOG_FIELDS(LOG_TEXT("address", link_address(link))),
+		    "connected");
+		break;
+	case LINK_OPENED:
+		on_opened(a, link, event->stream, event->open);
+		break;
+	case LINK_DOWN:
+		if (link_was_up(link) || link_role(link) == MUX_ACCEPTOR)
+			log_info("agent", link_label(link), "%s",
+			    event->fault->text);
+		break;
+	case LINK_GOAWAY:
+	case LINK_TELL:
+		break;
+	}
+}
+
+static const struct link_ops link_ops = {
+	.hello = fill_hello,
+	.admit = admit,
+	.event = on_link,
+};
+
+/* --- Peers that we dial -----------------------------------------------------
+ */
+
+static MUST_CHECK enum rc dial_peer(struct agent *a, const struct msg_peer *p)
+{
+	struct uplink *u;
+	struct endpoint endpoint;
+	struct fault fault;
+	char label[NAME_SIZE + 8];
+	struct dial_spec spec = {
+		.label = label,
+		.endpoints = &endpoint,
+		.count = 1,
+	};
+	enum rc rc;
+
+	rc = endpoint_parse(p->endpoint, 0, &endpoint, &fault);
+	if (rc != RC_OK)
+		return RC_OK; /* it dials us, or nobody told where it is */
+	u = calloc(1, sizeof(*u));
+	if (u == NULL)
+		return RC_NOMEM;
+	u->agent = a;
+	u->role = p->role;
+	memcpy(u->name, p->name, sizeof(u->name));
+	(void)snprintf(
+	    label, sizeof(label), "%s %s", role_name(p->role), p->name);
+	spec.expect = (struct tls_expect){
+		.roles = TRUST_ROLE(p->role),
+		.name = u->name,
+	};
+	rc = dial_new(a->net, &spec, &u->dialler);
+	if (rc != RC_OK) {
+		free(u);
+		return rc;
+	}
+	TAILQ_INSERT_TAIL(&a->uplinks, u, all);
+	return RC_OK;
+}
+
+/*
+ * Behind relays, dial relays only: the server cannot be reached from there, and
+ * trying would only fill the log.
+ */
+static MUST_CHECK enum rc dial_peers(struct agent *a)
+{
+	const struct member *m = a->member;
+	bool has_relay = false;
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < m->peer_count; i++)
+		has_relay = has_relay || m->peers[i].role == ROLE_RELAY;
+	for (size_t i = 0; i < m->peer_count && rc == RC_OK; i++) {
+		if (!has_relay || m->peers[i].role == ROLE_RELAY)
+			rc = dial_peer(a, &m->peers[i]);
+	}
+	return rc;
+}
+
+/* --- Start and stop --------------------------------------------------------
+ */
+
+static void on_disk_failed(void *arg)
+{
+	struct agent *a = arg;
+
+	log_error("agent", a->member->name,
+	    "the disk failed; stopping so that nothing is promised falsely");
+	a->failed = true;
+	loop_stop(a->loop);
+}
+
+static MUST_CHECK enum rc open_operations(struct agent *a, struct fault *fault)
+{
+	const struct agent_settings *s = a->settings;
+	struct operations_config config = {
+		.state = s->state_dir,
+		.apps = s->apps_dir,
+		.machine = member_id(a->member),
+		.home = s->home,
+		OPERATIONS_CONFIG_DEFAULT,
+		.output_max = s->log_max,
+		.grace_ms = s->grace_ms,
+		.fatal = on_disk_failed,
+		.fatal_arg = a,
+	};
+	enum rc rc;
+
+	if (s->running_max > 0)
+		config.running_max = s->running_max;
+	if (s->open_max > 0)
+		config.tickets.open_max = s->open_max;
+	rc = operations_open(a->loop, a->pool, &config, &a->operations, fault);
+	if (rc != RC_OK)
+		return rc;
+	if (operations_quarantine(a->operations) != NULL) {
+		log_error("agent", a->member->name, "in quarantine: %s",
+		    operations_quarantine(a->operations)->text);
+		return RC_OK;
+	}
+	memcpy(a->member->instance.journal, operations_journal(a->operations),
+	    ID_SIZE);
+	return RC_OK;
+}
+
+static MUST_CHECK enum rc open_net(struct agent *a, struct fault *fault)
+{
+	const struct agent_settings *s = a->settings;
+	char name[96];
+	enum rc rc =
+	    link_net_new(a->loop, a->pool, &s->link, &link_ops, a, &a->net);
+
+	if (rc != RC_OK)
+		return rc;
+	(void)snprintf(name, sizeof(name), "machine %s", a->member->name);
+	link_net_set_name(a->net, name);
+	link_net_set_contexts(a->net, a->member->contexts);
+	if (s->listens)
+		rc = listener_new(a->net, &s->listen, &a->listener, fault);
+	if (rc == RC_OK && s->dials)
+		rc = dial_peers(a);
+	return rc;
+}
+
+enum rc agent_new(struct loop *loop, const struct agent_settings *settings,
+    struct agent **out, struct fault *fault)
+{
+	struct agent *a = calloc(1, sizeof(*a));
+	enum rc rc;
+
+	if (a == NULL)
+		return RC_NOMEM;
+	a->loop = loop;
+	a->settings = settings;
+	TAILQ_INIT(&a->uplinks);
+	TAILQ_INIT(&a->sessions);
+	fault_set(fault, REASON_MEMORY, "", "out of memory");
+	rc = member_open(settings->state_dir, &a->member, fault);
+	if (rc == RC_OK)
+		rc = worker_pool_new(loop, settings->workers, 1024, &a->pool);
+	if (rc == RC_OK)
+		rc = open_operations(a, fault);
+	if (rc == RC_OK)
+		rc = open_net(a, fault);
+	if (rc != RC_OK) {
+		agent_free(a);
+		return rc;
+	}
+	*out = a;
+	return RC_OK;
+}
+
+void agent_free(struct agent *a)
+{
+	struct uplink *u, *next;
+	struct fault fault;
+
+	if (a == NULL)
+		return;
+	fault_set(&fault, REASON_DRAINING, "", "shutting down");
+	listener_free(a->listener);
+	if (a->net != NULL)
+		sessions_close(a);
+	for (u = TAILQ_FIRST(&a->uplinks); u != NULL; u = next) {
+		next = TAILQ_NEXT(u, all);
+		dial_free(u->dialler, &fault);
+		free(u);
+	}
+	link_net_free(a->net);
+	worker_pool_free(a->pool);
+	operations_close(a->operations);
+	member_close(a->member);
+	free(a);
+}

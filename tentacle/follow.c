@@ -1,0 +1,147 @@
+#include "tentacle/agent.h"
+
+#include "common/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Pieces sent before the loop gets its turn again. */
+#define FOLLOW_BURST 16
+
+struct follow {
+	struct session *session;
+	struct loop_timer *timer;
+	char ticket[ID_SIZE];
+	uint64_t offset;
+	uint8_t piece[PIECE_MAX];
+};
+
+void follow_free(struct follow *f)
+{
+	if (f == NULL)
+		return;
+	loop_timer_free(f->timer);
+	free(f);
+}
+
+static void fail(struct session *s, enum reason code, const char *text)
+{
+	struct fault fault;
+
+	fault_set(&fault, code, s->agent->member->name, "%s: %s",
+	    s->agent->member->name, text);
+	session_refuse(s, &fault);
+}
+
+/* RC_OK: sent, the session has ended; RC_AGAIN: no result yet. */
+static MUST_CHECK enum rc send_result(struct session *s)
+{
+	struct msg_result result;
+	struct packbuf pack;
+	enum rc rc =
+	    operations_result(s->agent->operations, s->follow->ticket, &result);
+
+	if (rc != RC_OK)
+		return rc;
+	packbuf_init(&pack, 32 * 1024);
+	rc = session_send(s, msg_result_encode(&result, &pack), &pack);
+	if (rc == RC_OK)
+		session_end(s, NULL);
+	return rc;
+}
+
+static MUST_CHECK enum rc send_piece(struct follow *f, size_t len)
+{
+	const struct msg_output output = {
+		.offset = f->offset,
+		.data = bytes_of(f->piece, len),
+	};
+	struct packbuf pack;
+	enum rc rc;
+
+	packbuf_init(&pack, 32 * 1024);
+	rc = session_send(f->session, msg_output_encode(&output, &pack), &pack);
+	if (rc == RC_OK)
+		f->offset += len;
+	return rc;
+}
+
+/* RC_OK: look again later; RC_AGAIN: the seal is full; else it failed. */
+static MUST_CHECK enum rc pump(struct follow *f, bool *ended)
+{
+	struct operations *ops = f->session->agent->operations;
+	enum rc rc = RC_OK;
+
+	*ended = false;
+	for (int i = 0; i < FOLLOW_BURST && rc == RC_OK && !*ended; i++) {
+		size_t got = 0;
+
+		rc = operations_read(ops, f->ticket, f->offset, f->piece,
+		    sizeof(f->piece), &got, ended);
+		if (rc == RC_NOTFOUND) {
+			*ended = true; /* no log: only a result, if any */
+			rc = RC_OK;
+		}
+		if (rc == RC_OK && got > 0) {
+			rc = send_piece(f, got);
+			*ended = false;
+		} else if (rc == RC_OK && !*ended) {
+			break;
+		}
+	}
+	return rc;
+}
+
+static void look(struct session *s)
+{
+	struct follow *f = s->follow;
+	bool ended;
+	enum rc rc = pump(f, &ended);
+
+	if (rc == RC_OK && ended) {
+		rc = send_result(s);
+		if (rc == RC_OK)
+			return;
+	}
+	if (rc == RC_OK || rc == RC_AGAIN)
+		loop_timer_set(f->timer, s->agent->settings->follow_ms);
+	else
+		fail(s, REASON_INTERNAL, "its log cannot be read");
+}
+
+static void on_timer(void *arg)
+{
+	struct follow *f = arg;
+
+	look(f->session);
+}
+
+void follow_writable(struct session *s)
+{
+	look(s);
+}
+
+void follow_begin(struct session *s, struct bytes message)
+{
+	struct msg_attach attach;
+	struct fault fault;
+	struct follow *f;
+
+	if (s->follow != NULL || s->staging != NULL ||
+	    msg_attach_decode(message, &attach, &fault) != RC_OK) {
+		fail(s, REASON_PROTOCOL, "one request for each deploy seal");
+		return;
+	}
+	f = calloc(1, sizeof(*f));
+	if (f == NULL ||
+	    loop_timer_new(s->agent->loop, on_timer, f, &f->timer) != RC_OK) {
+		free(f);
+		fail(s, REASON_MEMORY, "out of memory");
+		return;
+	}
+	f->session = s;
+	f->offset = attach.offset;
+	memcpy(f->ticket, attach.ticket, sizeof(f->ticket));
+	s->follow = f;
+	look(s);
+}

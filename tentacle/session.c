@@ -1,0 +1,207 @@
+#include "tentacle/agent.h"
+
+#include "common/log.h"
+#include "proto/lenframe.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void drop(struct session *s)
+{
+	struct agent *a = s->agent;
+
+	operations_caller_gone(a->operations, s);
+	follow_free(s->follow);
+	staging_free(s->staging);
+	TAILQ_REMOVE(&a->sessions, s, all);
+	a->session_count--;
+	free(s);
+}
+
+void session_end(struct session *s, const struct fault *fault)
+{
+	seal_close(s->seal, fault);
+	drop(s);
+}
+
+enum rc session_send(struct session *s, enum rc encoded, struct packbuf *pack)
+{
+	enum rc rc = encoded;
+
+	if (rc == RC_OK)
+		rc = seal_send(s->seal, packbuf_bytes(pack));
+	packbuf_fini(pack);
+	return rc;
+}
+
+void session_refuse(struct session *s, const struct fault *fault)
+{
+	const struct msg_fault message = { .fault = *fault };
+	struct packbuf pack;
+
+	packbuf_init(&pack, 4096);
+	/* Told or not, the seal ends with the reason. */
+	if (session_send(s, msg_fault_encode(&message, &pack), &pack) != RC_OK)
+		log_debug("session", s->node, "refusal not sent");
+	session_end(s, NULL);
+}
+
+static void on_welcome(struct session *s, struct bytes message)
+{
+	struct agent *a = s->agent;
+	struct msg_welcome welcome;
+	struct fault fault;
+	enum rc rc = msg_welcome_decode(message, &welcome, &fault);
+
+	if (rc == RC_OK)
+		rc = operations_welcome(
+		    a->operations, &welcome.incarnation, &fault);
+	if (rc == RC_OK)
+		rc = member_welcomed(a->member, s->seal, message, &welcome,
+		    operations_counter(a->operations), &fault);
+	if (rc != RC_OK) {
+		log_warn("session", s->node, "server refused: %s", fault.text);
+		session_end(s, &fault);
+		return;
+	}
+	s->state = SESSION_OPEN;
+}
+
+static void send_reply(void *arg, struct bytes message)
+{
+	struct session *s = arg;
+
+	/* A server that reads no answers loses them; it asks again. */
+	if (seal_send(s->seal, message) != RC_OK)
+		log_warn("session", s->node, "an answer was not taken");
+}
+
+static void on_request(
+    struct session *s, const struct msg_head *head, struct bytes message)
+{
+	const struct operations_caller caller = {
+		.send = send_reply,
+		.arg = s,
+	};
+	struct fault fault;
+
+	if (head->op == OP_ATTACH) {
+		follow_begin(s, message);
+	} else if (head->op == OP_STAGE) {
+		staging_begin(s, message);
+	} else if (head->op == OP_PIECE) {
+		staging_piece(s, message);
+	} else if (head->op == OP_ACK) {
+		return; /* the server's committed offset: nothing to do yet */
+	} else if (operations_request(s->agent->operations, message, caller,
+		       &fault) != RC_OK) {
+		session_end(s, &fault);
+	}
+}
+
+static void on_message(struct session *s, struct bytes message)
+{
+	struct msg_head head;
+	struct fault fault;
+	enum rc rc = msg_peek(message, &head, &fault);
+
+	if (s->state == SESSION_GREETED && rc == RC_OK &&
+	    head.op == OP_WELCOME) {
+		on_welcome(s, message);
+		return;
+	}
+	/* An op that is not known is answered by the operations. */
+	if (s->state == SESSION_OPEN && (rc == RC_OK || rc == RC_NOTFOUND)) {
+		on_request(s, &head, message);
+		return;
+	}
+	if (rc == RC_OK || rc == RC_NOTFOUND)
+		fault_set(&fault, REASON_PROTOCOL, "",
+		    "a message before its welcome");
+	session_end(s, &fault);
+}
+
+static void on_open(struct session *s)
+{
+	struct agent *a = s->agent;
+	struct fault fault;
+
+	memcpy(s->node, seal_peer(s->seal)->id.name, sizeof(s->node));
+	s->state = SESSION_GREETED;
+	if (member_greet(a->member, s->seal, operations_counter(a->operations),
+		0) != RC_OK) {
+		fault_set(&fault, REASON_MEMORY, "", "cannot greet");
+		session_end(s, &fault);
+		return;
+	}
+	log_debug("session", s->node, "server proved itself");
+}
+
+static void on_seal(
+    void *arg, struct seal *seal, const struct seal_event *event)
+{
+	struct session *s = arg;
+
+	(void)seal;
+	switch (event->type) {
+	case SEAL_OPEN:
+		on_open(s);
+		break;
+	case SEAL_MESSAGE:
+		on_message(s, event->message);
+		break;
+	case SEAL_WRITABLE:
+		if (s->follow != NULL)
+			follow_writable(s);
+		break;
+	case SEAL_CLOSED:
+		if (event->fault->code != REASON_NONE)
+			log_info("session", s->node, "seal closed: %s",
+			    event->fault->text);
+		drop(s);
+		break;
+	}
+}
+
+void session_accept(struct agent *a, struct link *link, uint32_t stream,
+    const struct msg_open *open)
+{
+	struct session *s = NULL;
+	struct seal_user user = {
+		.fn = on_seal,
+		.message_max = LENFRAME_STANDING_MAX,
+		.open_ms = open->deadline_ms,
+	};
+	struct fault fault;
+
+	if (a->session_count < SESSIONS_MAX)
+		s = calloc(1, sizeof(*s));
+	if (s == NULL) {
+		fault_set(&fault, REASON_TOO_MANY, link_net_name(a->net),
+		    "%s serves %zu seals already", a->member->name,
+		    a->session_count);
+		link_reset(link, stream, &fault, false);
+		return;
+	}
+	s->agent = a;
+	s->class = open->service_class;
+	user.arg = s;
+	TAILQ_INSERT_TAIL(&a->sessions, s, all);
+	a->session_count++;
+	if (seal_accept(link, stream, s->class, TLS_SEAL_SERVER, &user,
+		&s->seal) != RC_OK)
+		drop(s);
+}
+
+void sessions_close(struct agent *a)
+{
+	struct session *s, *next;
+	struct fault fault;
+
+	fault_set(&fault, REASON_DRAINING, link_net_name(a->net),
+	    "%s is shutting down", a->member->name);
+	for (s = TAILQ_FIRST(&a->sessions); s != NULL; s = next) {
+		next = TAILQ_NEXT(s, all);
+		session_end(s, &fault);
+	}
+}
