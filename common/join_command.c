@@ -18,11 +18,6 @@
 #define TIMEOUT_MS     30000
 #define SERVER_PORT    10943
 
-static void say(const struct fault *fault)
-{
-	output_fault(fault);
-}
-
 static enum command_exit exit_of(const struct fault *fault)
 {
 	enum reason code = fault->code;
@@ -126,7 +121,7 @@ enum command_exit join_command(
 	}
 	rc = read_token(command_value(line, "token-file"), &token, &fault);
 	if (rc != RC_OK) {
-		say(&fault);
+		output_fault(m->program, &fault);
 		return exit_of(&fault);
 	}
 	rc = read_endpoints(line, endpoints, &join.endpoint_count, &fault);
@@ -134,7 +129,7 @@ enum command_exit join_command(
 		rc = join_run(&join, &joined, &fault);
 	token_fini(&token);
 	if (rc != RC_OK) {
-		say(&fault);
+		output_fault(m->program, &fault);
 		return exit_of(&fault);
 	}
 	print_joined(m, &joined);
@@ -189,7 +184,7 @@ enum command_exit status_command(
 	enum rc rc = member_look(m->state_dir, &member, &fault);
 
 	if (rc != RC_OK) {
-		say(&fault);
+		output_fault(m->program, &fault);
 		return rc == RC_NOTFOUND ? COMMAND_NOT_FOUND : COMMAND_ERROR;
 	}
 	rc = output_new(status_columns,
@@ -224,7 +219,7 @@ enum command_exit leave_command(const struct member_command *m)
 		return COMMAND_ERROR;
 	}
 	if (member_remove(m->state_dir, &fault) != RC_OK) {
-		say(&fault);
+		output_fault(m->program, &fault);
 		return COMMAND_ERROR;
 	}
 	(void)fprintf(stderr,
