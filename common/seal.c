@@ -35,6 +35,7 @@ struct seal {
 	uint8_t *out; /* ciphertext not yet taken by the stream */
 	size_t out_len, out_at, out_cap;
 	unsigned busy; /* calls on the stack: freed when it is 0 */
+	size_t held;   /* received in the handshake: credit not given back */
 	bool full;     /* owes SEAL_WRITABLE */
 };
 
@@ -286,6 +287,8 @@ static void on_step(void *arg, const struct handshake_result *result)
 		tell(s, &event);
 		if (s->state == SEAL_ST_OPEN && result->rest.len > 0)
 			open_bytes(s, result->rest.p, result->rest.len);
+		if (s->state != SEAL_ST_CLOSED)
+			link_consumed(s->link, s->stream, s->held);
 	} else if (result->rc != RC_AGAIN) {
 		end(s, result->fault, true, false);
 	}
@@ -294,9 +297,14 @@ static void on_step(void *arg, const struct handshake_result *result)
 
 static void on_data(struct seal *s, const struct mux_event *event)
 {
-	if (s->state == SEAL_ST_HANDSHAKE)
+	if (s->state == SEAL_ST_HANDSHAKE) {
+		/* A handshake fits the initial credit; what a hasty peer sends
+		 * behind it waits at the peer, not here. */
+		s->held += event->data.len;
 		handshake_feed(s->handshake, event->data.data, event->data.len);
-	else if (s->state == SEAL_ST_OPEN)
+		return;
+	}
+	if (s->state == SEAL_ST_OPEN)
 		open_bytes(s, event->data.data, event->data.len);
 	if (s->state != SEAL_ST_CLOSED)
 		link_consumed(s->link, s->stream, event->data.len);

@@ -31,6 +31,7 @@ static const struct config_option options[] = {
 	{ .section = "relay",
 	    .key = "advertise",
 	    .type = CONFIG_STRING,
+	    .flag = "advertise",
 	    .help = "HOST:PORT at which a server shall dial this relay; unset: "
 		    "this relay dials the server" },
 	{ .section = "relay",
@@ -224,6 +225,9 @@ static const struct command_option run_options[] = {
 static const struct command_option join_options[] = {
 	CONFIG_COMMAND_OPTIONS,
 	STATE_OPTION,
+	{ .name = "advertise",
+	    .argument = "HOST:PORT",
+	    .help = "Where to dial this relay (relay.advertise)" },
 	JOIN_COMMAND_OPTIONS,
 };
 

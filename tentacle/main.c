@@ -1,7 +1,332 @@
-#include <stdio.h>
+/*
+ * longarm-tentacle - the agent on a machine.
+ */
+#include "common/config_command.h"
+#include "common/join_command.h"
+#include "common/log.h"
+#include "common/output.h"
+#include "common/settings.h"
+#include "tentacle/agent.h"
 
-int main(void)
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct config_option options[] = {
+	SETTINGS_LOG,
+	SETTINGS_LINK,
+	{ .section = "tentacle",
+	    .key = "state",
+	    .type = CONFIG_PATH,
+	    .initial = "/var/lib/longarm-tentacle",
+	    .needs_restart = true,
+	    .flag = "state",
+	    .help = "Directory for key, certificate, journal and runs" },
+	{ .section = "tentacle",
+	    .key = "apps",
+	    .type = CONFIG_PATH,
+	    .initial = "/opt/longarm",
+	    .needs_restart = true,
+	    .flag = "apps",
+	    .help = "Directory under which packages are installed" },
+	{ .section = "tentacle",
+	    .key = "listen",
+	    .type = CONFIG_ENDPOINT,
+	    .needs_restart = true,
+	    .flag = "listen",
+	    .help = "Accept links here, usually :10933; unset: only dial" },
+	{ .section = "tentacle",
+	    .key = "advertise",
+	    .type = CONFIG_STRING,
+	    .flag = "advertise",
+	    .help = "HOST:PORT at which its relay or server shall dial this "
+		    "machine; unset: this machine dials" },
+	{ .section = "tentacle",
+	    .key = "dial",
+	    .type = CONFIG_BOOL,
+	    .initial = "yes",
+	    .needs_restart = true,
+	    .help = "Dial the relay or server that it joined through" },
+	{ .section = "tentacle",
+	    .key = "home",
+	    .type = CONFIG_PATH,
+	    .initial = "/",
+	    .help = "HOME of scripts" },
+	{ .section = "tentacle",
+	    .key = "running",
+	    .type = CONFIG_INT,
+	    .initial = "8",
+	    .min = 1,
+	    .max = 1000,
+	    .help = "Scripts at once; others wait" },
+	{ .section = "tentacle",
+	    .key = "open",
+	    .type = CONFIG_INT,
+	    .initial = "64",
+	    .min = 1,
+	    .max = 10000,
+	    .help = "Runs accepted and not ended; more are refused" },
+	{ .section = "tentacle",
+	    .key = "log-max",
+	    .type = CONFIG_SIZE,
+	    .initial = "64M",
+	    .min = 4096,
+	    .max = 1099511627776,
+	    .help = "Output kept of one run" },
+	{ .section = "tentacle",
+	    .key = "grace",
+	    .type = CONFIG_DURATION,
+	    .initial = "10s",
+	    .min = 1,
+	    .max = 3600000,
+	    .help = "Between TERM and KILL of a cancelled script" },
+	{ .section = "tentacle",
+	    .key = "follow",
+	    .type = CONFIG_DURATION,
+	    .initial = "100ms",
+	    .min = 1,
+	    .max = 60000,
+	    .help = "How often a followed log is looked at" },
+	{ .section = "tentacle",
+	    .key = "workers",
+	    .type = CONFIG_INT,
+	    .initial = "2",
+	    .min = 1,
+	    .max = 64,
+	    .needs_restart = true,
+	    .help = "Threads for handshakes, hashing and unpacking" },
+};
+
+static const struct config_program program = {
+	.program = "tentacle",
+	.file = "/etc/longarm/tentacle.conf",
+	.options = options,
+	.option_count = sizeof(options) / sizeof(options[0]),
+};
+
+static void read_settings(const struct config *c, struct agent_settings *out)
 {
-	(void)printf("longarm-tentacle %s\n", LONGARM_VERSION);
-	return 0;
+	*out = (struct agent_settings){
+		.state_dir = config_path(c, "tentacle", "state"),
+		.apps_dir = config_path(c, "tentacle", "apps"),
+		.home = config_path(c, "tentacle", "home"),
+		.dials = config_bool(c, "tentacle", "dial"),
+		.workers = (unsigned)config_int(c, "tentacle", "workers"),
+		.follow_ms =
+		    (uint32_t)config_duration_ms(c, "tentacle", "follow"),
+		.grace_ms = config_duration_ms(c, "tentacle", "grace"),
+		.log_max = config_size(c, "tentacle", "log-max"),
+		.running_max = (size_t)config_int(c, "tentacle", "running"),
+		.open_max = (size_t)config_int(c, "tentacle", "open"),
+	};
+	out->listens =
+	    config_endpoint(c, "tentacle", "listen", &out->listen) == RC_OK;
+	settings_link(c, &out->link);
+	settings_log(c);
+}
+
+static enum command_exit serve(const struct config *c)
+{
+	struct agent_settings settings;
+	struct loop *loop = NULL;
+	struct daemon *daemon = NULL;
+	struct agent *agent = NULL;
+	struct fault fault = { .text = "out of memory" };
+	bool failed = false;
+	enum rc rc;
+
+	read_settings(c, &settings);
+	rc = loop_new(&loop);
+	if (rc == RC_OK)
+		rc = daemon_new(loop, NULL, NULL, &daemon);
+	if (rc == RC_OK)
+		rc = agent_new(loop, &settings, &agent, &fault);
+	if (rc == RC_OK) {
+		log_info("agent", agent->member->name, "listening at %s",
+		    agent->listener != NULL ? listener_address(agent->listener)
+					    : "no address");
+		daemon_notify("READY=1");
+		loop_run(loop);
+		failed = agent->failed;
+	} else {
+		log_error("agent", NULL, "%s", fault.text);
+	}
+	agent_free(agent);
+	daemon_free(daemon);
+	loop_free(loop);
+	log_flush();
+	return rc == RC_OK && !failed ? COMMAND_OK : COMMAND_ERROR;
+}
+
+static enum command_exit with_config(const struct command_line *line,
+    enum command_exit (*run)(
+	const struct config *c, const struct command_line *line))
+{
+	struct config *c;
+	enum command_exit code;
+
+	if (config_from_command(&program, line, &c) != RC_OK)
+		return COMMAND_ERROR;
+	code = run(c, line);
+	config_free(c);
+	return code;
+}
+
+static struct member_command member_of(const struct config *c)
+{
+	const char *advertise = config_string(c, "tentacle", "advertise");
+
+	return (struct member_command){
+		.role = ROLE_TENTACLE,
+		.program = "longarm-tentacle",
+		.state_dir = config_path(c, "tentacle", "state"),
+		.advertise = advertise != NULL ? advertise : "",
+		.config = c,
+	};
+}
+
+static enum command_exit do_run(
+    const struct config *c, const struct command_line *line)
+{
+	(void)line;
+	return serve(c);
+}
+
+static enum command_exit do_join(
+    const struct config *c, const struct command_line *line)
+{
+	const struct member_command m = member_of(c);
+
+	return join_command(&m, line);
+}
+
+static enum command_exit do_status(
+    const struct config *c, const struct command_line *line)
+{
+	const struct member_command m = member_of(c);
+
+	return status_command(&m, line);
+}
+
+static enum command_exit do_leave(
+    const struct config *c, const struct command_line *line)
+{
+	const struct member_command m = member_of(c);
+
+	(void)line;
+	return leave_command(&m);
+}
+
+static enum command_exit run_leave(const struct command_line *line)
+{
+	return with_config(line, do_leave);
+}
+
+static enum command_exit run_run(const struct command_line *line)
+{
+	return with_config(line, do_run);
+}
+
+static enum command_exit run_join(const struct command_line *line)
+{
+	return with_config(line, do_join);
+}
+
+static enum command_exit run_status(const struct command_line *line)
+{
+	return with_config(line, do_status);
+}
+
+static enum command_exit run_check(const struct command_line *line)
+{
+	return config_check(&program, line);
+}
+
+static enum command_exit run_show(const struct command_line *line)
+{
+	return config_show(&program, line);
+}
+
+#define STATE_OPTION                                                           \
+	{                                                                      \
+		.name = "state", .argument = "DIR",                            \
+		.help = "State directory (tentacle.state)"                     \
+	}
+
+static const struct command_option run_options[] = {
+	CONFIG_COMMAND_OPTIONS,
+	STATE_OPTION,
+	{ .name = "apps",
+	    .argument = "DIR",
+	    .help = "Where packages are installed (tentacle.apps)" },
+	{ .name = "listen",
+	    .argument = "HOST:PORT",
+	    .help = "Where links are accepted (tentacle.listen)" },
+};
+
+static const struct command_option join_options[] = {
+	CONFIG_COMMAND_OPTIONS,
+	STATE_OPTION,
+	{ .name = "advertise",
+	    .argument = "HOST:PORT",
+	    .help = "Where to dial this machine (tentacle.advertise)" },
+	JOIN_COMMAND_OPTIONS,
+};
+
+static const struct command_option status_options[] = {
+	CONFIG_COMMAND_OPTIONS,
+	STATE_OPTION,
+	OUTPUT_COMMAND_OPTION,
+};
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static const struct command commands[] = {
+	{ .name = "join",
+	    .arguments = "HOST:PORT...",
+	    .help = "Become a machine of a cluster, by a token",
+	    .details = "Each HOST:PORT is a server or a relay; they are "
+		       "tried in turn.",
+	    .examples = "longarm-tentacle join --token-file web.token "
+			"longarm.example:10943",
+	    .options = join_options,
+	    .option_count = COUNT(join_options),
+	    .run = run_join },
+	{ .name = "run",
+	    .help = "Serve until told to stop",
+	    .options = run_options,
+	    .option_count = COUNT(run_options),
+	    .run = run_run },
+	{ .name = "status",
+	    .help = "Who this machine is, and whether it runs",
+	    .options = status_options,
+	    .option_count = COUNT(status_options),
+	    .run = run_status },
+	{ .name = "leave",
+	    .help = "Forget the cluster: key, certificate and peers",
+	    .options = run_options,
+	    .option_count = COUNT(run_options),
+	    .run = run_leave },
+	{ .name = "config check",
+	    .help = "Check the settings",
+	    .options = run_options,
+	    .option_count = COUNT(run_options),
+	    .run = run_check },
+	{ .name = "config show",
+	    .help = "Show each setting and where it comes from",
+	    .options = status_options,
+	    .option_count = COUNT(status_options),
+	    .run = run_show },
+};
+
+static const struct command_table table = {
+	.program = "longarm-tentacle",
+	.about = "A gateway through which a Longarm server reaches machines on "
+		 "a private network",
+	.commands = commands,
+	.command_count = COUNT(commands),
+};
+
+int main(int argc, char **argv)
+{
+	return command_main(&table, argc, argv);
 }
