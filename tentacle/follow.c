@@ -1,6 +1,7 @@
 #include "tentacle/agent.h"
 
 #include "common/log.h"
+#include "proto/lenframe.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,7 @@ static MUST_CHECK enum rc send_result(struct session *s)
 
 	if (rc != RC_OK)
 		return rc;
-	packbuf_init(&pack, 32 * 1024);
+	packbuf_init(&pack, LENFRAME_DEPLOY_MAX);
 	rc = session_send(s, msg_result_encode(&result, &pack), &pack);
 	if (rc == RC_OK)
 		session_end(s, NULL);
@@ -59,7 +60,7 @@ static MUST_CHECK enum rc send_piece(struct follow *f, size_t len)
 	struct packbuf pack;
 	enum rc rc;
 
-	packbuf_init(&pack, 32 * 1024);
+	packbuf_init(&pack, LENFRAME_DEPLOY_MAX);
 	rc = session_send(f->session, msg_output_encode(&output, &pack), &pack);
 	if (rc == RC_OK)
 		f->offset += len;
