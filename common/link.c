@@ -55,7 +55,7 @@ static void flush_all(void *arg)
 
 /* What the mux itself answers; encoded once. */
 static MUST_CHECK enum rc prepare_reset(
-    enum reason code, const char *text, uint8_t *store, struct mux_bytes *out)
+    enum reason code, const char *text, uint8_t *store, struct bytes *out)
 {
 	struct msg_reset reset = { .done = false };
 	struct packbuf pack;
@@ -66,7 +66,7 @@ static MUST_CHECK enum rc prepare_reset(
 	rc = msg_reset_encode(&reset, &pack);
 	if (rc == RC_OK) {
 		memcpy(store, pack.data, pack.len);
-		*out = (struct mux_bytes){ store, pack.len };
+		*out = (struct bytes){ store, pack.len };
 	}
 	packbuf_fini(&pack);
 	return rc;
@@ -260,7 +260,7 @@ static void say_goaway(struct link *link, const struct fault *fault)
 	packbuf_init(&pack, FRAME_PAYLOAD_MAX);
 	rc = msg_goaway_encode(&goaway, &pack);
 	if (rc == RC_OK)
-		rc = mux_goaway(link->mux, to_mux(packbuf_bytes(&pack)));
+		rc = mux_goaway(link->mux, packbuf_bytes(&pack));
 	packbuf_fini(&pack);
 	if (rc != RC_OK)
 		log_debug("link", link->address, "no GOAWAY: %s", rc_name(rc));
@@ -490,7 +490,7 @@ static void on_opened(struct link *link, const struct mux_event *event)
 		.open = &open,
 	};
 
-	if (msg_open_decode(from_mux(event->data), &open, &fault) != RC_OK) {
+	if (msg_open_decode(event->data, &open, &fault) != RC_OK) {
 		link_reset(link, event->stream, &fault, false);
 		return;
 	}
@@ -509,8 +509,7 @@ static void on_accepted(struct link *link, const struct mux_event *event)
 	struct msg_accept accept;
 	struct fault fault;
 
-	if (msg_accept_decode(from_mux(event->data), &accept, &fault) !=
-	    RC_OK) {
+	if (msg_accept_decode(event->data, &accept, &fault) != RC_OK) {
 		link_fail(link, REASON_PROTOCOL, "%s", fault.text);
 		return;
 	}
@@ -527,7 +526,7 @@ static void on_pong(struct link *link, const struct mux_event *event)
 	uint64_t now = loop_now_us(link->net->loop), sent = 0, rtt;
 
 	for (size_t i = 0; i < 8 && i < event->data.len; i++)
-		sent |= (uint64_t)event->data.data[i] << (8 * i);
+		sent |= (uint64_t)event->data.p[i] << (8 * i);
 	link->ping_waits = false;
 	if (sent != link->ping_sent_us || now < sent)
 		return;
@@ -550,8 +549,7 @@ static void on_goaway(struct link *link, const struct mux_event *event)
 		.goaway = &goaway,
 	};
 
-	if (msg_goaway_decode(from_mux(event->data), &goaway, &fault) !=
-	    RC_OK) {
+	if (msg_goaway_decode(event->data, &goaway, &fault) != RC_OK) {
 		link_fail(link, REASON_PROTOCOL, "%s", fault.text);
 		return;
 	}
@@ -565,7 +563,7 @@ static void on_tell(struct link *link, const struct mux_event *event)
 	struct fault fault;
 	const struct link_event told = { .type = LINK_TELL, .tell = &message };
 
-	if (msg_tell_decode(from_mux(event->data), &message, &fault) == RC_OK)
+	if (msg_tell_decode(event->data, &message, &fault) == RC_OK)
 		tell(link, &told);
 }
 

@@ -151,8 +151,7 @@ void link_end(struct link *link, uint32_t stream);
 void link_reset(
     struct link *link, uint32_t stream, const struct fault *fault, bool done);
 /* Pass an undecoded RESET payload on. */
-void link_reset_raw(
-    struct link *link, uint32_t stream, struct mux_bytes payload);
+void link_reset_raw(struct link *link, uint32_t stream, struct bytes payload);
 void link_consumed(struct link *link, uint32_t stream, size_t len);
 /* Decode what ended a stream: from RESET, or the reason of MUX_BROKEN. */
 void link_stream_fault(struct link *link, const struct mux_event *event,

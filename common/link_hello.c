@@ -24,7 +24,7 @@ void link_hello_send(struct link *link, const struct fault *refused)
 	packbuf_init(&pack, FRAME_PAYLOAD_MAX);
 	rc = msg_hello_encode(&hello, &pack);
 	if (rc == RC_OK)
-		rc = mux_hello(link->mux, to_mux(packbuf_bytes(&pack)));
+		rc = mux_hello(link->mux, packbuf_bytes(&pack));
 	packbuf_fini(&pack);
 	if (rc != RC_OK)
 		link_fail(link, REASON_INTERNAL, "HELLO: %s", rc_name(rc));
@@ -66,13 +66,13 @@ static void refuse(struct link *link, const struct fault *fault)
 	link_close(link, fault);
 }
 
-void link_hello_received(struct link *link, struct mux_bytes payload)
+void link_hello_received(struct link *link, struct bytes payload)
 {
 	struct msg_hello hello;
 	struct fault fault;
 	enum rc rc;
 
-	if (msg_hello_decode(from_mux(payload), &hello, &fault) != RC_OK) {
+	if (msg_hello_decode(payload, &hello, &fault) != RC_OK) {
 		link_fail(link, REASON_PROTOCOL, "%s", fault.text);
 		return;
 	}

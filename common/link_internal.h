@@ -85,16 +85,6 @@ struct link_net {
 	uint8_t wire_buf[LINK_WIRE_MAX];
 };
 
-static inline struct bytes from_mux(struct mux_bytes b)
-{
-	return bytes_of(b.data, b.len);
-}
-
-static inline struct mux_bytes to_mux(struct bytes b)
-{
-	return (struct mux_bytes){ b.p, b.len };
-}
-
 /* link_io.c */
 MUST_CHECK enum rc link_io_start(struct link *link);
 void link_io_stop(struct link *link);
@@ -114,7 +104,7 @@ void link_handshake_input(struct link *link, const uint8_t *data, size_t len);
 
 /* link_hello.c */
 void link_hello_send(struct link *link, const struct fault *refused);
-void link_hello_received(struct link *link, struct mux_bytes payload);
+void link_hello_received(struct link *link, struct bytes payload);
 
 /* link.c */
 void link_ready(struct link *link); /* TLS is open: HELLO is next */

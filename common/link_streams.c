@@ -78,7 +78,7 @@ enum rc link_open(struct link *link, const struct msg_open *open,
 	rc = msg_open_encode(open, &pack);
 	if (rc == RC_OK)
 		rc = mux_open(link->mux, open->service_class, user,
-		    to_mux(packbuf_bytes(&pack)), stream);
+		    packbuf_bytes(&pack), stream);
 	packbuf_fini(&pack);
 	link_kick(link);
 	return rc;
@@ -96,7 +96,7 @@ enum rc link_accept(struct link *link, uint32_t stream, enum stream_class class,
 	rc = msg_accept_encode(accept, &pack);
 	if (rc == RC_OK)
 		rc = mux_accept(link->mux, stream, class, accept->credit,
-		    to_mux(packbuf_bytes(&pack)));
+		    packbuf_bytes(&pack));
 	packbuf_fini(&pack);
 	if (rc == RC_OK)
 		mux_set_owner(link->mux, stream, user);
@@ -123,8 +123,7 @@ void link_end(struct link *link, uint32_t stream)
 		link_kick(link);
 }
 
-void link_reset_raw(
-    struct link *link, uint32_t stream, struct mux_bytes payload)
+void link_reset_raw(struct link *link, uint32_t stream, struct bytes payload)
 {
 	if (link->state != LINK_ST_UP)
 		return;
@@ -140,7 +139,7 @@ void link_reset(
 
 	packbuf_init(&pack, FRAME_PAYLOAD_MAX);
 	if (msg_reset_encode(&reset, &pack) == RC_OK)
-		link_reset_raw(link, stream, to_mux(packbuf_bytes(&pack)));
+		link_reset_raw(link, stream, packbuf_bytes(&pack));
 	else
 		link_reset_raw(link, stream, link->net->mux_limits.protocol);
 	packbuf_fini(&pack);
@@ -161,7 +160,7 @@ void link_stream_fault(struct link *link, const struct mux_event *event,
 
 	*done = true;
 	if (event->type == MUX_RESET &&
-	    msg_reset_decode(from_mux(event->data), &reset, out) == RC_OK) {
+	    msg_reset_decode(event->data, &reset, out) == RC_OK) {
 		*out = reset.fault;
 		*done = reset.done;
 	} else if (event->type == MUX_BROKEN) {

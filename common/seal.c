@@ -301,11 +301,11 @@ static void on_data(struct seal *s, const struct mux_event *event)
 		/* A handshake fits the initial credit; what a hasty peer sends
 		 * behind it waits at the peer, not here. */
 		s->held += event->data.len;
-		handshake_feed(s->handshake, event->data.data, event->data.len);
+		handshake_feed(s->handshake, event->data.p, event->data.len);
 		return;
 	}
 	if (s->state == SEAL_ST_OPEN)
-		open_bytes(s, event->data.data, event->data.len);
+		open_bytes(s, event->data.p, event->data.len);
 	if (s->state != SEAL_ST_CLOSED)
 		link_consumed(s->link, s->stream, event->data.len);
 }

@@ -26,6 +26,7 @@
 #ifndef PROTO_MUX_H
 #define PROTO_MUX_H
 
+#include "proto/bytes.h"
 #include "proto/frame.h"
 #include "proto/kind.h"
 #include "proto/mux_limits.h"
@@ -62,12 +63,12 @@ enum mux_event_type {
 
 struct mux_event {
 	enum mux_event_type type;
-	uint32_t stream;       /* handle; 0 for events of the link */
-	void *owner;           /* of the stream; see mux_set_owner() */
-	struct mux_bytes data; /* borrowed from mux_recv()'s input */
-	size_t sent;           /* MUX_WRITABLE */
-	enum reason reason;    /* MUX_BROKEN */
-	const char *text;      /* MUX_BROKEN: static */
+	uint32_t stream;    /* handle; 0 for events of the link */
+	void *owner;        /* of the stream; see mux_set_owner() */
+	struct bytes data;  /* borrowed from mux_recv()'s input */
+	size_t sent;        /* MUX_WRITABLE */
+	enum reason reason; /* MUX_BROKEN */
+	const char *text;   /* MUX_BROKEN: static */
 };
 
 /* What one mux_pull() wrote. */
@@ -114,11 +115,11 @@ void mux_set_rtt(struct mux *m, uint32_t rtt_us);
 void mux_set_recv_budget(struct mux *m, uint64_t bytes);
 
 /* Frames of the link.  Data is copied; at most FRAME_PAYLOAD_MAX (RC_LIMIT). */
-MUST_CHECK enum rc mux_hello(struct mux *m, struct mux_bytes payload);
-MUST_CHECK enum rc mux_tell(struct mux *m, struct mux_bytes payload);
+MUST_CHECK enum rc mux_hello(struct mux *m, struct bytes payload);
+MUST_CHECK enum rc mux_tell(struct mux *m, struct bytes payload);
 MUST_CHECK enum rc mux_ping(struct mux *m, const uint8_t opaque[8]);
 /* From now on the peer's OPENs are dropped; mux_last_peer_id() is `last`. */
-MUST_CHECK enum rc mux_goaway(struct mux *m, struct mux_bytes payload);
+MUST_CHECK enum rc mux_goaway(struct mux *m, struct bytes payload);
 uint32_t mux_last_peer_id(const struct mux *m);
 /* The peer takes up none of our streams above last: each is MUX_BROKEN. */
 void mux_abandon(struct mux *m, uint32_t last);
@@ -129,14 +130,14 @@ void mux_abandon(struct mux *m, uint32_t last);
  * too long.  RC_STATE: the peer or we said GOAWAY.  RC_NOMEM.
  */
 MUST_CHECK enum rc mux_open(struct mux *m, enum stream_class class, void *owner,
-    struct mux_bytes payload, uint32_t *stream);
+    struct bytes payload, uint32_t *stream);
 uint32_t mux_ids_left(const struct mux *m);
 /*
  * Answer MUX_OPENED.  credit is what the payload says is added for the peer:
  * RC_LIMIT when window or budget forbid it (0 is always possible).
  */
 MUST_CHECK enum rc mux_accept(struct mux *m, uint32_t stream,
-    enum stream_class class, uint32_t credit, struct mux_bytes payload);
+    enum stream_class class, uint32_t credit, struct bytes payload);
 /* What MUX_ACCEPTED granted us.  RC_PROTO: above 2^31-1; the mux is dead. */
 MUST_CHECK enum rc mux_add_credit(
     struct mux *m, uint32_t stream, uint32_t credit);
@@ -152,7 +153,7 @@ MUST_CHECK enum rc mux_send(struct mux *m, uint32_t stream, const uint8_t *data,
 MUST_CHECK enum rc mux_end(struct mux *m, uint32_t stream);
 /* End both ways at once, dropping queued data.  No event follows. */
 MUST_CHECK enum rc mux_reset(
-    struct mux *m, uint32_t stream, struct mux_bytes payload);
+    struct mux *m, uint32_t stream, struct bytes payload);
 /* len received bytes have gone on: the peer may send more. */
 void mux_consumed(struct mux *m, uint32_t stream, size_t len);
 /* Unsent bytes of the stream's queue; 0 for an unknown stream. */

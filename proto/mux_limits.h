@@ -8,16 +8,11 @@
 #ifndef PROTO_MUX_LIMITS_H
 #define PROTO_MUX_LIMITS_H
 
+#include "proto/bytes.h"
 #include "proto/kind.h"
 
 #include <stddef.h>
 #include <stdint.h>
-
-/* Bytes that belong to somebody else. */
-struct mux_bytes {
-	const uint8_t *data;
-	size_t len;
-};
 
 struct mux_limits {
 	uint32_t max_streams;  /* opened by either side, 1..32767 */
@@ -37,9 +32,9 @@ struct mux_limits {
 	uint32_t first_id;       /* 0: from the beginning; else for tests */
 	/* RESET payloads for what the mux itself refuses; borrowed for all its
 	 * life, at most 1 KiB each, may be empty. */
-	struct mux_bytes protocol;
-	struct mux_bytes too_many;
-	struct mux_bytes memory;
+	struct bytes protocol;
+	struct bytes too_many;
+	struct bytes memory;
 };
 
 /* The values that docs/protocol.md gives; hash_seed and payloads are 0. */

@@ -93,9 +93,9 @@ static void on_data(struct half *half, const struct mux_event *event)
 	if (other->link == NULL)
 		return;
 	if (all->tap != NULL)
-		all->tap(all->tap_arg, event->data.data, event->data.len);
+		all->tap(all->tap_arg, event->data.p, event->data.len);
 	/* Its queue holds a whole window, so it takes all that we granted. */
-	if (link_send(other->link, other->stream, event->data.data,
+	if (link_send(other->link, other->stream, event->data.p,
 		event->data.len, &taken) == RC_OK &&
 	    taken == event->data.len)
 		return;
@@ -115,8 +115,7 @@ static void on_accepted(struct half *half, const struct mux_event *event)
 
 	loop_timer_stop(b->deadline);
 	if (b->in.link == NULL ||
-	    msg_accept_decode(bytes_of(event->data.data, event->data.len),
-		&beyond, &fault) != RC_OK)
+	    msg_accept_decode(event->data, &beyond, &fault) != RC_OK)
 		return;
 	/* A way that is too long to be told is only longer, not wrong. */
 	if (snprintf(accept.via, sizeof(accept.via), "%s%s%s", b->all->name,

@@ -75,16 +75,19 @@ static MUST_CHECK enum rc pump(struct follow *f, bool *ended)
 
 	*ended = false;
 	for (int i = 0; i < FOLLOW_BURST && rc == RC_OK && !*ended; i++) {
-		size_t got = 0;
+		struct runlog_range range = {
+			.offset = f->offset,
+			.out = f->piece,
+			.size = sizeof(f->piece),
+		};
 
-		rc = operations_read(ops, f->ticket, f->offset, f->piece,
-		    sizeof(f->piece), &got, ended);
+		rc = operations_read(ops, f->ticket, &range, ended);
 		if (rc == RC_NOTFOUND) {
 			*ended = true; /* no log: only a result, if any */
 			rc = RC_OK;
 		}
-		if (rc == RC_OK && got > 0) {
-			rc = send_piece(f, got);
+		if (rc == RC_OK && range.got > 0) {
+			rc = send_piece(f, range.got);
 			*ended = false;
 		} else if (rc == RC_OK && !*ended) {
 			break;
