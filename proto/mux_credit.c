@@ -1,0 +1,126 @@
+#include "proto/mux_internal.h"
+
+/*
+ * For each stream that we receive:
+ *
+ *     window = what the peer has (recv_credit)
+ *            + what came and has not gone on (recv_held)
+ *            + what can be granted again
+ *
+ * The header of a DATA frame costs credit, but has gone on as soon as it is
+ * read.  Grants are made when half the window can be granted; when that
+ * happens within two round trips of the last one, the window is what holds
+ * the stream back, and it is doubled as the budget allows.
+ */
+
+#define RTT_MIN_US 1000 /* below it our own turns count for more */
+
+/* Bulk must not take what deploys and health checks need. */
+static uint64_t budget_for(const struct mux *m, enum stream_class class)
+{
+	switch (class) {
+	case CLASS_BULK:
+		return m->recv_budget / 2;
+	case CLASS_DEPLOY:
+		return m->recv_budget / 4 * 3;
+	case CLASS_CONTROL:
+	case CLASS_HEALTH:
+	case CLASS_COUNT:
+		break;
+	}
+	return m->recv_budget;
+}
+
+static void set_window(struct mux *m, struct mux_stream *s, uint32_t window)
+{
+	m->stats.recv_windows += window;
+	m->stats.recv_windows -= s->window;
+	s->window = window;
+}
+
+void mux_credit_start(struct mux *m, struct mux_stream *s)
+{
+	s->window = MUX_INITIAL_CREDIT;
+	s->recv_credit = MUX_INITIAL_CREDIT;
+	s->granted_us = m->now_us;
+}
+
+void mux_credit_stop(struct mux *m, struct mux_stream *s)
+{
+	set_window(m, s, MUX_INITIAL_CREDIT);
+}
+
+static uint32_t grantable(const struct mux_stream *s)
+{
+	uint64_t out = (uint64_t)s->recv_credit + s->recv_held;
+
+	/* A window that was made smaller is overdrawn for a while. */
+	return out >= s->window ? 0 : (uint32_t)(s->window - out);
+}
+
+bool mux_credit_charge(struct mux_stream *s, uint32_t payload)
+{
+	uint32_t cost = payload + FRAME_HEADER_LEN;
+
+	if (cost > s->recv_credit)
+		return false;
+	s->recv_credit -= cost;
+	s->recv_held += payload;
+	return true;
+}
+
+void mux_credit_review(struct mux *m, struct mux_stream *s)
+{
+	/* Before ACCEPT nothing else may be said about a stream. */
+	if (s->phase != PHASE_OPEN || s->remote != HALF_OPEN ||
+	    s->credit.queued)
+		return;
+	if (grantable(s) >= s->window / 2)
+		mux_control_push(m, &s->credit);
+}
+
+static void resize(struct mux *m, struct mux_stream *s)
+{
+	uint64_t rtt_us = m->rtt_us < RTT_MIN_US ? RTT_MIN_US : m->rtt_us;
+	uint32_t more = s->window;
+
+	if (m->stats.recv_windows > m->recv_budget) {
+		uint32_t half = s->window / 2;
+
+		set_window(m, s,
+		    half > MUX_INITIAL_CREDIT ? half : MUX_INITIAL_CREDIT);
+		return;
+	}
+	if (m->now_us - s->granted_us >= 2 * rtt_us)
+		return;
+	if (more > m->limits.max_window - s->window)
+		more = m->limits.max_window - s->window;
+	if (m->stats.recv_windows + more <= budget_for(m, s->class))
+		set_window(m, s, s->window + more);
+}
+
+uint32_t mux_credit_grant(struct mux *m, struct mux_stream *s)
+{
+	uint32_t grant;
+
+	if (s->remote != HALF_OPEN)
+		return 0;
+	resize(m, s);
+	grant = grantable(s);
+	s->recv_credit += grant;
+	s->granted_us = m->now_us;
+	return grant;
+}
+
+enum rc mux_credit_add_window(
+    struct mux *m, struct mux_stream *s, uint32_t credit)
+{
+	if (credit == 0)
+		return RC_OK;
+	if (credit > m->limits.max_window - s->window ||
+	    m->stats.recv_windows + credit > budget_for(m, s->class))
+		return RC_LIMIT;
+	set_window(m, s, s->window + credit);
+	s->recv_credit += credit;
+	return RC_OK;
+}
