@@ -69,7 +69,7 @@ static inline void note(struct side *s, const struct mux_event *ev)
 		.reason = ev->reason,
 		.text = ev->text };
 	if (ev->data.len > 0)
-		memcpy(seen->data, ev->data.data,
+		memcpy(seen->data, ev->data.p,
 		    ev->data.len < sizeof(seen->data) ? ev->data.len
 						      : sizeof(seen->data));
 }
@@ -126,7 +126,7 @@ static inline enum rc feed_frame(struct side *s, unsigned type, unsigned flags,
 
 	frame_encode(&f, bytes);
 	if (payload.len > 0)
-		memcpy(bytes + FRAME_HEADER_LEN, payload.data, payload.len);
+		memcpy(bytes + FRAME_HEADER_LEN, payload.p, payload.len);
 	return feed(s, bytes, FRAME_HEADER_LEN + payload.len);
 }
 
