@@ -70,8 +70,8 @@ static void answer(struct half *h, const struct mux_event *ev, uint8_t mood)
 		h->arrived += ev->data.len;
 		mux_consumed(h->m, ev->stream, ev->data.len);
 		if (mood % 3 == 0)
-			(void)!mux_send(h->m, ev->stream, ev->data.p,
-			    ev->data.len, &taken);
+			(void)!mux_send(
+			    h->m, ev->stream, ev->data.p, ev->data.len, &taken);
 	} else if (ev->type == MUX_END) {
 		(void)!mux_end(h->m, ev->stream);
 	} else if (ev->type == MUX_GOAWAY && mood % 2 == 0) {
