@@ -66,7 +66,7 @@ struct mux_event {
 	uint32_t stream;    /* handle; 0 for events of the link */
 	void *owner;        /* of the stream; see mux_set_owner() */
 	struct bytes data;  /* borrowed from mux_recv()'s input */
-	size_t sent;        /* MUX_WRITABLE */
+	size_t sent;        /* MUX_WRITABLE and MUX_CLOSED */
 	enum reason reason; /* MUX_BROKEN */
 	const char *text;   /* MUX_BROKEN: static */
 };
@@ -144,8 +144,9 @@ MUST_CHECK enum rc mux_add_credit(
 
 /*
  * Queue up to len bytes, copied; *taken says how many the stream's queue took.
- * When less than len, MUX_WRITABLE follows.  RC_NOMEM: *taken may be above 0.
- * RC_STATE: not accepted yet by us, or already ended.
+ * When less than len, MUX_WRITABLE follows once half the queue is free.
+ * RC_NOMEM: *taken may be above 0. RC_STATE: not accepted yet by us, or already
+ * ended.
  */
 MUST_CHECK enum rc mux_send(struct mux *m, uint32_t stream, const uint8_t *data,
     size_t len, size_t *taken);

@@ -4,6 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What proto/mux.h says an idle stream costs, with its slot and bucket. */
+static_assert(sizeof(struct mux_stream) + sizeof(struct slot) +
+		      sizeof(struct mux_stream *) <=
+		  300,
+    "an idle stream has become dearer than promised");
+
 #define NO_SLOT       UINT32_MAX
 #define FIRST_SLOTS   16
 #define FIRST_BUCKETS 16
