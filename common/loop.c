@@ -39,20 +39,20 @@ struct loop_signal {
 
 /* --- The loop and its inbox --------------------------------------------- */
 
-static void run_posted(void *arg, unsigned ready)
+static struct posted *take_posted(struct loop *loop)
 {
-	struct loop *loop = arg;
-	struct posted *p;
-	uint64_t count;
+	struct posted *first;
 
-	(void)ready;
-	if (read(loop->wake_fd, &count, sizeof(count)) < 0)
-		return;
 	(void)pthread_mutex_lock(&loop->lock);
-	p = loop->first;
+	first = loop->first;
 	loop->first = NULL;
 	loop->last = &loop->first;
 	(void)pthread_mutex_unlock(&loop->lock);
+	return first;
+}
+
+static void run_list(struct posted *p)
+{
 	while (p != NULL) {
 		struct posted *next = p->next;
 
@@ -60,6 +60,16 @@ static void run_posted(void *arg, unsigned ready)
 		free(p);
 		p = next;
 	}
+}
+
+static void run_posted(void *arg, unsigned ready)
+{
+	struct loop *loop = arg;
+	uint64_t count;
+
+	(void)ready;
+	if (read(loop->wake_fd, &count, sizeof(count)) == sizeof(count))
+		run_list(take_posted(loop));
 }
 
 static MUST_CHECK enum rc open_base(struct loop *loop)
@@ -106,18 +116,14 @@ void loop_free(struct loop *loop)
 {
 	if (loop == NULL)
 		return;
+	/* Answers for what is gone already clean up after themselves. */
+	run_list(take_posted(loop));
 	loop_io_free(loop->wake);
 	loop_names_free(loop);
 	if (loop->base != NULL)
 		event_base_free(loop->base);
 	if (loop->wake_fd >= 0)
 		(void)close(loop->wake_fd);
-	while (loop->first != NULL) {
-		struct posted *p = loop->first;
-
-		loop->first = p->next;
-		free(p);
-	}
 	(void)pthread_mutex_destroy(&loop->lock);
 	free(loop);
 }
