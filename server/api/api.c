@@ -310,6 +310,12 @@ void api_live_answer(struct api_live *question)
 	post(box->api->loop, on_answer, box);
 }
 
+void api_live_drop(struct api_live *question)
+{
+	json_decref(question->answer);
+	free((struct live_box *)(void *)question);
+}
+
 enum rc api_ask(
     struct api_call *call, enum api_live_kind kind, const char *name)
 {

@@ -109,5 +109,7 @@ void api_set_draining(struct api *api, bool draining);
 /* A task changed: who waits for its log hears at once.  Only a hint. */
 void api_task_changed(struct api *api, uint64_t number);
 void api_live_answer(struct api_live *question);
+/* Instead of an answer, once api_stop() has returned. */
+void api_live_drop(struct api_live *question);
 
 #endif

@@ -1,0 +1,160 @@
+/* follow.c - attach to a ticket: its output into the log, then its result. */
+#include "server/dispatch/work.h"
+
+#include "common/fs.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void tell_down(struct work_run *run, const struct fault *fault)
+{
+	struct engine_fact fact = run_fact(run, FACT_UNREACHABLE);
+
+	fact.command = COMMAND_ATTACH;
+	fact.may_have_arrived = true;
+	run_set_fault(run, &fact.fault, fault);
+	work_tell(run->task->dispatch, &fact);
+}
+
+static void give_up(struct work_run *run, const struct fault *fault)
+{
+	fleet_detach(run->follow);
+	run->follow = NULL;
+	tell_down(run, fault);
+}
+
+static void tell_attached(struct work_run *run)
+{
+	struct engine_fact fact = run_fact(run, FACT_ACCEPTED);
+
+	if (run->told_attached)
+		return;
+	run->told_attached = true;
+	work_tell(run->task->dispatch, &fact);
+}
+
+static void on_output(void *arg, uint64_t offset, struct bytes data)
+{
+	struct work_run *run = arg;
+	struct fault fault;
+
+	tell_attached(run);
+	if (offset > run->written) {
+		fault_set(&fault, REASON_PROTOCOL, "",
+		    "%s: output at %llu, expected at %llu", run->machine->name,
+		    (unsigned long long)offset,
+		    (unsigned long long)run->written);
+		give_up(run, &fault);
+		return;
+	}
+	if (fs_pwrite_all(run->fd, data.p, data.len, offset) != RC_OK) {
+		fault_set(&fault,
+		    errno == ENOSPC ? REASON_NO_SPACE : REASON_INTERNAL,
+		    "server", "the log of %s cannot be written: %s",
+		    run->machine->name, strerrordesc_np(errno));
+		give_up(run, &fault);
+		return;
+	}
+	if (offset + data.len > run->written)
+		run->written = offset + data.len;
+	run_mark_dirty(run);
+}
+
+static enum run_state state_of(const struct msg_result *r)
+{
+	switch (r->state) {
+	case TICKET_EXITED:
+		return r->exit_code == 0 && r->signal == 0 &&
+		               r->cause.code == REASON_NONE
+		           ? RUN_SUCCEEDED
+		           : RUN_FAILED;
+	case TICKET_CANCELLED:
+		return RUN_CANCELLED;
+	case TICKET_REFUSED:
+		return RUN_FAILED;
+	case TICKET_UNKNOWN:
+	case TICKET_ACCEPTED:
+	case TICKET_RUNNING:
+	case TICKET_STATE_COUNT:
+		break;
+	}
+	return RUN_UNKNOWN;
+}
+
+void run_ended(struct work_run *run)
+{
+	struct engine_fact fact = run_fact(run, FACT_ENDED);
+
+	fact.result = (struct engine_result){ .state = state_of(&run->result),
+		.exit_code = run->result.exit_code,
+		.signal = (int32_t)run->result.signal };
+	run_set_fault(run, &fact.fault, &run->result.cause);
+	run->has_result = false;
+	work_tell(run->task->dispatch, &fact);
+}
+
+static void on_result(void *arg, const struct msg_result *result)
+{
+	struct work_run *run = arg;
+	struct engine_fact unknown = run_fact(run, FACT_UNKNOWN);
+	struct fault fault;
+
+	run->follow = NULL;
+	if (result->state == TICKET_UNKNOWN && result->log_size == 0 &&
+	    result->log_sha256[0] == '\0') {
+		run_set_fault(run, &unknown.fault, &result->cause);
+		work_tell(run->task->dispatch, &unknown);
+	} else if (result->log_size > run->written ||
+		   result->state == TICKET_ACCEPTED ||
+		   result->state == TICKET_RUNNING) {
+		fault_set(&fault, REASON_PROTOCOL, "",
+		    "%s: the result came before the end of the output",
+		    run->machine->name);
+		tell_down(run, &fault);
+	} else {
+		run->result = *result;
+		run->result.outputs = (struct msg_pairs){ .count = 0 };
+		run->has_result = true;
+		run_mark_dirty(run);
+	}
+	run_settle(run);
+}
+
+static void on_down(void *arg, const struct fault *fault)
+{
+	struct work_run *run = arg;
+
+	run->follow = NULL;
+	tell_down(run, fault);
+	run_settle(run);
+}
+
+void run_follow(struct work_run *run)
+{
+	struct fleet_attach attach = { .machine = run->machine->id,
+		.ticket = run->ticket,
+		.output = on_output,
+		.result = on_result,
+		.down = on_down,
+		.arg = run };
+	struct fault fault = { .code = REASON_NONE };
+	enum rc rc;
+
+	if (run->follow != NULL || run->has_result)
+		return;
+	run->told_attached = false;
+	if (run->fd < 0 && run_open_log(run, &fault) != RC_OK) {
+		tell_down(run, &fault);
+		return;
+	}
+	attach.offset = run->written;
+	rc = fleet_attach(
+	    run->task->dispatch->parts.fleet, &attach, &run->follow);
+	if (rc == RC_OK)
+		return;
+	fault_set(&fault, REASON_TOO_MANY, "server",
+	    "%s: too many scripts are followed (%s)", run->machine->name,
+	    rc_name(rc));
+	tell_down(run, &fault);
+}

@@ -1,0 +1,210 @@
+/*
+ * work.h - the dispatcher's own structs, and who does what with them.  Only
+ * for the .c files of this directory.
+ *
+ *     dispatch.c  life; what the rest of the server tells it
+ *     batch.c     facts in, one transaction, commands out
+ *     load.c      a task from its rows, with its variables
+ *     command.c   what each command asks of the fleet, and the answers
+ *     start.c     the message that starts a script or an activation
+ *     follow.c    attach, output, result
+ *     log_sync.c  log files: synced in batches, then told in the rows
+ *     health.c    one check and what it says
+ *     schedule.c  checks on a schedule
+ *
+ * A work_run exists while something of a run is under way here.  It goes when
+ * the engine calls it final and nothing is left under way (run_release()).
+ */
+#ifndef SERVER_DISPATCH_WORK_H
+#define SERVER_DISPATCH_WORK_H
+
+#include "server/dispatch/dispatch.h"
+#include "server/process/planner.h"
+#include "server/store/task.h"
+#include "server/store/types.h"
+
+#include <sys/queue.h>
+
+struct log_sync;
+struct schedule;
+struct work_task;
+struct batch;
+struct forget;
+struct load;
+
+struct work_run {
+	TAILQ_ENTRY(work_run) link;
+	TAILQ_ENTRY(work_run) dirty_link;
+	struct work_task *task;
+	struct run_key key;
+	char ticket[TASK_TICKET_SIZE];
+	const struct task_machine *machine;
+	const struct task_action *action;
+	const struct plan_payload *payload;
+
+	struct fleet_ask *ask; /* start or health */
+	struct fleet_ask *cancel;
+	struct fleet_follow *follow;
+	struct fleet_bring *bring; /* a package, or a long script's body */
+	struct resolved_variables variables; /* until the start is answered */
+	char body_blob[DIGEST_SIZE]; /* "": the body is in the message */
+
+	int fd;             /* of the log; -1: not opened */
+	uint64_t written;   /* bytes in the file */
+	uint64_t committed; /* bytes that the row tells of */
+	bool dirty;         /* in the dirty list */
+	bool syncing;       /* a log_sync holds it */
+	bool has_result;    /* told as soon as the log is committed */
+	bool refetched;     /* the log was fetched twice: take it as it is */
+	bool told_attached;
+	struct msg_result result; /* without outputs */
+};
+
+TAILQ_HEAD(work_run_list, work_run);
+
+struct work_task {
+	TAILQ_ENTRY(work_task) link;
+	struct dispatch *dispatch;
+	struct store_task_rows rows;
+	struct plan_payload *payloads;
+	size_t payload_count;
+	struct names *roles; /* per machine of the plan */
+	struct variable_set variables;
+	struct fault fault; /* code NONE, or why nothing of it can be started */
+	struct work_run_list runs;
+	bool gone; /* final, or another node's: only cleaning up */
+};
+
+TAILQ_HEAD(work_task_list, work_task);
+
+/* A fact that changed something, until its commit. */
+struct work_fact {
+	TAILQ_ENTRY(work_fact) link;
+	struct store_fact fact;
+	char *json;
+};
+
+TAILQ_HEAD(work_fact_list, work_fact);
+
+struct dispatch {
+	struct dispatch_parts parts;
+	struct engine_random random;
+	struct engine *engine;
+	struct work_task_list tasks;
+	struct work_fact_list facts;
+	size_t fact_count;
+	struct batch *batch; /* the one under way */
+	struct loop_timer *turn;
+	struct work_run_list dirty;
+	struct log_sync *sync; /* the one under way */
+	struct loop_timer *sync_timer;
+	struct schedule *schedule;
+	LIST_HEAD(forget_list, forget) forgets;
+	STAILQ_HEAD(load_list, load) loads; /* not submitted yet */
+	size_t loading;
+	size_t jobs; /* store jobs and worker jobs that will still answer */
+	bool closing;
+};
+
+/* ---- dispatch.c ---- */
+
+uint64_t work_now_ms(void);
+struct work_task *work_task_find(const struct dispatch *d, uint64_t number);
+/* Stop, once for all. */
+void work_broken(struct dispatch *d, const char *what, const char *why);
+/* A job has answered; true: dispatch_close() was called, only clean up. */
+bool work_closed(struct dispatch *d);
+/* Submit a job; when that fails for now, done() is called with RC_AGAIN. */
+void work_submit(struct dispatch *d, struct store_job *job);
+
+/* ---- load.c ---- */
+
+void work_load(struct dispatch *d, uint64_t number);
+/* Those that wait for their turn. */
+void work_loads_free(struct dispatch *d);
+void work_task_free(struct work_task *task);
+/* Free a task that is gone and has no runs any more. */
+void work_task_sweep(struct work_task *task);
+
+/* ---- batch.c ---- */
+
+/* Tell the engine; what changed something is recorded. */
+void work_tell(struct dispatch *d, const struct engine_fact *fact);
+/* Soon: let the engine decide, commit, carry out. */
+void work_turn_soon(struct dispatch *d);
+void work_turn(void *dispatch);
+void work_batch_free(struct dispatch *d);
+
+/* ---- command.c ---- */
+
+/* What is kept of a command until its commit. */
+struct work_command {
+	enum engine_command_type type;
+	struct run_key key;
+	char ticket[TASK_TICKET_SIZE];
+};
+void work_carry_out(struct dispatch *d, const struct work_command *command);
+/* Requests to forget that are under way. */
+void work_forgets_drop(struct dispatch *d);
+/* Free it when it is final and nothing is under way. */
+void run_release(struct work_run *run);
+/* In all cases; what is under way was let go of. */
+void run_free(struct work_run *run);
+/* The same, at the end of an answer: its task may go too. */
+void run_settle(struct work_run *run);
+/* Drop what is under way with the fleet. */
+void run_let_go(struct work_run *run);
+/* A fact about run; the caller fills in the rest. */
+struct engine_fact run_fact(
+    const struct work_run *run, enum engine_fact_type type);
+/* Copies fault; a place that is not named is the machine. */
+void run_set_fault(
+    const struct work_run *run, struct fault *to, const struct fault *fault);
+
+/* ---- start.c ---- */
+
+/* Resolve the run's variables.  The fault says what is wrong. */
+MUST_CHECK enum rc start_prepare(struct work_run *run, struct fault *fault);
+/* The body must go as a blob first. */
+bool start_needs_blob(const struct work_run *run);
+MUST_CHECK enum rc start_encode(
+    void *run, const struct fleet_call *call, struct packbuf *out);
+
+/* ---- follow.c ---- */
+
+void run_follow(struct work_run *run);
+/* The log, and then the result, are on the disk: tell the engine. */
+void run_ended(struct work_run *run);
+
+/* ---- log_sync.c ---- */
+
+MUST_CHECK enum rc run_open_log(struct work_run *run, struct fault *fault);
+void run_mark_dirty(struct work_run *run);
+void work_sync(void *dispatch);
+
+/* ---- health.c ---- */
+
+struct health_question {
+	const char *script; /* NULL or "": none */
+	uint64_t timeout_ms;
+};
+MUST_CHECK enum rc health_encode(const struct health_question *question,
+    const struct fleet_call *call, struct packbuf *out);
+/*
+ * What a reply says; kept in the machine's row too.  *fault has a code when
+ * there was no proper answer (then the result is UNAVAILABLE), else at most a
+ * text: what the check printed.
+ */
+enum machine_health health_take(struct dispatch *d, const char *machine,
+    const struct fleet_reply *reply, struct fault *fault);
+
+/* ---- schedule.c ---- */
+
+MUST_CHECK enum rc schedule_new(struct dispatch *d, struct schedule **out);
+void schedule_free(struct schedule *s);
+void schedule_start(struct schedule *s);
+/* machine NULL: read all of them again. */
+void schedule_soon(struct schedule *s, const char *machine);
+void schedule_changed(struct schedule *s);
+
+#endif

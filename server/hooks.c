@@ -1,0 +1,218 @@
+#include "server/hooks.h"
+
+#include "common/log.h"
+#include "common/xalloc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXPLAIN_MAX (256u << 10)
+
+enum told {
+	TOLD_CREATED,
+	TOLD_CANCEL,
+	TOLD_MACHINE,
+	TOLD_RELAY
+};
+
+struct note {
+	struct server_hooks *hooks;
+	enum told what;
+	uint64_t number;
+	char text[STORE_WHO_SIZE];
+};
+
+/* ---- on the main loop ---- */
+
+static void take_note(void *arg)
+{
+	struct note *n = arg;
+	struct server_hooks *h = n->hooks;
+
+	if (h->stopping)
+		goto out;
+	switch (n->what) {
+	case TOLD_CREATED:
+		dispatch_task_created(h->dispatch, n->number);
+		break;
+	case TOLD_CANCEL:
+		dispatch_task_cancel(h->dispatch, n->number, n->text);
+		break;
+	case TOLD_MACHINE:
+		fleet_changed(h->fleet, FLEET_MACHINE, n->text);
+		dispatch_machine_changed(h->dispatch, n->text);
+		break;
+	case TOLD_RELAY:
+		fleet_changed(h->fleet, FLEET_RELAY, n->text);
+		break;
+	}
+out:
+	free(n);
+}
+
+static void put(json_t *o, const char *key, json_t *value)
+{
+	if (o != NULL && value != NULL)
+		(void)json_object_set_new(o, key, value);
+}
+
+static void put_fault(json_t *o, const struct fault *fault)
+{
+	if (fault->code == REASON_NONE)
+		return;
+	put(o, "reason", json_string(reason_name(fault->code)));
+	put(o, "text", json_string(fault->text));
+	put(o, "advice", json_string(reason_advice(fault->code)));
+}
+
+static json_t *status_json(const struct server_hooks *h)
+{
+	struct dispatch_counts counts;
+
+	dispatch_count(h->dispatch, &counts);
+	return json_pack("{s:s, s:I, s:I}", "link_address",
+	    fleet_listen_address(h->fleet), "open_tasks",
+	    (json_int_t)counts.tasks, "runs_in_flight",
+	    (json_int_t)counts.in_flight);
+}
+
+static enum rc route_json(
+    const struct server_hooks *h, const char *machine, json_t **out)
+{
+	struct fleet_machine_state state;
+	struct buf text;
+	json_t *o, *lines;
+	char *next, *line;
+	enum rc rc = fleet_machine_state(h->fleet, machine, &state);
+
+	if (rc != RC_OK)
+		return rc;
+	buf_init(&text, EXPLAIN_MAX);
+	rc = fleet_explain(h->fleet, machine, &text);
+	lines = json_array();
+	next = rc == RC_OK && text.len > 0 ? (char *)text.data : NULL;
+	while ((line = strsep(&next, "\n")) != NULL) {
+		if (*line != '\0')
+			(void)json_array_append_new(lines, json_string(line));
+	}
+	buf_fini(&text);
+	o = json_pack("{s:s, s:s, s:I, s:s, s:o}", "live_presence",
+	    store_presence_name(state.presence), "route", state.route, "rtt_us",
+	    (json_int_t)state.rtt_us, "tentacle_version", state.version,
+	    "explain", lines);
+	put_fault(o, &state.fault);
+	*out = o;
+	return rc;
+}
+
+static enum rc relay_json(
+    const struct server_hooks *h, const char *relay, json_t **out)
+{
+	struct fleet_relay_state state;
+	enum rc rc = fleet_relay_state(h->fleet, relay, &state);
+
+	if (rc != RC_OK)
+		return rc;
+	*out = json_pack("{s:s, s:b, s:I, s:I, s:I}", "live_presence",
+	    store_presence_name(state.presence), "linked", state.linked ? 1 : 0,
+	    "rtt_us", (json_int_t)state.rtt_us, "table_seq",
+	    (json_int_t)state.table_seq, "table_want",
+	    (json_int_t)state.table_want);
+	put_fault(*out, &state.fault);
+	return RC_OK;
+}
+
+struct question {
+	struct server_hooks *hooks;
+	struct api_live *live;
+};
+
+static void answer(void *arg)
+{
+	struct question *q = arg;
+	struct api_live *live = q->live;
+
+	if (q->hooks->stopping) {
+		api_live_drop(live);
+		free(q);
+		return;
+	}
+	if (live->kind == API_LIVE_STATUS)
+		live->answer = status_json(q->hooks);
+	else if (live->kind == API_LIVE_ROUTE)
+		live->rc = route_json(q->hooks, live->name, &live->answer);
+	else
+		live->rc = relay_json(q->hooks, live->name, &live->answer);
+	/* A row that the fleet has not read yet is no error. */
+	if (live->rc == RC_NOTFOUND) {
+		live->rc = RC_OK;
+		live->answer = json_object();
+	}
+	if (live->rc == RC_OK && live->answer == NULL)
+		live->rc = RC_NOMEM;
+	api_live_answer(live);
+	free(q);
+}
+
+/* ---- on the HTTP thread ---- */
+
+static void post_note(
+    void *ctx, enum told what, uint64_t number, const char *text)
+{
+	struct server_hooks *h = ctx;
+	struct note *n = xcalloc(1, sizeof(*n));
+
+	n->hooks = h;
+	n->what = what;
+	n->number = number;
+	(void)snprintf(n->text, sizeof(n->text), "%s", text);
+	if (loop_post(h->loop, take_note, n) == RC_OK)
+		return;
+	/* It would wait until the next start. */
+	log_error("server", NULL, "out of memory");
+	abort();
+}
+
+static void task_created(void *ctx, uint64_t number)
+{
+	post_note(ctx, TOLD_CREATED, number, "");
+}
+
+static void task_cancel(void *ctx, uint64_t number, const char *who)
+{
+	post_note(ctx, TOLD_CANCEL, number, who);
+}
+
+static void machine_changed(void *ctx, const char *id)
+{
+	post_note(ctx, TOLD_MACHINE, 0, id);
+}
+
+static void relay_changed(void *ctx, const char *name)
+{
+	post_note(ctx, TOLD_RELAY, 0, name);
+}
+
+static void live(void *ctx, struct api_live *question)
+{
+	struct server_hooks *h = ctx;
+	struct question *q = xcalloc(1, sizeof(*q));
+
+	q->hooks = h;
+	q->live = question;
+	if (loop_post(h->loop, answer, q) == RC_OK)
+		return;
+	log_error("server", NULL, "out of memory");
+	abort();
+}
+
+void server_hooks_fill(struct server_hooks *hooks, struct api_hooks *out)
+{
+	*out = (struct api_hooks){ .ctx = hooks,
+		.task_created = task_created,
+		.task_cancel = task_cancel,
+		.machine_changed = machine_changed,
+		.relay_changed = relay_changed,
+		.live = live };
+}
