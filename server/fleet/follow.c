@@ -1,0 +1,199 @@
+#include "common/log.h"
+#include "proto/lenframe.h"
+#include "server/fleet/fleet_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct fleet_follow {
+	struct way way; /* first */
+	TAILQ_ENTRY(fleet_follow) all;
+	struct fleet_attach user; /* machine and ticket are not kept */
+	char ticket[ID_SIZE];
+	uint64_t offset; /* of the next piece */
+};
+
+static void follow_free(struct fleet_follow *w, const struct fault *fault)
+{
+	struct fleet *f = w->way.fleet;
+
+	way_fini(&w->way, fault);
+	TAILQ_REMOVE(&f->follows, w, all);
+	f->deploy_count--;
+	free(w);
+}
+
+/* The last act. */
+static void down(struct fleet_follow *w, const struct fault *fault)
+{
+	const struct fleet_attach user = w->user;
+	const struct fault why = *fault;
+
+	follow_free(w, &why);
+	user.down(user.arg, &why);
+}
+
+static void on_output(struct fleet_follow *w, struct bytes message)
+{
+	struct msg_output output;
+	struct fault fault;
+	uint64_t offset = w->offset;
+
+	if (msg_output_decode(message, &output, &fault) != RC_OK) {
+		down(w, &fault);
+		return;
+	}
+	if (output.offset != offset) {
+		fault_set(&fault, REASON_PROTOCOL, w->way.fleet->node,
+		    "%s: its output goes on at %llu instead of %llu",
+		    w->way.station->name, (unsigned long long)output.offset,
+		    (unsigned long long)offset);
+		down(w, &fault);
+		return;
+	}
+	w->offset += output.data.len;
+	w->user.output(w->user.arg, offset, output.data);
+}
+
+static void on_result(struct fleet_follow *w, struct bytes message)
+{
+	const struct fleet_attach user = w->user;
+	struct msg_result result;
+	struct fault fault;
+
+	if (msg_result_decode(message, &result, &fault) != RC_OK) {
+		down(w, &fault);
+		return;
+	}
+	/* The seal is held while it tells us: message stays. */
+	follow_free(w, NULL);
+	user.result(user.arg, &result);
+	msg_result_clear(&result);
+}
+
+static void on_refused(struct fleet_follow *w, struct bytes message)
+{
+	struct msg_fault refusal;
+	struct fault fault;
+
+	if (msg_fault_decode(message, &refusal, &fault) == RC_OK) {
+		station_name_fault(w->way.station, &refusal.fault, &fault);
+		msg_fault_clear(&refusal);
+	}
+	if (fault.at[0] == '\0')
+		station_label(w->way.station, fault.at);
+	down(w, &fault);
+}
+
+static void on_message(struct way *way, struct bytes message)
+{
+	struct fleet_follow *w = (struct fleet_follow *)way;
+	struct msg_head head;
+	struct fault fault;
+	enum rc rc = msg_peek(message, &head, &fault);
+
+	if (rc == RC_NOTFOUND)
+		return;
+	if (rc != RC_OK)
+		down(w, &fault);
+	else if (head.op == OP_OUTPUT)
+		on_output(w, message);
+	else if (head.op == OP_RESULT)
+		on_result(w, message);
+	else if (head.op == OP_FAULT)
+		on_refused(w, message);
+}
+
+static void on_ready(struct way *way)
+{
+	struct fleet_follow *w = (struct fleet_follow *)way;
+	struct msg_attach attach = { .offset = w->offset };
+	struct packbuf pack;
+	struct fault fault;
+
+	memcpy(attach.ticket, w->ticket, sizeof(attach.ticket));
+	packbuf_init(&pack, 1024);
+	if (way_send(way, msg_attach_encode(&attach, &pack), &pack) == RC_OK)
+		return;
+	fault_set(&fault, REASON_MEMORY, way->fleet->node,
+	    "%s: cannot ask for the output", way->station->name);
+	down(w, &fault);
+}
+
+static void on_writable(struct way *way)
+{
+	(void)way;
+}
+
+static void on_closed(struct way *way, const struct fault *fault)
+{
+	down((struct fleet_follow *)way, fault);
+}
+
+static const struct way_kind follow_kind = {
+	.ops = { .ready = on_ready,
+	    .message = on_message,
+	    .writable = on_writable,
+	    .closed = on_closed },
+	.service_class = CLASS_DEPLOY,
+	.message_max = LENFRAME_DEPLOY_MAX,
+};
+
+enum rc fleet_attach(struct fleet *f, const struct fleet_attach *attach,
+    struct fleet_follow **out)
+{
+	struct station *t = station_find(f, ROLE_TENTACLE, attach->machine);
+	struct fleet_follow *w;
+	enum rc rc;
+
+	if (f->deploy_count >= f->settings->deploy_max)
+		return RC_LIMIT;
+	w = calloc(1, sizeof(*w));
+	if (w == NULL)
+		return RC_NOMEM;
+	rc = way_init(&w->way, f, t, &follow_kind);
+	if (rc != RC_OK) {
+		free(w);
+		return rc;
+	}
+	w->user = *attach;
+	w->user.machine = w->user.ticket = NULL;
+	w->offset = attach->offset;
+	(void)snprintf(w->ticket, sizeof(w->ticket), "%s", attach->ticket);
+	TAILQ_INSERT_TAIL(&f->follows, w, all);
+	f->deploy_count++;
+	way_open(&w->way);
+	*out = w;
+	return RC_OK;
+}
+
+void fleet_follow_ack(struct fleet_follow *w, uint64_t offset)
+{
+	const struct msg_ack ack = { .offset = offset };
+	struct packbuf pack;
+	enum rc rc;
+
+	if (w->way.state != WAY_READY)
+		return;
+	packbuf_init(&pack, 256);
+	rc = way_send(&w->way, msg_ack_encode(&ack, &pack), &pack);
+	if (rc != RC_OK) /* it is only a hint */
+		log_debug("fleet", w->ticket, "ack not sent: %s", rc_name(rc));
+}
+
+void fleet_detach(struct fleet_follow *w)
+{
+	if (w != NULL)
+		follow_free(w, NULL);
+}
+
+void follows_free(struct fleet *f)
+{
+	struct fleet_follow *w, *next;
+
+	for (w = TAILQ_FIRST(&f->follows); w != NULL; w = next) {
+		next = TAILQ_NEXT(w, all);
+		follow_free(w, NULL);
+	}
+}

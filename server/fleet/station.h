@@ -1,0 +1,148 @@
+/*
+ * station.h - a relay or machine as the fleet keeps it in memory.
+ *
+ * A station has routes, each with what is known of its last hop; perhaps a link
+ * of our own; and its presence, which is computed from those.
+ */
+#ifndef SERVER_FLEET_STATION_H
+#define SERVER_FLEET_STATION_H
+
+#include "common/dial.h"
+#include "server/fleet/way.h"
+#include "server/store/instance.h"
+#include "server/store/machine.h"
+#include "server/store/relay.h"
+
+struct control;
+struct standing;
+
+enum route_state {
+	ROUTE_UNKNOWN, /* nobody who could know tells */
+	ROUTE_UP,      /* its last hop has a link to the target */
+	ROUTE_DOWN,    /* it has none; fault says why */
+};
+
+struct station_route {
+	enum route_state state;
+	struct fault fault;
+};
+
+/* A target that changed, or has gone, for tables of relays.  In the order of
+ * mark, which is the fleet's own count of changes. */
+struct change {
+	TAILQ_ENTRY(change) all;
+	uint64_t mark;
+	struct station *station; /* NULL: gone */
+	char text[TARGET_SIZE];
+};
+
+TAILQ_HEAD(change_list, change);
+
+/* What has to be written to its row. */
+#define DIRTY_PRESENCE 1U
+#define DIRTY_INSTANCE 2U /* journal, counter, start, succession, version */
+#define DIRTY_HOLD     4U
+
+struct station {
+	LIST_ENTRY(station) bucket;
+	TAILQ_ENTRY(station) all, dirty_next, moved_next;
+	struct fleet *fleet;
+	enum peer_role role;  /* relay or tentacle */
+	char id[NAME_SIZE];   /* machine id, or relay name */
+	char name[NAME_SIZE]; /* as people call it */
+	char text[TARGET_SIZE];
+	bool seen; /* while all rows are read: it has one */
+	uint8_t spki[STORE_SHA256_SIZE];
+	char listen[ENDPOINT_SIZE]; /* a relay's: for those behind it */
+	uint64_t route_seq;
+	struct fleet_route *routes;
+	struct station_route *route_states;
+	size_t route_count;
+	struct change *change;
+	/* Our own link, if there is a direct route. */
+	struct link *link; /* up */
+	uint64_t link_start;
+	struct dialler *dialler;
+	char dialled[ENDPOINT_SIZE];
+	/* Presence. */
+	enum store_presence presence, told;
+	struct fault fault; /* why it is not online */
+	uint64_t last_seen_ms;
+	unsigned dirty; /* DIRTY_*; != 0: in the fleet's dirty list */
+	bool has_moved; /* in the fleet's moved list */
+	/* Its instance, as it greeted. */
+	char version[NAME_SIZE], hold[NAME_SIZE];
+	char journal[ID_SIZE], nonce[ID_SIZE];
+	uint64_t counter, start;
+	bool has_succession; /* made here, to be written */
+	uint8_t succession[SUCCESSION_LEN];
+	/* Seals. */
+	struct way_list ways;
+	struct standing *standing; /* a machine's */
+	struct control *control;   /* a relay's */
+};
+
+TAILQ_HEAD(station_list, station);
+LIST_HEAD(station_bucket, station);
+
+/* --- stations.c -------------------------------------------------------------
+ */
+
+/* NULL: unknown. */
+struct station *station_find(
+    const struct fleet *f, enum peer_role role, const char *id);
+/* Take a row over: makes or changes the target, dials, tells relays.  NULL: no
+ * memory. */
+struct station *station_apply_machine(struct fleet *f,
+    const struct store_machine *row, const struct store_instance *instance);
+struct station *station_apply_relay(
+    struct fleet *f, const struct store_relay *row);
+/* Its row is gone: what is under way ends, relays are told. */
+void station_remove(struct station *t);
+/* At the end of the fleet: nobody is told. */
+void station_free(struct station *t);
+bool station_is_direct(const struct station *t);
+/* The relay that has the link to the target; NULL: direct. */
+const char *station_last_hop(const struct station *t, size_t route);
+/* "machine web-03", "relay dc2-a": for the `at` of its faults. */
+void station_label(const struct station *t, char out[FAULT_AT_MAX]);
+/* The same fault, for a person: begins with the target's name. */
+void station_name_fault(
+    const struct station *t, const struct fault *in, struct fault *out);
+
+/* --- reach.c: links, and which one a route begins with -------------------- */
+
+void station_link_up(struct station *t, struct link *link);
+void station_link_down(
+    struct station *t, struct link *link, const struct fault *fault);
+/* Dial, or stop to dial, as its routes say. */
+void station_dial(struct station *t);
+/* The link that a route goes out on; NULL: fault says why there is none. */
+struct link *station_route_link(
+    const struct station *t, size_t route, struct fault *fault);
+
+/* --- presence.c ------------------------------------------------------------
+ */
+
+void station_route_state(struct station *t, size_t route,
+    enum route_state state, const struct fault *fault);
+/* Compute presence anew. */
+void station_judge(struct station *t);
+/* Write it soon. */
+void station_dirty(struct station *t, unsigned what);
+
+/* --- greet.c -------------------------------------------------------------- */
+
+/*
+ * Take a greet and answer welcome.  RC_DENIED: it must not be talked to; the
+ * fault says why, and it may be held now.
+ */
+MUST_CHECK enum rc station_greeted(struct station *t, struct seal *seal,
+    struct bytes message, uint64_t *table_version, struct fault *fault);
+/* What a reply told of its journal. */
+void station_saw_counter(
+    struct station *t, const char *journal, uint64_t counter);
+/* Reason and words when it is held; false: it is not. */
+bool station_is_held(const struct station *t, struct fault *fault);
+
+#endif

@@ -1,0 +1,399 @@
+#include "common/log.h"
+#include "server/fleet/fleet_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- Names -----------------------------------------------------------------
+ */
+
+static size_t bucket_of(enum peer_role role, const char *id)
+{
+	uint64_t hash = 14695981039346656037ULL ^ (uint64_t)role; /* FNV-1a */
+
+	for (; *id != '\0'; id++)
+		hash = (hash ^ (uint8_t)*id) * 1099511628211ULL;
+	return hash % FLEET_BUCKETS;
+}
+
+struct station *station_find(
+    const struct fleet *f, enum peer_role role, const char *id)
+{
+	struct station *t;
+
+	LIST_FOREACH(t, &f->buckets[bucket_of(role, id)], bucket)
+	{
+		if (t->role == role && strcmp(t->id, id) == 0)
+			return t;
+	}
+	return NULL;
+}
+
+void station_label(const struct station *t, char out[FAULT_AT_MAX])
+{
+	(void)snprintf(out, FAULT_AT_MAX, "%s %.50s",
+	    t->role == ROLE_RELAY ? "relay" : "machine", t->name);
+}
+
+/* What follows prefix, when the text begins with it; NULL. */
+static const char *behind(const char *text, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return strncmp(text, prefix, len) == 0 ? text + len : NULL;
+}
+
+void station_name_fault(
+    const struct station *t, const struct fault *in, struct fault *out)
+{
+	const struct fault fault = *in; /* may be the same */
+	char label[TARGET_SIZE + 2];
+	const char *rest;
+
+	*out = fault;
+	if (fault.code == REASON_NONE) {
+		fault_set(out,
+		    t->role == ROLE_RELAY ? REASON_RELAY_DOWN
+					  : REASON_AGENT_DOWN,
+		    fault.at, "%s: ended the conversation", t->name);
+		return;
+	}
+	rest = behind(fault.text, t->name);
+	if (rest != NULL && *rest == ':')
+		return;
+	/* Links know a machine only by its id. */
+	(void)snprintf(label, sizeof(label),
+	    "%s %s: ", t->role == ROLE_RELAY ? "relay" : "machine", t->id);
+	rest = behind(fault.text, label);
+	fault_set(out, fault.code, fault.at, "%s: %s", t->name,
+	    rest != NULL ? rest : fault.text);
+}
+
+/* --- Routes ----------------------------------------------------------------
+ */
+
+bool station_is_direct(const struct station *t)
+{
+	for (size_t i = 0; i < t->route_count; i++) {
+		if (t->routes[i].path.count == 0)
+			return true;
+	}
+	return false;
+}
+
+const char *station_last_hop(const struct station *t, size_t route)
+{
+	const struct path *path = &t->routes[route].path;
+
+	return path->count > 0 ? path->names[path->count - 1] : NULL;
+}
+
+static MUST_CHECK enum rc parse_routes(const struct store_route *rows,
+    size_t count, struct fleet_route **out, size_t *out_count)
+{
+	struct fleet_route *routes = calloc(count + 1, sizeof(*routes));
+	size_t n = 0;
+
+	if (routes == NULL)
+		return RC_NOMEM;
+	for (size_t i = 0; i < count; i++) {
+		struct fault fault;
+
+		if (path_parse(rows[i].path, &routes[n].path, &fault) !=
+			RC_OK ||
+		    (rows[i].endpoint[0] != '\0' &&
+			!endpoint_is_valid(rows[i].endpoint))) {
+			log_error("fleet", rows[i].path,
+			    "a route that cannot be read is left out");
+			continue;
+		}
+		(void)snprintf(routes[n].endpoint, sizeof(routes[n].endpoint),
+		    "%s", rows[i].endpoint);
+		n++;
+	}
+	*out = routes;
+	*out_count = n;
+	return RC_OK;
+}
+
+static bool same_route(const struct fleet_route *a, const struct fleet_route *b)
+{
+	if (a->path.count != b->path.count ||
+	    strcmp(a->endpoint, b->endpoint) != 0)
+		return false;
+	for (size_t i = 0; i < a->path.count; i++) {
+		if (strcmp(a->path.names[i], b->path.names[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* What was known of a route that stays is kept. */
+static void keep_states(const struct station *t,
+    const struct fleet_route *routes, size_t count,
+    struct station_route *states)
+{
+	for (size_t i = 0; i < count && t->routes != NULL; i++) {
+		for (size_t k = 0; k < t->route_count; k++) {
+			if (same_route(&routes[i], &t->routes[k]))
+				states[i] = t->route_states[k];
+		}
+	}
+}
+
+static MUST_CHECK enum rc set_routes(
+    struct station *t, const struct store_route *rows, size_t count)
+{
+	struct fleet_route *routes;
+	struct station_route *states;
+	struct way *w;
+	size_t n;
+	enum rc rc = parse_routes(rows, count, &routes, &n);
+
+	if (rc != RC_OK)
+		return rc;
+	states = calloc(n + 1, sizeof(*states));
+	if (states == NULL) {
+		free(routes);
+		return RC_NOMEM;
+	}
+	keep_states(t, routes, n, states);
+	/* Open seals stay, on a route that has no number any more. */
+	TAILQ_FOREACH(w, &t->ways, of_station) w->route = SIZE_MAX;
+	free(t->routes);
+	free(t->route_states);
+	t->routes = routes;
+	t->route_states = states;
+	t->route_count = n;
+	return RC_OK;
+}
+
+/* --- Changes ---------------------------------------------------------------
+ */
+
+static void mark_changed(struct station *t)
+{
+	struct fleet *f = t->fleet;
+
+	TAILQ_REMOVE(&f->changes, t->change, all);
+	TAILQ_INSERT_TAIL(&f->changes, t->change, all);
+	t->change->mark = ++f->mark;
+	controls_push(f);
+}
+
+/* Its place in the changes stays, for relays that still know it. */
+static void leave_changes(struct station *t)
+{
+	struct fleet *f = t->fleet;
+	struct change *c = t->change, *next;
+
+	mark_changed(t);
+	c->station = NULL;
+	t->change = NULL;
+	f->gone_count++;
+	for (c = TAILQ_FIRST(&f->changes);
+	     c != NULL && f->gone_count > FLEET_GONE_MAX; c = next) {
+		next = TAILQ_NEXT(c, all);
+		if (c->station != NULL)
+			continue;
+		f->mark_floor = c->mark;
+		f->gone_count--;
+		TAILQ_REMOVE(&f->changes, c, all);
+		free(c);
+	}
+}
+
+/* --- Life ------------------------------------------------------------------
+ */
+
+static void free_fields(struct station *t)
+{
+	free(t->routes);
+	free(t->route_states);
+	free(t->change);
+	free(t);
+}
+
+static struct station *make(
+    struct fleet *f, enum peer_role role, const char *id)
+{
+	struct station *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	t->fleet = f;
+	t->role = role;
+	TAILQ_INIT(&t->ways);
+	(void)snprintf(t->id, sizeof(t->id), "%s", id);
+	(void)snprintf(t->text, sizeof(t->text), "%s/%s",
+	    role == ROLE_RELAY ? "relay" : "machine", id);
+	t->change = calloc(1, sizeof(*t->change));
+	if (t->change == NULL ||
+	    (role == ROLE_RELAY && control_new(t, &t->control) != RC_OK)) {
+		free_fields(t);
+		return NULL;
+	}
+	t->change->station = t;
+	memcpy(t->change->text, t->text, sizeof(t->text));
+	LIST_INSERT_HEAD(&f->buckets[bucket_of(role, id)], t, bucket);
+	TAILQ_INSERT_TAIL(&f->stations, t, all);
+	TAILQ_INSERT_TAIL(&f->changes, t->change, all);
+	return t;
+}
+
+/* Out of every list but the changes. */
+static void unlist(struct station *t)
+{
+	struct fleet *f = t->fleet;
+
+	LIST_REMOVE(t, bucket);
+	TAILQ_REMOVE(&f->stations, t, all);
+	if (t->dirty != 0)
+		TAILQ_REMOVE(&f->dirty, t, dirty_next);
+	t->dirty = 0;
+	if (t->has_moved)
+		TAILQ_REMOVE(&f->moved, t, moved_next);
+	t->has_moved = false;
+}
+
+static void drop_links(struct station *t, const struct fault *fault)
+{
+	struct link *link = t->link;
+
+	dial_free(t->dialler, fault);
+	t->dialler = NULL;
+	/* The dialler's own is gone by now. */
+	if (link != NULL && t->link == link) {
+		t->link = NULL;
+		link_set_data(link, NULL);
+		link_close(link, fault);
+	}
+}
+
+void station_free(struct station *t)
+{
+	struct fault fault;
+	struct fleet *f = t->fleet;
+
+	fault_set(&fault, REASON_DRAINING, f->node, "the server is stopping");
+	unlist(t);
+	control_free(t->control, &fault);
+	standing_free(t, NULL);
+	drop_links(t, &fault);
+	if (t->change != NULL)
+		TAILQ_REMOVE(&f->changes, t->change, all);
+	free_fields(t);
+}
+
+void station_remove(struct station *t)
+{
+	struct fleet *f = t->fleet;
+	struct fault fault;
+	struct way *w;
+
+	fault_set(
+	    &fault, REASON_NOT_FOUND, f->node, "%s: was removed", t->name);
+	log_info("fleet", t->name, "removed");
+	unlist(t);
+	leave_changes(t);
+	control_free(t->control, &fault);
+	t->control = NULL;
+	standing_free(t, &fault);
+	while ((w = TAILQ_FIRST(&t->ways)) != NULL) {
+		way_fail(w, &fault);
+		TAILQ_REMOVE(&t->ways, w, of_station);
+		w->station = NULL;
+	}
+	drop_links(t, &fault);
+	free_fields(t);
+}
+
+static struct station *get(struct fleet *f, enum peer_role role, const char *id)
+{
+	struct station *t = station_find(f, role, id);
+
+	return t != NULL ? t : make(f, role, id);
+}
+
+/* Routes and their number; those who must know are told. */
+static MUST_CHECK enum rc apply_routes(struct station *t, uint64_t seq,
+    const struct store_route *rows, size_t count)
+{
+	enum rc rc = RC_OK;
+
+	if (seq > t->fleet->route_seq)
+		t->fleet->route_seq = seq;
+	if (t->route_seq != seq || t->routes == NULL) {
+		rc = set_routes(t, rows, count);
+		if (rc == RC_OK)
+			mark_changed(t);
+	}
+	if (rc != RC_OK)
+		return rc;
+	t->route_seq = seq;
+	station_dial(t);
+	station_judge(t);
+	return RC_OK;
+}
+
+static void apply_instance(
+    struct station *t, const struct store_instance *instance)
+{
+	/* What is in memory and not yet written is newer. */
+	if (t->dirty & DIRTY_INSTANCE)
+		return;
+	(void)snprintf(t->journal, sizeof(t->journal), "%s", instance->journal);
+	(void)snprintf(t->nonce, sizeof(t->nonce), "%s", instance->nonce);
+	t->counter = instance->counter;
+	t->start = instance->start;
+}
+
+struct station *station_apply_machine(struct fleet *f,
+    const struct store_machine *row, const struct store_instance *instance)
+{
+	struct station *t = get(f, ROLE_TENTACLE, row->id);
+
+	if (t == NULL)
+		return NULL;
+	t->seen = true;
+	(void)snprintf(t->name, sizeof(t->name), "%s", row->name);
+	memcpy(t->spki, row->spki, sizeof(t->spki));
+	if ((t->dirty & DIRTY_HOLD) == 0)
+		(void)snprintf(t->hold, sizeof(t->hold), "%s", row->hold);
+	if (t->version[0] == '\0')
+		(void)snprintf(
+		    t->version, sizeof(t->version), "%s", row->version);
+	if (t->last_seen_ms < row->last_seen_ms)
+		t->last_seen_ms = row->last_seen_ms;
+	apply_instance(t, instance);
+	if (apply_routes(t, row->route_seq, row->routes, row->route_count) !=
+	    RC_OK)
+		return NULL;
+	if (row->presence != t->presence)
+		station_dirty(t, DIRTY_PRESENCE);
+	return t;
+}
+
+struct station *station_apply_relay(
+    struct fleet *f, const struct store_relay *row)
+{
+	struct station *t = get(f, ROLE_RELAY, row->name);
+
+	if (t == NULL)
+		return NULL;
+	t->seen = true;
+	(void)snprintf(t->name, sizeof(t->name), "%s", row->name);
+	(void)snprintf(t->listen, sizeof(t->listen), "%s", row->listen);
+	memcpy(t->spki, row->spki, sizeof(t->spki));
+	if (t->version[0] == '\0')
+		(void)snprintf(
+		    t->version, sizeof(t->version), "%s", row->version);
+	if (t->last_seen_ms < row->last_seen_ms)
+		t->last_seen_ms = row->last_seen_ms;
+	if (apply_routes(t, row->route_seq, &row->route, 1) != RC_OK)
+		return NULL;
+	if (row->presence != t->presence)
+		station_dirty(t, DIRTY_PRESENCE);
+	return t;
+}

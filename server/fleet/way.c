@@ -1,0 +1,332 @@
+#include "server/fleet/way.h"
+
+#include "common/log.h"
+#include "common/random.h"
+#include "server/fleet/fleet_private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TRACE_BYTES 6
+
+/* --- Which route next ------------------------------------------------------
+ */
+
+/* May another route help, after this? */
+static bool is_trouble_of_the_way(enum reason code)
+{
+	switch (code) {
+	case REASON_NO_ROUTE:
+	case REASON_STALE_ROUTE:
+	case REASON_NOT_PERMITTED:
+	case REASON_DNS:
+	case REASON_REFUSED:
+	case REASON_CONNECT_TIMEOUT:
+	case REASON_RELAY_DOWN:
+	case REASON_AGENT_DOWN:
+	case REASON_DEADLINE:
+	case REASON_TOO_MANY:
+	case REASON_MEMORY:
+	case REASON_DRAINING:
+	case REASON_PROTOCOL:
+		return true;
+	case REASON_NONE:
+	case REASON_TLS:
+	case REASON_CLOCK:
+	case REASON_WRONG_IDENTITY:
+	case REASON_REVOKED:
+	case REASON_CLONE:
+	case REASON_JOURNAL:
+	case REASON_SUPERSEDED:
+	case REASON_VERSION:
+	case REASON_TOKEN:
+	case REASON_EXPIRED:
+	case REASON_NO_SPACE:
+	case REASON_CANCELLED:
+	case REASON_NOT_FOUND:
+	case REASON_CONFLICT:
+	case REASON_BAD_PACKAGE:
+	case REASON_BAD_CONFIG:
+	case REASON_SCRIPT_FAILED:
+	case REASON_TIMED_OUT:
+	case REASON_UNKNOWN:
+	case REASON_INTERNAL:
+	case REASON_COUNT:
+		break;
+	}
+	return false;
+}
+
+/* The first not tried that is not known to be down; then those that are. */
+static bool next_route(const struct way *w, size_t *out)
+{
+	const struct station *t = w->station;
+
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; i < t->route_count; i++) {
+			bool down = t->route_states[i].state == ROUTE_DOWN;
+
+			if ((w->tried & (1U << i)) == 0 &&
+			    (pass > 0 || !down)) {
+				*out = i;
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+static void on_seal(
+    void *arg, struct seal *seal, const struct seal_event *event);
+
+static MUST_CHECK enum rc dial(struct way *w, struct link *link)
+{
+	const struct station *t = w->station;
+	uint32_t open_ms = w->fleet->settings->open_ms;
+	struct msg_open open = {
+		.kind = KIND_SEAL,
+		.path = t->routes[w->route].path,
+		.service_class = w->kind->service_class,
+		.version = { .incarnation = w->fleet->parts.incarnation.secs,
+		    .seq = t->route_seq },
+		.deadline_ms = open_ms,
+	};
+	const struct seal_far far = {
+		.kind = TLS_SEAL_CLIENT,
+		.expect = { .roles = TRUST_ROLE(t->role), .name = t->id },
+	};
+	const struct seal_user user = {
+		.fn = on_seal,
+		.arg = w,
+		.message_max = w->kind->message_max,
+		.open_ms = open_ms,
+	};
+	char first[NAME_SIZE];
+	enum rc rc;
+
+	open.to.kind = t->role == ROLE_RELAY ? TARGET_RELAY : TARGET_MACHINE;
+	memcpy(open.to.name, t->id, sizeof(open.to.name));
+	/* The link's own end is not named any more. */
+	(void)path_shift(&open.path, first);
+	random_hex(open.trace, TRACE_BYTES);
+	rc = seal_dial(link, &open, &far, &user, &w->seal);
+	if (rc == RC_OK)
+		log_debug("fleet", open.trace, "%s: opening a %s seal on %s",
+		    t->name, class_name(w->kind->service_class),
+		    link_label(link));
+	return rc;
+}
+
+static bool try_next(struct way *w)
+{
+	const struct station *t = w->station;
+
+	while (next_route(w, &w->route)) {
+		struct link *link;
+		enum rc rc;
+
+		w->tried |= 1U << w->route;
+		link = station_route_link(t, w->route, &w->fault);
+		if (link == NULL)
+			continue;
+		rc = dial(w, link);
+		if (rc == RC_OK) {
+			w->state = WAY_OPENING;
+			loop_timer_set(w->timer, w->fleet->settings->open_ms);
+			return true;
+		}
+		w->seal = NULL;
+		fault_set(&w->fault,
+		    rc == RC_NOMEM ? REASON_MEMORY : REASON_TOO_MANY,
+		    w->fleet->node,
+		    "%s: cannot open a stream on the link to %s (%s)", t->name,
+		    link_label(link), rc_name(rc));
+	}
+	return false;
+}
+
+/* --- The end ---------------------------------------------------------------
+ */
+
+/* The seal is gone.  The last act of its caller. */
+static void lost(struct way *w, const struct fault *fault)
+{
+	struct fault named;
+
+	w->seal = NULL;
+	loop_timer_stop(w->timer);
+	station_name_fault(w->station, fault, &w->fault);
+	if (w->state != WAY_READY && is_trouble_of_the_way(fault->code) &&
+	    try_next(w))
+		return;
+	w->state = WAY_CLOSED;
+	named = w->fault;
+	w->kind->ops.closed(w, &named);
+}
+
+static void give_up(struct way *w, const struct fault *fault)
+{
+	seal_close(w->seal, fault);
+	lost(w, fault);
+}
+
+void way_close(struct way *w, const struct fault *fault)
+{
+	seal_close(w->seal, fault);
+	w->seal = NULL;
+	if (w->timer != NULL)
+		loop_timer_stop(w->timer);
+	w->state = WAY_CLOSED;
+}
+
+void way_fail(struct way *w, const struct fault *fault)
+{
+	way_close(w, fault);
+	w->fault = *fault;
+	w->state = WAY_FAILED;
+	loop_timer_set(w->timer, 0);
+}
+
+static void on_timer(void *arg)
+{
+	struct way *w = arg;
+	struct fault fault;
+
+	if (w->state == WAY_FAILED) {
+		w->state = WAY_CLOSED;
+		fault = w->fault;
+		w->kind->ops.closed(w, &fault);
+		return;
+	}
+	fault_set(&fault, REASON_DEADLINE, w->fleet->node,
+	    "%s: no answer within %u s", w->station->name,
+	    w->fleet->settings->open_ms / 1000);
+	give_up(w, &fault);
+}
+
+/* --- What the seal tells ---------------------------------------------------
+ */
+
+static void check_key(struct way *w)
+{
+	static const uint8_t none[STORE_SHA256_SIZE];
+	const struct station *t = w->station;
+	struct fault fault;
+
+	w->state = WAY_GREETING;
+	if (memcmp(t->spki, none, sizeof(none)) == 0 ||
+	    memcmp(t->spki, seal_peer(w->seal)->key_hash, sizeof(t->spki)) == 0)
+		return;
+	fault_set(&fault, REASON_WRONG_IDENTITY, w->fleet->node,
+	    "%s: its key is not the one that it joined with", t->name);
+	give_up(w, &fault);
+}
+
+static void greeted(struct way *w, struct bytes message)
+{
+	struct fault fault;
+
+	if (station_greeted(w->station, w->seal, message, &w->table_version,
+		&fault) != RC_OK) {
+		give_up(w, &fault);
+		return;
+	}
+	w->state = WAY_CONFIRMING;
+}
+
+static void confirmed(struct way *w, struct bytes message)
+{
+	struct msg_confirm confirm;
+	struct fault fault;
+	enum rc rc = msg_confirm_decode(message, &confirm, &fault);
+
+	if (rc != RC_OK) {
+		give_up(w, &fault);
+		return;
+	}
+	msg_confirm_clear(&confirm);
+	loop_timer_stop(w->timer);
+	w->state = WAY_READY;
+	w->kind->ops.ready(w);
+}
+
+static void on_seal(
+    void *arg, struct seal *seal, const struct seal_event *event)
+{
+	struct way *w = arg;
+
+	if (seal != w->seal)
+		return;
+	if (event->type == SEAL_OPEN)
+		check_key(w);
+	else if (event->type == SEAL_MESSAGE && w->state == WAY_GREETING)
+		greeted(w, event->message);
+	else if (event->type == SEAL_MESSAGE && w->state == WAY_CONFIRMING)
+		confirmed(w, event->message);
+	else if (event->type == SEAL_MESSAGE && w->state == WAY_READY)
+		w->kind->ops.message(w, event->message);
+	else if (event->type == SEAL_WRITABLE && w->state == WAY_READY)
+		w->kind->ops.writable(w);
+	else if (event->type == SEAL_CLOSED)
+		lost(w, event->fault);
+}
+
+/* --- The owner's calls -----------------------------------------------------
+ */
+
+enum rc way_init(struct way *w, struct fleet *f, struct station *station,
+    const struct way_kind *kind)
+{
+	enum rc rc;
+
+	*w = (struct way){ .fleet = f, .station = station, .kind = kind };
+	rc = loop_timer_new(f->parts.loop, on_timer, w, &w->timer);
+	if (rc == RC_OK && station != NULL)
+		TAILQ_INSERT_TAIL(&station->ways, w, of_station);
+	return rc;
+}
+
+void way_fini(struct way *w, const struct fault *fault)
+{
+	way_close(w, fault);
+	loop_timer_free(w->timer);
+	w->timer = NULL;
+	if (w->station != NULL)
+		TAILQ_REMOVE(&w->station->ways, w, of_station);
+	w->station = NULL;
+}
+
+void way_open(struct way *w)
+{
+	struct fault fault;
+
+	if (w->state != WAY_CLOSED)
+		return;
+	w->tried = 0;
+	if (w->station == NULL) {
+		fault_set(&fault, REASON_NOT_FOUND, w->fleet->node,
+		    "there is no such machine (any more)");
+		way_fail(w, &fault);
+		return;
+	}
+	if (station_is_held(w->station, &fault)) {
+		way_fail(w, &fault);
+		return;
+	}
+	fault_set(&w->fault, REASON_NO_ROUTE, w->fleet->node,
+	    "%s: has no route", w->station->name);
+	if (!try_next(w)) {
+		fault = w->fault;
+		way_fail(w, &fault);
+	}
+}
+
+enum rc way_send(struct way *w, enum rc rc, struct packbuf *pack)
+{
+	if (rc == RC_OK)
+		rc = w->state == WAY_READY
+		         ? seal_send(w->seal, packbuf_bytes(pack))
+		         : RC_STATE;
+	packbuf_fini(pack);
+	return rc;
+}

@@ -1,0 +1,81 @@
+/*
+ * way.h - one seal to a relay or machine, by the first of its routes that
+ * works, past greet, welcome and confirm.
+ *
+ *     CLOSED --way_open--> OPENING --TLS--> GREETING --greet--> CONFIRMING
+ *       ^                   ^   |              |                    |
+ *       |                   +---+-- next route +--------------------+
+ *       |                       |                                   |
+ *       +------ FAILED <--------+ no more routes          confirm   v
+ *       +---------------------- the seal is lost ----------------- READY
+ *
+ * Embedded in its owner.  No callback comes before way_open() has returned,
+ * and a callback may end the way (way_fini) and free its owner.
+ */
+#ifndef SERVER_FLEET_WAY_H
+#define SERVER_FLEET_WAY_H
+
+#include "common/seal.h"
+#include "proto/message_seal.h"
+#include "server/fleet/slices.h"
+
+#include <sys/queue.h>
+
+struct fleet;
+struct station;
+struct way;
+
+struct way_ops {
+	void (*ready)(struct way *w);
+	void (*message)(struct way *w, struct bytes message);
+	void (*writable)(struct way *w); /* after RC_AGAIN */
+	/* It is CLOSED again; fault names the target.  way_open() is fine. */
+	void (*closed)(struct way *w, const struct fault *fault);
+};
+
+enum way_state {
+	WAY_CLOSED,
+	WAY_OPENING,
+	WAY_GREETING,
+	WAY_CONFIRMING,
+	WAY_READY,
+	WAY_FAILED, /* closed() follows from the loop */
+};
+
+/* What kind of way; static. */
+struct way_kind {
+	struct way_ops ops;
+	enum stream_class service_class;
+	size_t message_max;
+};
+
+struct way {
+	TAILQ_ENTRY(way) of_station;
+	struct fleet *fleet;
+	struct station *station; /* NULL: there is no such machine (any more) */
+	const struct way_kind *kind;
+	enum way_state state;
+	struct seal *seal; /* OPENING to READY */
+	struct loop_timer *timer;
+	unsigned tried;         /* bit per route */
+	size_t route;           /* the one in use */
+	uint64_t table_version; /* as a relay greeted */
+	struct fault fault;
+};
+
+TAILQ_HEAD(way_list, way);
+
+/* station may be NULL: then it fails when opened. */
+MUST_CHECK enum rc way_init(struct way *w, struct fleet *f,
+    struct station *station, const struct way_kind *kind);
+/* Close without callbacks; fault NULL: after what was sent.  Twice is fine. */
+void way_fini(struct way *w, const struct fault *fault);
+void way_open(struct way *w);
+/* End the seal without callbacks; it is CLOSED then. */
+void way_close(struct way *w, const struct fault *fault);
+/* The same, and closed() is told from the loop. */
+void way_fail(struct way *w, const struct fault *fault);
+/* Send what rc = encode(&pack) made, and free it.  Errors of seal_send(). */
+MUST_CHECK enum rc way_send(struct way *w, enum rc rc, struct packbuf *pack);
+
+#endif
