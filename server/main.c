@@ -1,6 +1,8 @@
 #include "common/output.h"
+#include "common/settings.h"
 #include "server/cli/cli.h"
 #include "server/init.h"
+#include "server/serve.h"
 
 #include <signal.h>
 
@@ -8,6 +10,9 @@
 #include <string.h>
 
 #define PROGRAM "longarm-server"
+
+/* EX_CONFIG of sysexits.h: systemd shall not start it again. */
+#define EXIT_CONFIG ((enum command_exit)78)
 
 static enum command_exit fail(const struct fault *fault)
 {
@@ -73,6 +78,27 @@ static enum command_exit run_init(const struct command_line *line)
 	return result;
 }
 
+static enum command_exit run_serve(const struct command_line *line)
+{
+	struct server_settings settings;
+	struct fleet_settings fleet;
+	struct config *config = NULL;
+	struct fault fault = { .code = REASON_NONE };
+	enum command_exit result = COMMAND_ERROR;
+	enum rc rc = load(line, &config, &settings);
+
+	if (rc == RC_OK) {
+		settings_log(config);
+		rc = server_settings_fleet(config, &fleet, &fault);
+		if (rc == RC_OK)
+			rc = server_serve(&settings, &fleet, &fault);
+		result = rc == RC_OK ? COMMAND_OK : fail(&fault);
+	}
+	config_free(config);
+	/* A newer schema, or a directory in use: restarting does not help. */
+	return rc == RC_STATE ? EXIT_CONFIG : result;
+}
+
 static enum command_exit run_config_check(const struct command_line *line)
 {
 	return config_check(&server_config, line);
@@ -97,6 +123,10 @@ static const struct command_option init_options[] = {
 	    .help = "Where operators reach the HTTP API" },
 };
 
+static const struct command_option serve_options[] = {
+	SERVER_COMMAND_OPTIONS,
+};
+
 static const struct command_option config_options[] = {
 	SERVER_COMMAND_OPTIONS,
 	OUTPUT_COMMAND_OPTION,
@@ -112,6 +142,10 @@ static const struct command commands[] = {
 	    .examples = "longarm-server init --http-name longarm.example",
 	    OPTIONS(init_options),
 	    .run = run_init },
+	{ .name = "serve",
+	    .help = "Run the server until it is told to stop",
+	    OPTIONS(serve_options),
+	    .run = run_serve },
 	{ .name = "config check",
 	    .help = "Check the settings and say what is wrong",
 	    OPTIONS(config_options),
