@@ -1,15 +1,9 @@
 /*
  * longarm-relay - a gateway at the edge of a site.
  */
-#include "common/config_command.h"
-#include "common/join_command.h"
 #include "common/log.h"
-#include "common/output.h"
-#include "common/settings.h"
+#include "common/member_program.h"
 #include "relay/relay.h"
-
-#include <stdio.h>
-#include <stdlib.h>
 
 static const struct config_option options[] = {
 	SETTINGS_LOG,
@@ -77,13 +71,6 @@ static const struct config_option options[] = {
 		    "what a relay can see" },
 };
 
-static const struct config_program program = {
-	.program = "relay",
-	.file = "/etc/longarm/relay.conf",
-	.options = options,
-	.option_count = sizeof(options) / sizeof(options[0]),
-};
-
 static void read_settings(const struct config *c, struct relay_settings *out)
 {
 	*out = (struct relay_settings){
@@ -99,124 +86,66 @@ static void read_settings(const struct config *c, struct relay_settings *out)
 	out->listens =
 	    config_endpoint(c, "relay", "listen", &out->listen) == RC_OK;
 	settings_link(c, &out->link);
-	settings_log(c);
 }
 
-static enum command_exit serve(const struct config *c)
+static enum command_exit serve(
+    struct loop *loop, const struct config *c, struct fault *fault)
 {
 	struct relay_settings settings;
-	struct loop *loop = NULL;
-	struct daemon *daemon = NULL;
-	struct relay *relay = NULL;
-	struct fault fault = { .text = "out of memory" };
-	enum rc rc;
+	struct relay *relay;
 
 	read_settings(c, &settings);
-	rc = loop_new(&loop);
-	if (rc == RC_OK)
-		rc = daemon_new(loop, NULL, NULL, &daemon);
-	if (rc == RC_OK)
-		rc = relay_new(loop, &settings, &relay, &fault);
-	if (rc == RC_OK) {
-		log_info("relay", relay_name(relay), "listening at %s",
-		    relay->listener != NULL ? listener_address(relay->listener)
-					    : "no address");
-		daemon_notify("READY=1");
-		loop_run(loop);
-	} else {
-		log_error("relay", NULL, "%s", fault.text);
-	}
-	relay_free(relay);
-	daemon_free(daemon);
-	loop_free(loop);
-	log_flush();
-	return rc == RC_OK ? COMMAND_OK : COMMAND_ERROR;
-}
-
-static enum command_exit with_config(const struct command_line *line,
-    enum command_exit (*run)(
-	const struct config *c, const struct command_line *line))
-{
-	struct config *c;
-	enum command_exit code;
-
-	if (config_from_command(&program, line, &c) != RC_OK)
+	if (relay_new(loop, &settings, &relay, fault) != RC_OK)
 		return COMMAND_ERROR;
-	code = run(c, line);
-	config_free(c);
-	return code;
+	log_info("relay", relay_name(relay), "listening at %s",
+	    relay->listener != NULL ? listener_address(relay->listener)
+				    : "no address");
+	daemon_notify("READY=1");
+	loop_run(loop);
+	relay_free(relay);
+	return COMMAND_OK;
 }
 
-static struct member_command member_of(const struct config *c)
-{
-	const char *advertise = config_string(c, "relay", "advertise");
-
-	return (struct member_command){
-		.role = ROLE_RELAY,
-		.program = "longarm-relay",
-		.state_dir = config_path(c, "relay", "state"),
-		.advertise = advertise != NULL ? advertise : "",
-		.config = c,
-	};
-}
-
-static enum command_exit do_run(
-    const struct config *c, const struct command_line *line)
-{
-	(void)line;
-	return serve(c);
-}
-
-static enum command_exit do_join(
-    const struct config *c, const struct command_line *line)
-{
-	const struct member_command m = member_of(c);
-
-	return join_command(&m, line);
-}
-
-static enum command_exit do_status(
-    const struct config *c, const struct command_line *line)
-{
-	const struct member_command m = member_of(c);
-
-	return status_command(&m, line);
-}
+static const struct member_program program = {
+	.role = ROLE_RELAY,
+	.name = "longarm-relay",
+	.config = {
+		.program = "relay",
+		.file = "/etc/longarm/relay.conf",
+		.options = options,
+		.option_count = sizeof(options) / sizeof(options[0]),
+	},
+	.serve = serve,
+};
 
 static enum command_exit run_run(const struct command_line *line)
 {
-	return with_config(line, do_run);
+	return member_run(&program, line);
 }
 
 static enum command_exit run_join(const struct command_line *line)
 {
-	return with_config(line, do_join);
+	return member_join(&program, line);
 }
 
 static enum command_exit run_status(const struct command_line *line)
 {
-	return with_config(line, do_status);
+	return member_status(&program, line);
 }
 
 static enum command_exit run_check(const struct command_line *line)
 {
-	return config_check(&program, line);
+	return config_check(&program.config, line);
 }
 
 static enum command_exit run_show(const struct command_line *line)
 {
-	return config_show(&program, line);
+	return config_show(&program.config, line);
 }
-
-#define STATE_OPTION                                                           \
-	{                                                                      \
-		.name = "state", .argument = "DIR",                            \
-		.help = "State directory (relay.state)"                        \
-	}
 
 static const struct command_option run_options[] = {
 	CONFIG_COMMAND_OPTIONS,
-	STATE_OPTION,
+	MEMBER_STATE_OPTION,
 	{ .name = "listen",
 	    .argument = "HOST:PORT",
 	    .help = "Where links are accepted (relay.listen)" },
@@ -224,16 +153,13 @@ static const struct command_option run_options[] = {
 
 static const struct command_option join_options[] = {
 	CONFIG_COMMAND_OPTIONS,
-	STATE_OPTION,
-	{ .name = "advertise",
-	    .argument = "HOST:PORT",
-	    .help = "Where to dial this relay (relay.advertise)" },
-	JOIN_COMMAND_OPTIONS,
+	MEMBER_STATE_OPTION,
+	MEMBER_JOIN_OPTIONS,
 };
 
 static const struct command_option status_options[] = {
 	CONFIG_COMMAND_OPTIONS,
-	STATE_OPTION,
+	MEMBER_STATE_OPTION,
 	OUTPUT_COMMAND_OPTION,
 };
 

@@ -1,15 +1,9 @@
 /*
  * longarm-tentacle - the agent on a machine.
  */
-#include "common/config_command.h"
-#include "common/join_command.h"
 #include "common/log.h"
-#include "common/output.h"
-#include "common/settings.h"
+#include "common/member_program.h"
 #include "tentacle/agent.h"
-
-#include <stdio.h>
-#include <stdlib.h>
 
 static const struct config_option options[] = {
 	SETTINGS_LOG,
@@ -96,13 +90,6 @@ static const struct config_option options[] = {
 	    .help = "Threads for handshakes, hashing and unpacking" },
 };
 
-static const struct config_program program = {
-	.program = "tentacle",
-	.file = "/etc/longarm/tentacle.conf",
-	.options = options,
-	.option_count = sizeof(options) / sizeof(options[0]),
-};
-
 static void read_settings(const struct config *c, struct agent_settings *out)
 {
 	*out = (struct agent_settings){
@@ -121,140 +108,73 @@ static void read_settings(const struct config *c, struct agent_settings *out)
 	out->listens =
 	    config_endpoint(c, "tentacle", "listen", &out->listen) == RC_OK;
 	settings_link(c, &out->link);
-	settings_log(c);
 }
 
-static enum command_exit serve(const struct config *c)
+static enum command_exit serve(
+    struct loop *loop, const struct config *c, struct fault *fault)
 {
 	struct agent_settings settings;
-	struct loop *loop = NULL;
-	struct daemon *daemon = NULL;
-	struct agent *agent = NULL;
-	struct fault fault = { .text = "out of memory" };
-	bool failed = false;
-	enum rc rc;
-
-	read_settings(c, &settings);
-	rc = loop_new(&loop);
-	if (rc == RC_OK)
-		rc = daemon_new(loop, NULL, NULL, &daemon);
-	if (rc == RC_OK)
-		rc = agent_new(loop, &settings, &agent, &fault);
-	if (rc == RC_OK) {
-		log_info("agent", agent->member->name, "listening at %s",
-		    agent->listener != NULL ? listener_address(agent->listener)
-					    : "no address");
-		daemon_notify("READY=1");
-		loop_run(loop);
-		failed = agent->failed;
-	} else {
-		log_error("agent", NULL, "%s", fault.text);
-	}
-	agent_free(agent);
-	daemon_free(daemon);
-	loop_free(loop);
-	log_flush();
-	return rc == RC_OK && !failed ? COMMAND_OK : COMMAND_ERROR;
-}
-
-static enum command_exit with_config(const struct command_line *line,
-    enum command_exit (*run)(
-	const struct config *c, const struct command_line *line))
-{
-	struct config *c;
+	struct agent *agent;
 	enum command_exit code;
 
-	if (config_from_command(&program, line, &c) != RC_OK)
+	read_settings(c, &settings);
+	if (agent_new(loop, &settings, &agent, fault) != RC_OK)
 		return COMMAND_ERROR;
-	code = run(c, line);
-	config_free(c);
+	log_info("agent", agent->member->name, "listening at %s",
+	    agent->listener != NULL ? listener_address(agent->listener)
+				    : "no address");
+	daemon_notify("READY=1");
+	loop_run(loop);
+	code = agent->failed ? COMMAND_ERROR : COMMAND_OK;
+	agent_free(agent);
 	return code;
 }
 
-static struct member_command member_of(const struct config *c)
-{
-	const char *advertise = config_string(c, "tentacle", "advertise");
-
-	return (struct member_command){
-		.role = ROLE_TENTACLE,
-		.program = "longarm-tentacle",
-		.state_dir = config_path(c, "tentacle", "state"),
-		.advertise = advertise != NULL ? advertise : "",
-		.config = c,
-	};
-}
-
-static enum command_exit do_run(
-    const struct config *c, const struct command_line *line)
-{
-	(void)line;
-	return serve(c);
-}
-
-static enum command_exit do_join(
-    const struct config *c, const struct command_line *line)
-{
-	const struct member_command m = member_of(c);
-
-	return join_command(&m, line);
-}
-
-static enum command_exit do_status(
-    const struct config *c, const struct command_line *line)
-{
-	const struct member_command m = member_of(c);
-
-	return status_command(&m, line);
-}
-
-static enum command_exit do_leave(
-    const struct config *c, const struct command_line *line)
-{
-	const struct member_command m = member_of(c);
-
-	(void)line;
-	return leave_command(&m);
-}
-
-static enum command_exit run_leave(const struct command_line *line)
-{
-	return with_config(line, do_leave);
-}
+static const struct member_program program = {
+	.role = ROLE_TENTACLE,
+	.name = "longarm-tentacle",
+	.config = {
+		.program = "tentacle",
+		.file = "/etc/longarm/tentacle.conf",
+		.options = options,
+		.option_count = sizeof(options) / sizeof(options[0]),
+	},
+	.serve = serve,
+};
 
 static enum command_exit run_run(const struct command_line *line)
 {
-	return with_config(line, do_run);
+	return member_run(&program, line);
 }
 
 static enum command_exit run_join(const struct command_line *line)
 {
-	return with_config(line, do_join);
+	return member_join(&program, line);
 }
 
 static enum command_exit run_status(const struct command_line *line)
 {
-	return with_config(line, do_status);
+	return member_status(&program, line);
+}
+
+static enum command_exit run_leave(const struct command_line *line)
+{
+	return member_leave(&program, line);
 }
 
 static enum command_exit run_check(const struct command_line *line)
 {
-	return config_check(&program, line);
+	return config_check(&program.config, line);
 }
 
 static enum command_exit run_show(const struct command_line *line)
 {
-	return config_show(&program, line);
+	return config_show(&program.config, line);
 }
-
-#define STATE_OPTION                                                           \
-	{                                                                      \
-		.name = "state", .argument = "DIR",                            \
-		.help = "State directory (tentacle.state)"                     \
-	}
 
 static const struct command_option run_options[] = {
 	CONFIG_COMMAND_OPTIONS,
-	STATE_OPTION,
+	MEMBER_STATE_OPTION,
 	{ .name = "apps",
 	    .argument = "DIR",
 	    .help = "Where packages are installed (tentacle.apps)" },
@@ -265,16 +185,13 @@ static const struct command_option run_options[] = {
 
 static const struct command_option join_options[] = {
 	CONFIG_COMMAND_OPTIONS,
-	STATE_OPTION,
-	{ .name = "advertise",
-	    .argument = "HOST:PORT",
-	    .help = "Where to dial this machine (tentacle.advertise)" },
-	JOIN_COMMAND_OPTIONS,
+	MEMBER_STATE_OPTION,
+	MEMBER_JOIN_OPTIONS,
 };
 
 static const struct command_option status_options[] = {
 	CONFIG_COMMAND_OPTIONS,
-	STATE_OPTION,
+	MEMBER_STATE_OPTION,
 	OUTPUT_COMMAND_OPTION,
 };
 

@@ -1,12 +1,11 @@
-#include "common/join_command.h"
+#include "common/member_program.h"
 
 #include "common/clock.h"
 #include "common/dial.h"
 #include "common/fs.h"
 #include "common/join.h"
+#include "common/log.h"
 #include "common/member.h"
-#include "common/output.h"
-#include "common/settings.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 
 #define TOKEN_FILE_MAX 4096
 #define TIMEOUT_MS     30000
+#define TIMEOUT_MAX_MS 3600000
 #define SERVER_PORT    10943
 
 static enum command_exit exit_of(const struct fault *fault)
@@ -79,60 +79,66 @@ static void on_progress(void *arg, const char *text)
 	(void)fprintf(stderr, "%s\n", text);
 }
 
-static void print_joined(const struct member_command *m, const struct joined *j)
+static void print_joined(const struct member_program *p, const struct joined *j)
 {
 	(void)printf("name     %s\n", j->name);
 	(void)printf("id       %s\n", j->id);
 	(void)printf("cluster  %s\n", j->cluster);
 	(void)printf("route    by %s at %s\n", j->via, j->via_address);
 	(void)printf("next     %s run      (or: systemctl enable --now %s)\n",
-	    m->program, m->program);
+	    p->name, p->name);
 }
 
-enum command_exit join_command(
-    const struct member_command *m, const struct command_line *line)
+static MUST_CHECK enum rc prepare_join(const struct command_line *line,
+    const struct config *c, struct join *join, struct fault *fault)
 {
+	const char *timeout = command_value(line, "timeout");
+	int64_t ms = TIMEOUT_MS;
+
+	if (timeout != NULL && (config_parse_duration(timeout, &ms) != RC_OK ||
+				   ms < 1 || ms > TIMEOUT_MAX_MS)) {
+		fault_set(fault, REASON_BAD_CONFIG, "",
+		    "--timeout: 1ms to 1h, for example 30s");
+		return RC_PROTO;
+	}
+	join->timeout_ms = (uint32_t)ms;
+	settings_link(c, &join->link);
+	return RC_OK;
+}
+
+static enum command_exit do_join(const struct member_program *p,
+    const struct config *c, const struct command_line *line)
+{
+	const char *advertise =
+	    config_string(c, p->config.program, "advertise");
 	struct endpoint endpoints[DIAL_ENDPOINTS_MAX];
-	struct token token;
+	struct token token = { .id = "" };
 	struct joined joined;
 	struct fault fault = { .code = REASON_NONE };
-	const char *timeout = command_value(line, "timeout");
 	struct join join = {
-		.role = m->role,
-		.state_dir = m->state_dir,
+		.role = p->role,
+		.state_dir = config_path(c, p->config.program, "state"),
 		.token = &token,
 		.endpoints = endpoints,
-		.listen = m->advertise,
-		.timeout_ms = TIMEOUT_MS,
+		.listen = advertise != NULL ? advertise : "",
 		.progress = on_progress,
 	};
-	int64_t ms;
-	enum rc rc;
+	enum rc rc = prepare_join(line, c, &join, &fault);
 
-	settings_link(m->config, &join.link);
-	if (timeout != NULL) {
-		if (config_parse_duration(timeout, &ms) != RC_OK || ms < 1 ||
-		    ms > 3600000) {
-			(void)fprintf(
-			    stderr, "--timeout: 1ms to 1h, for example 30s\n");
-			return COMMAND_USAGE;
-		}
-		join.timeout_ms = (uint32_t)ms;
-	}
-	rc = read_token(command_value(line, "token-file"), &token, &fault);
-	if (rc != RC_OK) {
-		output_fault(m->program, &fault);
-		return exit_of(&fault);
-	}
-	rc = read_endpoints(line, endpoints, &join.endpoint_count, &fault);
+	if (rc == RC_OK)
+		rc = read_token(
+		    command_value(line, "token-file"), &token, &fault);
+	if (rc == RC_OK)
+		rc = read_endpoints(
+		    line, endpoints, &join.endpoint_count, &fault);
 	if (rc == RC_OK)
 		rc = join_run(&join, &joined, &fault);
 	token_fini(&token);
 	if (rc != RC_OK) {
-		output_fault(m->program, &fault);
+		output_fault(p->name, &fault);
 		return exit_of(&fault);
 	}
-	print_joined(m, &joined);
+	print_joined(p, &joined);
 	return COMMAND_OK;
 }
 
@@ -175,16 +181,17 @@ static void add_peers(struct output *t, const struct member *m)
 	output_texts(t, list, m->peer_count);
 }
 
-enum command_exit status_command(
-    const struct member_command *m, const struct command_line *line)
+static enum command_exit do_status(const struct member_program *p,
+    const struct config *c, const struct command_line *line)
 {
+	const char *dir = config_path(c, p->config.program, "state");
 	struct member *member;
-	struct fault fault;
+	struct fault fault = { .code = REASON_NONE };
 	struct output *t;
-	enum rc rc = member_look(m->state_dir, &member, &fault);
+	enum rc rc = member_look(dir, &member, &fault);
 
 	if (rc != RC_OK) {
-		output_fault(m->program, &fault);
+		output_fault(p->name, &fault);
 		return rc == RC_NOTFOUND ? COMMAND_NOT_FOUND : COMMAND_ERROR;
 	}
 	rc = output_new(status_columns,
@@ -194,7 +201,7 @@ enum command_exit status_command(
 		output_text(t, member->name);
 		output_text(t, member_id(member));
 		output_text(t, member_cluster(member));
-		output_bool(t, is_running(m->state_dir));
+		output_bool(t, is_running(dir));
 		output_number(t, (int64_t)member->instance.start);
 		output_time(t, identity_not_after_s(member->identity) * 1000);
 		add_peers(t, member);
@@ -205,26 +212,96 @@ enum command_exit status_command(
 	return rc == RC_OK ? COMMAND_OK : COMMAND_ERROR;
 }
 
-enum command_exit leave_command(const struct member_command *m)
+static enum command_exit do_leave(const struct member_program *p,
+    const struct config *c, const struct command_line *line)
 {
-	struct fault fault;
+	const char *dir = config_path(c, p->config.program, "state");
+	struct fault fault = { .code = REASON_NONE };
 
-	if (!member_exists(m->state_dir)) {
-		(void)fprintf(stderr, "%s holds no identity\n", m->state_dir);
+	(void)line;
+	if (!member_exists(dir)) {
+		fault_set(
+		    &fault, REASON_NOT_FOUND, "", "%s holds no identity", dir);
+		output_fault(p->name, &fault);
 		return COMMAND_NOT_FOUND;
 	}
-	if (is_running(m->state_dir)) {
-		(void)fprintf(stderr, "%s is running on %s: stop it first\n",
-		    m->program, m->state_dir);
+	if (is_running(dir)) {
+		fault_set(&fault, REASON_CONFLICT, "",
+		    "%s is running on %s: stop it first", p->name, dir);
+		output_fault(p->name, &fault);
 		return COMMAND_ERROR;
 	}
-	if (member_remove(m->state_dir, &fault) != RC_OK) {
-		output_fault(m->program, &fault);
+	if (member_remove(dir, &fault) != RC_OK) {
+		output_fault(p->name, &fault);
 		return COMMAND_ERROR;
 	}
 	(void)fprintf(stderr,
 	    "key, certificate and peers are gone from %s; applications and "
 	    "logs stay.\nOn the server: longarm %s remove NAME\n",
-	    m->state_dir, m->role == ROLE_RELAY ? "relay" : "machine");
+	    dir, p->role == ROLE_RELAY ? "relay" : "machine");
 	return COMMAND_OK;
+}
+
+/* --- The loop of a program ------------------------------------------------ */
+
+static enum command_exit do_run(const struct member_program *p,
+    const struct config *c, const struct command_line *line)
+{
+	struct loop *loop = NULL;
+	struct daemon *daemon = NULL;
+	struct fault fault = { .code = REASON_MEMORY, .text = "out of memory" };
+	enum command_exit code = COMMAND_ERROR;
+
+	(void)line;
+	settings_log(c);
+	if (loop_new(&loop) == RC_OK &&
+	    daemon_new(loop, NULL, NULL, &daemon) == RC_OK) {
+		fault_clear(&fault);
+		code = p->serve(loop, c, &fault);
+	}
+	if (code != COMMAND_OK && fault.code != REASON_NONE)
+		log_error(p->config.program, NULL, "%s", fault.text);
+	daemon_free(daemon);
+	loop_free(loop);
+	log_flush();
+	return code;
+}
+
+static enum command_exit with_config(const struct member_program *p,
+    const struct command_line *line,
+    enum command_exit (*run)(const struct member_program *p,
+	const struct config *c, const struct command_line *line))
+{
+	struct config *c;
+	enum command_exit code;
+
+	if (config_from_command(&p->config, line, &c) != RC_OK)
+		return COMMAND_ERROR;
+	code = run(p, c, line);
+	config_free(c);
+	return code;
+}
+
+enum command_exit member_run(
+    const struct member_program *p, const struct command_line *line)
+{
+	return with_config(p, line, do_run);
+}
+
+enum command_exit member_join(
+    const struct member_program *p, const struct command_line *line)
+{
+	return with_config(p, line, do_join);
+}
+
+enum command_exit member_status(
+    const struct member_program *p, const struct command_line *line)
+{
+	return with_config(p, line, do_status);
+}
+
+enum command_exit member_leave(
+    const struct member_program *p, const struct command_line *line)
+{
+	return with_config(p, line, do_leave);
 }

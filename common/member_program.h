@@ -1,0 +1,55 @@
+/*
+ * member_program.h - what the commands of relays and tentacles have in common:
+ * run, join, status, leave, config check, config show.
+ */
+#ifndef COMMON_MEMBER_PROGRAM_H
+#define COMMON_MEMBER_PROGRAM_H
+
+#include "common/config_command.h"
+#include "common/output.h"
+#include "common/settings.h"
+#include "proto/kind.h"
+
+struct member_program {
+	enum peer_role role;
+	const char *name; /* "longarm-tentacle" */
+	/* Settings; its section `program` has the keys state and advertise. */
+	struct config_program config;
+	/*
+	 * Serve on this loop until it is stopped.  Not COMMAND_OK: *fault says
+	 * why it did not begin, or is empty when that was logged.
+	 */
+	enum command_exit (*serve)(
+	    struct loop *loop, const struct config *c, struct fault *fault);
+};
+
+#define MEMBER_STATE_OPTION                                                    \
+	{                                                                      \
+		.name = "state", .argument = "DIR",                            \
+		.help = "State directory (setting: state)"                     \
+	}
+
+#define MEMBER_JOIN_OPTIONS                                                    \
+	{ .name = "token-file",                                                \
+		.argument = "FILE",                                            \
+		.required = true,                                              \
+		.help = "The token; - reads standard input" },                 \
+	    { .name = "advertise",                                             \
+		    .argument = "HOST:PORT",                                   \
+		    .help = "Where to dial this one (setting: advertise)" },   \
+	{                                                                      \
+		.name = "timeout", .argument = "DURATION",                     \
+		.help = "Limit of one attempt (default 30s)"                   \
+	}
+
+enum command_exit member_run(
+    const struct member_program *p, const struct command_line *line);
+/* HOST:PORT... of line are servers or relays. */
+enum command_exit member_join(
+    const struct member_program *p, const struct command_line *line);
+enum command_exit member_status(
+    const struct member_program *p, const struct command_line *line);
+enum command_exit member_leave(
+    const struct member_program *p, const struct command_line *line);
+
+#endif
