@@ -140,6 +140,16 @@ static void worked(void *arg)
 		destroy(h);
 }
 
+/* The pool went first.  An owner that is still there frees us. */
+static void dropped(void *arg)
+{
+	struct handshake *h = arg;
+
+	h->working = false;
+	if (h->orphan)
+		destroy(h);
+}
+
 void handshake_start(struct handshake *h)
 {
 	if (h->working || h->ended)
@@ -150,7 +160,7 @@ void handshake_start(struct handshake *h)
 	h->waiting = NULL;
 	h->waiting_len = 0;
 	h->working = true;
-	if (worker_submit(h->pool, work, worked, h) != RC_OK) {
+	if (worker_submit_owned(h->pool, work, worked, dropped, h) != RC_OK) {
 		h->working = false;
 		fail(h, REASON_TOO_MANY,
 		    "too many handshakes wait for a worker");

@@ -116,14 +116,18 @@ void loop_free(struct loop *loop)
 {
 	if (loop == NULL)
 		return;
-	/* Answers for what is gone already clean up after themselves. */
-	run_list(take_posted(loop));
 	loop_io_free(loop->wake);
 	loop_names_free(loop);
 	if (loop->base != NULL)
 		event_base_free(loop->base);
 	if (loop->wake_fd >= 0)
 		(void)close(loop->wake_fd);
+	while (loop->first != NULL) {
+		struct posted *p = loop->first;
+
+		loop->first = p->next;
+		free(p);
+	}
 	(void)pthread_mutex_destroy(&loop->lock);
 	free(loop);
 }

@@ -25,7 +25,7 @@ struct loop_lookup;
 
 MUST_CHECK enum rc loop_new(struct loop **out);
 /* All timers, watchers and lookups must be gone.  What was posted and not yet
- * called is called now. */
+ * called is forgotten. */
 void loop_free(struct loop *loop);
 /* Runs until loop_stop(). */
 void loop_run(struct loop *loop);

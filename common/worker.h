@@ -16,7 +16,7 @@ struct worker_pool;
 /* threads: 1..WORKER_THREADS_MAX; queue: how many jobs may wait. */
 MUST_CHECK enum rc worker_pool_new(struct loop *loop, unsigned threads,
     unsigned queue, struct worker_pool **out);
-/* Waits for running jobs; jobs that wait are not run, nor are their dones. */
+/* Waits for running jobs; no done() is called any more, but drop(). */
 void worker_pool_free(struct worker_pool *pool);
 
 /*
@@ -25,5 +25,8 @@ void worker_pool_free(struct worker_pool *pool);
  */
 MUST_CHECK enum rc worker_submit(
     struct worker_pool *pool, loop_fn work, loop_fn done, void *arg);
+/* The same; when the pool goes first, drop(arg) is called instead of done(). */
+MUST_CHECK enum rc worker_submit_owned(struct worker_pool *pool, loop_fn work,
+    loop_fn done, loop_fn drop, void *arg);
 
 #endif

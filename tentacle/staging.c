@@ -84,12 +84,23 @@ static void verified(void *arg)
 	}
 }
 
+/* The workers went first: sessions have ended before them. */
+static void dropped(void *arg)
+{
+	struct staging *t = arg;
+
+	t->verifying = false;
+	if (t->session == NULL)
+		destroy(t);
+}
+
 static void finish(struct session *s)
 {
 	struct staging *t = s->staging;
 
 	t->verifying = true;
-	if (worker_submit(s->agent->pool, verify, verified, t) != RC_OK) {
+	if (worker_submit_owned(s->agent->pool, verify, verified, dropped, t) !=
+	    RC_OK) {
 		t->verifying = false;
 		fail(s, REASON_TOO_MANY, "too much to verify at once");
 	}
