@@ -22,7 +22,7 @@ import time
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(
-    os.environ.get("LONGARM_BIN", TOP / "build" / "gcc" / "bin")).resolve()
+    os.environ.get("LONGARM_BIN", TOP / "build" / "cc" / "bin")).resolve()
 # Sanitizers and a busy host make everything slower, not different.
 SLOW = 4 if any(s in str(BIN) for s in ("address", "thread")) else 1
 
