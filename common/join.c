@@ -81,7 +81,8 @@ static MUST_CHECK enum rc read_certs(
 
 /*
  * The peer that answered our link is one to dial again; where the server does
- * not say under which address, it is the one that we used.
+ * not say under which address, it is the one that we used.  Who is dialled
+ * does not dial: two links of one pair would replace each other for ever.
  */
 static size_t add_outer(const struct attempt *a, const struct msg_enrolled *m,
     struct msg_peer *peers)
@@ -102,6 +103,8 @@ static size_t add_outer(const struct attempt *a, const struct msg_enrolled *m,
 	}
 	if (outer != NULL && outer->endpoint[0] == '\0')
 		endpoint_format(a->endpoint, outer->endpoint);
+	for (size_t i = 0; i < count && a->join->listen[0] != '\0'; i++)
+		peers[i].endpoint[0] = '\0';
 	return count;
 }
 

@@ -44,6 +44,20 @@ static bool is_known_machine(const struct relay *r, const char *id)
 	return table_find(r->table, &target) != NULL;
 }
 
+/* Somebody whom we dialled, and who dials us too: one link is enough, and two
+ * would replace each other for ever. */
+static bool is_crossing(
+    const struct relay *r, const struct link *link, const struct msg_hello *h)
+{
+	const struct peer *peer = link_peer(link);
+	const struct neighbour *n =
+	    neighbour_find(r, peer->role, peer->id.name);
+
+	return n != NULL && n->link != NULL && n->start == h->instance.start &&
+	       link_role(link) == MUX_ACCEPTOR &&
+	       link_role(n->link) == MUX_DIALLER;
+}
+
 static enum rc admit(void *owner, struct link *link,
     const struct msg_hello *hello, struct fault *fault)
 {
@@ -75,6 +89,12 @@ static enum rc admit(void *owner, struct link *link,
 	if (!hello->has_instance) {
 		fault_set(fault, REASON_PROTOCOL, relay_name(r),
 		    "%s did not tell its instance", link_label(link));
+		return RC_DENIED;
+	}
+	if (is_crossing(r, link, hello)) {
+		fault_set(fault, REASON_CONFLICT, relay_name(r),
+		    "%s is connected already, by a link that relay %s dialled",
+		    link_label(link), relay_name(r));
 		return RC_DENIED;
 	}
 	return RC_OK;

@@ -600,9 +600,15 @@ static enum rc begin_script(struct job *job, struct fault *fault)
 
 	if (s->body.len == 0 && s->blob[0] != '\0')
 		rc = read_blob(job, fault);
-	if (rc == RC_OK && s->package[0] != '\0')
+	if (rc == RC_OK && s->package[0] != '\0') {
 		rc = install_live_dir(job->place->apps, s->project, s->package,
 		    job->workdir, sizeof(job->workdir), fault);
+		/* What comes before the first `deploy` step, the first time. */
+		if (rc == RC_NOTFOUND) {
+			job->workdir[0] = '\0';
+			rc = RC_OK;
+		}
+	}
 	if (rc == RC_OK)
 		rc = start_script(job, PHASE_SCRIPT, fault);
 	return rc;

@@ -66,7 +66,9 @@ struct process_step {
 	uint32_t line;
 	uint64_t timeout_ms;
 	char *interpreter; /* NULL: /bin/sh -e */
-	char *package;     /* RUN: its directory is the script's; may be NULL.
+	char *package;     /* RUN: its live version's directory is the script's
+	                    * (a directory of the run while none is live); may
+	                    * be NULL.
 	                    * DEPLOY: what is installed, never NULL */
 	char *run;         /* RUN only: script text as written */
 	char *before, *after;       /* DEPLOY only; may be NULL */
