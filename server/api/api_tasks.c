@@ -114,10 +114,22 @@ static json_t *run_json(const struct store_run *r)
 	    (json_int_t)r->log_size, "fault", wire_fault(&r->row.fault));
 }
 
+/* "0-12-1" */
 static bool parse_run(const char *text, struct run_key *out)
 {
-	return text != NULL && sscanf(text, "%u-%u-%u", &out->block,
-				   &out->target, &out->action) == 3;
+	uint32_t *const to[] = { &out->block, &out->target, &out->action };
+
+	for (size_t i = 0; i < 3; i++) {
+		char *end;
+		unsigned long n = strtoul(text, &end, 10);
+
+		if (*text < '0' || *text > '9' || n > TASK_RUNS_MAX ||
+		    *end != (i < 2 ? '-' : '\0'))
+			return false;
+		*to[i] = (uint32_t)n;
+		text = end + 1;
+	}
+	return true;
 }
 
 static enum rc runs(struct api_call *call, struct db *db)

@@ -411,27 +411,29 @@ void http_reply(struct http_request *request, const struct http_reply *reply)
 
 /* ---- life ---- */
 
+static_assert(offsetof(struct sockaddr_in6, sin6_port) ==
+		  offsetof(struct sockaddr_in, sin_port),
+    "one port for both families");
+
 static enum rc bind_port(struct http_server *s, struct fault *fault)
 {
 	struct evhttp_bound_socket *bound = evhttp_bind_socket_with_handle(
 	    s->http, s->options.address, s->options.port);
-	struct sockaddr_storage sa = { 0 };
+	struct sockaddr_in6 sa = { 0 }; /* the port is where IPv4 has it */
 	socklen_t len = sizeof(sa);
 
 	if (bound == NULL) {
 		fault_set(fault, REASON_BAD_CONFIG, "",
 		    "HTTPS: cannot listen on %s port %u: %s",
 		    s->options.address, (unsigned)s->options.port,
-		    strerror(errno));
+		    strerrordesc_np(errno));
 		return RC_IO;
 	}
 	s->listener = evhttp_bound_socket_get_listener(bound);
 	if (getsockname(evhttp_bound_socket_get_fd(bound),
 		(struct sockaddr *)&sa, &len) != 0)
 		return RC_IO;
-	s->port = ntohs(sa.ss_family == AF_INET6
-			    ? ((struct sockaddr_in6 *)(void *)&sa)->sin6_port
-			    : ((struct sockaddr_in *)(void *)&sa)->sin_port);
+	s->port = ntohs(sa.sin6_port);
 	return RC_OK;
 }
 

@@ -263,10 +263,15 @@ static enum rc perform(struct client *c, const struct client_request *request,
 		.data = (char[]){ "Content-Type: application/octet-stream" },
 		.next = c->headers
 	};
+	char *key = xprintf("Idempotency-Key: %s",
+	    request->idempotency_key != NULL ? request->idempotency_key : "");
+	struct curl_slist repeat = { .data = key, .next = c->headers };
 	struct buf buf;
 	CURLcode code;
 	long status = 0;
 
+	if (request->idempotency_key != NULL)
+		type.next = &repeat;
 	buf_init(&buf, ANSWER_MAX);
 	c->pin_failed = false;
 	c->error[0] = '\0';
@@ -283,6 +288,7 @@ static enum rc perform(struct client *c, const struct client_request *request,
 	code = curl_easy_perform(c->curl);
 	(void)curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
 	free(url);
+	free(key);
 	if (code == CURLE_OK) {
 		answer->status = (int)status;
 		answer->body = json_loadb((const char *)buf.data, buf.len,

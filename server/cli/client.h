@@ -19,7 +19,9 @@ struct client_request {
 	json_t *body;       /* borrowed; NULL: none */
 	const void *part;   /* instead of body: bytes as they are */
 	size_t part_len;
-	long timeout_s; /* 0: 60 */
+	const char
+	    *idempotency_key; /* of a POST that may be repeated; or NULL */
+	long timeout_s;       /* 0: 60 */
 };
 
 struct client_answer {

@@ -29,6 +29,7 @@ struct push {
 /* A file without a name, gone when it is closed. */
 static int temporary(void)
 {
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread */
 	const char *dir = getenv("TMPDIR");
 
 	return open(dir != NULL && *dir == '/' ? dir : "/tmp",

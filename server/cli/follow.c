@@ -193,7 +193,7 @@ static void show_progress(const struct follower *f)
 static bool is_away(struct follower *f, const struct client_answer *answer)
 {
 	uint64_t now_ms = clock_monotonic_ms();
-	const struct timespec pause = { .tv_nsec = 500 * 1000 * 1000 };
+	const struct timespec pause = { .tv_nsec = 500000000L };
 
 	if (f->task == NULL || client_interrupted() ||
 	    (answer->status != 0 && answer->status != 503) ||

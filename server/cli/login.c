@@ -12,6 +12,12 @@
 #define FILE_MAX (16u << 10)
 #define KEY_MAX  512
 
+/* This program has one thread and never sets any. */
+static const char *environment(const char *name)
+{
+	return getenv(name); /* NOLINT(concurrency-mt-unsafe) */
+}
+
 void login_clear(struct login *login)
 {
 	secret_free(login->key);
@@ -122,9 +128,9 @@ enum rc login_parse(
 
 enum rc login_path(char out[LOGIN_PATH_SIZE], struct fault *fault)
 {
-	const char *file = getenv("LONGARM_LOGIN");
-	const char *config = getenv("XDG_CONFIG_HOME");
-	const char *home = getenv("HOME");
+	const char *file = environment("LONGARM_LOGIN");
+	const char *config = environment("XDG_CONFIG_HOME");
+	const char *home = environment("HOME");
 	int n;
 
 	if (file != NULL && *file != '\0')
@@ -166,7 +172,7 @@ static enum rc make_dir(const char *path, struct fault *fault)
 	if (slash == NULL || slash == dir)
 		return RC_OK;
 	*slash = '\0';
-	if (getenv("LONGARM_LOGIN") != NULL)
+	if (environment("LONGARM_LOGIN") != NULL)
 		return RC_OK; /* the caller's own place */
 	return fs_make_private_dir(dir, fault);
 }
@@ -198,9 +204,9 @@ enum rc login_write(
 /* What the environment says goes over what the file says. */
 static enum rc take_environment(struct login *login, struct fault *fault)
 {
-	const char *url = getenv("LONGARM_URL");
-	const char *pin = getenv("LONGARM_CA_PIN");
-	const char *file = getenv("LONGARM_TOKEN_FILE");
+	const char *url = environment("LONGARM_URL");
+	const char *pin = environment("LONGARM_CA_PIN");
+	const char *file = environment("LONGARM_TOKEN_FILE");
 	struct secret *key = NULL;
 	enum rc rc = RC_OK;
 

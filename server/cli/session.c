@@ -311,7 +311,7 @@ enum rc seconds_parse(const char *text, uint64_t *out)
 		factor = 3600;
 		break;
 	case 'd':
-		factor = 24 * 3600;
+		factor = UINT64_C(86400);
 		break;
 	default:
 		return RC_PROTO;

@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -484,6 +485,111 @@ static void test_runs_and_health_checks_become_tasks(void **state)
 	assert_string_equal(output, "");
 }
 
+/* ---- a dispatcher that plays one run of task-1 ---- */
+
+struct play {
+	struct store_job job;
+	struct fixture *f;
+	const char *text; /* appended to the log */
+	uint64_t before;  /* bytes that are there */
+	bool last;
+	enum task_state end;
+};
+
+static enum rc run_play(struct db *db, struct store_job *job)
+{
+	struct play *p = CONTAINER_OF(job, struct play, job);
+	struct engine_change changes[2] = {
+		{ .type = CHANGE_RUN,
+		    .row.run = { .key = { .task = 1 },
+			.state = p->last ? RUN_SUCCEEDED : RUN_RUNNING,
+			.ticket = "0123456789abcdef0123456789abcdef",
+			.starting_ms = 1,
+			.running_ms = 2 } },
+		{ .type = CHANGE_TASK,
+		    .row.task = { .number = 1,
+			.state = p->last ? p->end : TASK_RUNNING } },
+	};
+	struct store_batch batch = { .number = 1,
+		.who = { .owner = "me", .incarnation = "1-2" },
+		.changes = changes,
+		.change_count = 2 };
+	const uint8_t hash[STORE_SHA256_SIZE] = { 0 };
+	const struct run_key key = { .task = 1 };
+	uint64_t size = p->before + strlen(p->text), now;
+	enum rc rc = store_task_claim(db, 1, &batch.who, &batch.who.epoch);
+
+	changes[1].row.task.epoch = batch.who.epoch;
+	if (rc == RC_OK)
+		rc = store_task_apply(db, &batch);
+	if (rc == RC_OK)
+		rc = store_run_log_grow(db, &key, p->before, size, &now);
+	if (rc == RC_OK && p->last)
+		rc = store_run_log_end(db, &key, size, hash);
+	return rc;
+}
+
+static void play(
+    struct fixture *f, const char *text, uint64_t before, enum task_state end)
+{
+	struct play p = { .job = { .run = run_play },
+		.f = f,
+		.text = text,
+		.before = before,
+		.last = end != TASK_RUNNING,
+		.end = end };
+	const struct run_key key = { .task = 1 };
+	char path[256];
+	int fd;
+
+	assert_int_equal(
+	    api_log_path(f->logs, &key, path, sizeof(path)), RC_OK);
+	fd = open(path, O_CREAT | O_WRONLY | O_APPEND, 0600);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	(void)close(fd);
+	assert_int_equal(store_call(f->store, &p.job), RC_OK);
+	api_task_changed(f->api, 1);
+}
+
+static void *play_all(void *arg)
+{
+	struct fixture *f = arg;
+	const struct timespec pause = { .tv_nsec = 100000000 };
+
+	(void)nanosleep(&pause, NULL);
+	play(f, "one\ntw", 0, TASK_RUNNING);
+	(void)nanosleep(&pause, NULL);
+	play(f, "o\n\xc3\xa4\xff", 6, TASK_RUNNING);
+	play(f, "end", 11, TASK_FAILED);
+	return NULL;
+}
+
+static void test_a_task_is_followed_to_its_end(void **state)
+{
+	struct fixture *f = *state;
+	char path[256];
+	pthread_t thread;
+
+	assert_int_equal(
+	    RUN("machine", "add", "web-01", "--route", "direct"), 0);
+	assert_int_equal(RUN("run", "--all", "--detach", "--", "uptime"), 0);
+	assert_int_equal(mkdir(f->logs, 0700), 0);
+	(void)snprintf(path, sizeof(path), "%s/task-1", f->logs);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(pthread_create(&thread, NULL, play_all, f), 0);
+	assert_int_equal(RUN("task", "log", "-f", "task-1"), 5);
+	(void)pthread_join(thread, NULL);
+	assert_string_equal(output, "web-01 run | one\n"
+				    "web-01 run | two\n"
+				    "web-01 run | \xc3\xa4?end\n");
+	assert_int_equal(RUN("task", "log", "task-1"), 0);
+	assert_shows("web-01 run | two\n");
+	assert_int_equal(RUN("task", "wait", "task-1"), 5);
+	assert_int_equal(RUN("task", "cancel", "task-1"), 1);
+	assert_int_equal(RUN("task", "show", "task-1"), 0);
+	assert_shows("succeeded");
+}
+
 static struct client *raw_client(void)
 {
 	struct login login;
@@ -538,6 +644,36 @@ static void test_raw_requests_are_checked_against_the_table(void **state)
 	client_free(c);
 }
 
+static int post_with_key(struct client *c, const char *name, const char *key)
+{
+	json_t *body = json_pack("{s:s}", "name", name);
+	const struct client_request request = { .method = "POST",
+		.path = "/api/v1/environments",
+		.body = body,
+		.idempotency_key = key };
+	struct client_answer answer;
+	int status;
+
+	(void)!client_call(c, &request, &answer);
+	status = answer.status;
+	client_answer_clear(&answer);
+	json_decref(body);
+	return status;
+}
+
+static void test_a_repeated_request_is_done_once(void **state)
+{
+	struct client *c = raw_client();
+
+	(void)state;
+	assert_int_equal(post_with_key(c, "prod", "key-1"), 201);
+	assert_int_equal(post_with_key(c, "prod", "key-1"), 201);
+	assert_int_equal(post_with_key(c, "test", "key-1"), 409);
+	assert_int_equal(post_with_key(c, "prod", "key-2"), 409);
+	assert_int_equal(post_with_key(c, "test", "key-2"), 201);
+	client_free(c);
+}
+
 static void test_draining_shows_in_readyz_only(void **state)
 {
 	struct fixture *f = *state;
@@ -567,7 +703,9 @@ int main(void)
 		WITH_API(test_a_large_file_goes_in_parts),
 		WITH_API(test_a_release_freezes_and_deploys),
 		WITH_API(test_runs_and_health_checks_become_tasks),
+		WITH_API(test_a_task_is_followed_to_its_end),
 		WITH_API(test_raw_requests_are_checked_against_the_table),
+		WITH_API(test_a_repeated_request_is_done_once),
 		WITH_API(test_draining_shows_in_readyz_only),
 	};
 
