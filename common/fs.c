@@ -35,6 +35,27 @@ enum rc fs_join(char *out, size_t size, const char *dir, const char *name)
 	return len >= 0 && (size_t)len < size ? RC_OK : RC_LIMIT;
 }
 
+enum rc fs_absolute(
+    char *out, size_t size, const char *path, struct fault *fault)
+{
+	char here[FS_PATH_MAX];
+	enum rc rc;
+	int len;
+
+	if (path[0] == '/') {
+		len = snprintf(out, size, "%s", path);
+		rc = len >= 0 && (size_t)len < size ? RC_OK : RC_LIMIT;
+	} else if (getcwd(here, sizeof(here)) == NULL) {
+		return io_fault(fault, "find", "the working directory");
+	} else {
+		rc = fs_join(out, size, here, path);
+	}
+	if (rc != RC_OK)
+		fault_set(fault, REASON_BAD_CONFIG, "",
+		    "the path %.200s is longer than %zu bytes", path, size - 1);
+	return rc;
+}
+
 enum rc fs_check_private(const char *path, struct fault *fault)
 {
 	struct stat st;

@@ -20,6 +20,12 @@
 /* out = dir/name.  RC_LIMIT: longer than size. */
 MUST_CHECK enum rc fs_join(
     char *out, size_t size, const char *dir, const char *name);
+/*
+ * out = path, made absolute by the working directory.  RC_LIMIT: longer than
+ * size; RC_IO: there is no working directory.
+ */
+MUST_CHECK enum rc fs_absolute(
+    char *out, size_t size, const char *path, struct fault *fault);
 
 /*
  * Make path and its missing parents, 0700.  One that is there is checked as by

@@ -1,6 +1,7 @@
 /*
  * longarm-tentacle - the agent on a machine.
  */
+#include "common/fs.h"
 #include "common/log.h"
 #include "common/member_program.h"
 #include "tentacle/agent.h"
@@ -116,8 +117,16 @@ static enum command_exit serve(
 	struct agent_settings settings;
 	struct agent *agent;
 	enum command_exit code;
+	char state[FS_PATH_MAX], apps[FS_PATH_MAX];
 
 	read_settings(c, &settings);
+	/* Scripts begin in other directories than ours. */
+	if (fs_absolute(state, sizeof(state), settings.state_dir, fault) !=
+		RC_OK ||
+	    fs_absolute(apps, sizeof(apps), settings.apps_dir, fault) != RC_OK)
+		return COMMAND_ERROR;
+	settings.state_dir = state;
+	settings.apps_dir = apps;
 	if (agent_new(loop, &settings, &agent, fault) != RC_OK)
 		return COMMAND_ERROR;
 	log_info("agent", agent->member->name, "listening at %s",

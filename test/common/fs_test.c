@@ -244,6 +244,22 @@ static void test_a_path_that_does_not_fit_is_refused(void **state)
 	assert_int_equal(fs_join(path, sizeof(path), "/abcd", "ef"), RC_LIMIT);
 }
 
+static void test_a_relative_path_is_made_absolute(void **state)
+{
+	char here[FS_PATH_MAX], path[FS_PATH_MAX], expect[FS_PATH_MAX];
+	struct fault fault;
+
+	(void)state;
+	assert_non_null(getcwd(here, sizeof(here)));
+	assert_int_equal(fs_join(expect, sizeof(expect), here, "a/b"), RC_OK);
+	assert_int_equal(fs_absolute(path, sizeof(path), "a/b", &fault), RC_OK);
+	assert_string_equal(path, expect);
+	assert_int_equal(fs_absolute(path, sizeof(path), "/c", &fault), RC_OK);
+	assert_string_equal(path, "/c");
+	assert_int_equal(fs_absolute(path, 2, "/c", &fault), RC_LIMIT);
+	assert_int_equal(fault.code, REASON_BAD_CONFIG);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -261,6 +277,7 @@ int main(void)
 		T(test_a_tree_deeper_than_the_limit_is_an_error),
 		T(test_free_space_is_known),
 		T(test_a_path_that_does_not_fit_is_refused),
+		T(test_a_relative_path_is_made_absolute),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
