@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 
 import pytest
@@ -24,7 +25,7 @@ def commands_of(program):
     prefix = program.replace("-", r"\\-")
     for line in re.findall(rf"(?m)^\.SS {prefix} (.*)$", page):
         words = line.replace("\\-", "-").split()
-        yield " ".join(w for w in words if re.fullmatch(r"[a-z-]+", w))
+        yield " ".join(w for w in words if re.fullmatch(r"[a-z][a-z-]*", w))
 
 
 def test_every_reason_is_in_the_operators_table_and_no_other():
@@ -57,20 +58,42 @@ def test_every_command_has_a_place_in_the_operators_page(program):
     assert missing == []
 
 
-def test_every_longarm_command_in_the_pages_exists():
-    known = set(commands_of("longarm"))
-    first = {c.split()[0] for c in known}
-    wrong = []
+def examples():
+    """Every line that begins with one of the programs, as a shell sees it."""
     for page in PAGES:
-        blocks = re.findall(r"(?ms)^```\n(.*?)^```", page.read_text())
-        for line in "\n".join(blocks).splitlines():
-            words = re.sub(r"^sudo ", "", line.strip()).split()
-            if len(words) < 2 or words[0] != "longarm":
-                continue
-            two = " ".join(words[1:3])
-            if words[1] not in first or (two not in known
-                                         and words[1] not in known):
-                wrong.append((page.name, line))
+        text = page.read_text()
+        lines = re.findall(r"`((?:longarm|longarm-[a-z]+) [^`]+)`", text)
+        for block in re.findall(r"(?ms)^```\n(.*?)^```", text):
+            lines += re.findall(
+                r"(?m)^\s*(?:sudo )?(?:-u [a-z-]+ )?"
+                r"((?:longarm|longarm-[a-z]+) .*)$", block)
+        for line in lines:
+            words = shlex.split(line, comments=True)
+            end = [i for i, w in enumerate(words)
+                   if w in ("&", "|") or re.match(r"\d?[<>]", w)]
+            yield page.name, words[:end[0]] if end else words
+
+
+def test_every_example_is_understood(tmp_path):
+    """Nothing listens where they look: all that is asked is exit code 2."""
+    key = tmp_path / "key"
+    key.write_text("lk1.nobody.nothing\n")
+    key.chmod(0o600)
+    env = {"HOME": str(tmp_path), "LONGARM_URL": "https://127.0.0.1:1",
+           "LONGARM_TOKEN_FILE": str(key)}
+    wrong, count = [], 0
+    for page, words in examples():
+        if words[1] in ("serve", "run") and words[0] != "longarm" \
+                or words[1] == "init":
+            words = [*words, "--help"]
+        done = subprocess.run([BIN / words[0], *words[1:]], env=env,
+                              cwd=tmp_path, capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, timeout=60)
+        count += 1
+        # A command that is only named needs no arguments.
+        if done.returncode == 2 and " needs " not in done.stderr:
+            wrong.append((page, " ".join(words), done.stderr))
+    assert count > 60
     assert wrong == []
 
 
