@@ -12,7 +12,7 @@ static const struct config_value *find(
 		    strcmp(c->options[i].key, key) == 0)
 			return &c->values[i];
 	}
-	assert(!"an option that is not in the table");
+	assert(false && "an option that is not in the table");
 	return NULL;
 }
 
