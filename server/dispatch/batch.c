@@ -97,15 +97,18 @@ void work_tell(struct dispatch *d, const struct engine_fact *fact)
 	work_turn_soon(d);
 	if (!engine_fact(d->engine, fact, now_ms))
 		return;
-	f = xcalloc(1, sizeof(*f));
+	if (d->fact_count == d->fact_room) {
+		d->fact_room = d->fact_room * 2 + 16;
+		d->facts = xrealloc(d->facts, d->fact_room, sizeof(*d->facts));
+	}
+	f = &d->facts[d->fact_count];
+	f->order = d->fact_count++;
 	f->json = describe(fact);
 	f->fact = (struct store_fact){ .type = fact_names[fact->type],
 		.of_run = fact->type != FACT_CANCEL,
 		.key = fact->key,
 		.at_ms = now_ms,
 		.json = f->json };
-	TAILQ_INSERT_TAIL(&d->facts, f, link);
-	d->fact_count++;
 }
 
 /* ---- making a batch ---- */
@@ -160,27 +163,28 @@ static void drain_engine(struct dispatch *d, struct batch *b)
 	}
 }
 
+static int by_task_then_order(const void *a, const void *b)
+{
+	const struct work_fact *x = a, *y = b;
+
+	if (x->fact.key.task != y->fact.key.task)
+		return x->fact.key.task < y->fact.key.task ? -1 : 1;
+	return x->order < y->order ? -1 : x->order > y->order;
+}
+
 /* Facts by task, each task's in their order. */
 static void take_facts(struct dispatch *d, struct batch *b)
 {
-	struct work_fact *f;
-
+	if (d->fact_count > 1)
+		qsort(d->facts, d->fact_count, sizeof(*d->facts),
+		    by_task_then_order);
 	b->facts = xcalloc(d->fact_count + 1, sizeof(*b->facts));
 	b->jsons = (char **)xcalloc(d->fact_count + 1, sizeof(*b->jsons));
-	while ((f = TAILQ_FIRST(&d->facts)) != NULL) {
-		uint64_t task = f->fact.key.task;
-		struct work_fact *next;
-
-		for (; f != NULL; f = next) {
-			next = TAILQ_NEXT(f, link);
-			if (f->fact.key.task != task)
-				continue;
-			TAILQ_REMOVE(&d->facts, f, link);
-			b->jsons[b->fact_count] = f->json;
-			b->facts[b->fact_count++] = f->fact;
-			free(f);
-		}
+	for (size_t i = 0; i < d->fact_count; i++) {
+		b->jsons[i] = d->facts[i].json;
+		b->facts[i] = d->facts[i].fact;
 	}
+	b->fact_count = d->fact_count;
 	d->fact_count = 0;
 }
 
@@ -346,16 +350,14 @@ static void committed(struct store_job *job, enum rc rc)
 
 void work_batch_free(struct dispatch *d)
 {
-	struct work_fact *f;
-
 	if (d->batch != NULL)
 		batch_free(d->batch);
 	d->batch = NULL;
-	while ((f = TAILQ_FIRST(&d->facts)) != NULL) {
-		TAILQ_REMOVE(&d->facts, f, link);
-		free(f->json);
-		free(f);
-	}
+	for (size_t i = 0; i < d->fact_count; i++)
+		free(d->facts[i].json);
+	free(d->facts);
+	d->facts = NULL;
+	d->fact_count = 0;
 }
 
 /* ---- one turn ---- */

@@ -483,7 +483,8 @@ static void do_cancel(struct work_run *run)
 /* ---- forget: outlives its task, and nobody waits for the answer ---- */
 
 struct forget {
-	LIST_ENTRY(forget) link;
+	TAILQ_ENTRY(forget) link;
+	struct dispatch *dispatch;
 	struct fleet_ask *ask;
 	struct msg_id ticket;
 };
@@ -505,7 +506,7 @@ static void on_forgotten(void *arg, const struct fleet_reply *reply)
 	if (reply->message.len == 0)
 		log_debug("dispatch", f->ticket.text, "not forgotten yet: %s",
 		    reply->fault->text);
-	LIST_REMOVE(f, link);
+	TAILQ_REMOVE(&f->dispatch->forgets, f, link);
 	free(f);
 }
 
@@ -519,23 +520,26 @@ static void do_forget(
 		.reply = on_forgotten,
 		.arg = f };
 
+	f->dispatch = d;
 	memcpy(f->ticket.text, ticket, sizeof(f->ticket.text));
-	LIST_INSERT_HEAD(&d->forgets, f, link);
-	if (fleet_request(d->parts.fleet, &request, &f->ask) != RC_OK) {
-		LIST_REMOVE(f, link);
+	if (fleet_request(d->parts.fleet, &request, &f->ask) == RC_OK)
+		TAILQ_INSERT_TAIL(&d->forgets, f, link);
+	else
 		free(f);
-	}
 }
 
 void work_forgets_drop(struct dispatch *d)
 {
-	struct forget *f;
+	struct forget *f = TAILQ_FIRST(&d->forgets);
 
-	while ((f = LIST_FIRST(&d->forgets)) != NULL) {
+	while (f != NULL) {
+		struct forget *next = TAILQ_NEXT(f, link);
+
 		fleet_request_cancel(f->ask);
-		LIST_REMOVE(f, link);
 		free(f);
+		f = next;
 	}
+	TAILQ_INIT(&d->forgets);
 }
 
 /* ---- all of them ---- */

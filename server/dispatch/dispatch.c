@@ -71,10 +71,9 @@ enum rc dispatch_new(const struct dispatch_parts *parts, struct dispatch **out,
 	d->parts = *parts;
 	d->random.fill = fill_random;
 	TAILQ_INIT(&d->tasks);
-	TAILQ_INIT(&d->facts);
 	TAILQ_INIT(&d->dirty);
 	STAILQ_INIT(&d->loads);
-	LIST_INIT(&d->forgets);
+	TAILQ_INIT(&d->forgets);
 	rc = engine_new(parts->engine, &d->random, &d->engine);
 	if (rc == RC_OK)
 		rc = loop_timer_new(parts->loop, work_turn, d, &d->turn);

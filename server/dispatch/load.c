@@ -213,39 +213,53 @@ static void submit(struct load *l)
 	work_submit(l->dispatch, &l->job);
 }
 
+/* What waits for its turn. */
+static void submit_next(struct dispatch *d)
+{
+	struct load *next = STAILQ_FIRST(&d->loads);
+
+	if (next == NULL || d->closing)
+		return;
+	STAILQ_REMOVE_HEAD(&d->loads, link);
+	submit(next);
+}
+
+static MUST_CHECK enum rc take(struct dispatch *d, struct load *l)
+{
+	struct work_task *task = l->task;
+	struct store_task_rows *rows = &task->rows;
+	enum rc rc;
+
+	prepare(d, l);
+	rc = engine_task_add(d->engine, rows->plan, &rows->task.row, rows->runs,
+	    rows->run_count, &l->fault);
+	if (rc != RC_OK)
+		return rc;
+	TAILQ_INSERT_TAIL(&d->tasks, task, link);
+	l->task = NULL;
+	if (rows->task.cancel_who[0] != '\0')
+		dispatch_task_cancel(d, l->number, rows->task.cancel_who);
+	work_turn_soon(d);
+	return RC_OK;
+}
+
 static void loaded(struct store_job *job, enum rc rc)
 {
 	struct load *l = CONTAINER_OF(job, struct load, job);
 	struct dispatch *d = l->dispatch;
-	struct work_task *task = l->task;
-	struct store_task_rows *rows = &task->rows;
-	struct load *next = STAILQ_FIRST(&d->loads);
 
 	d->loading--;
-	if (next != NULL && !d->closing) {
-		STAILQ_REMOVE_HEAD(&d->loads, link);
-		submit(next);
-	}
-	if (work_closed(d) || work_task_find(d, l->number) != NULL) {
-		load_free(l);
-		return;
-	}
-	if (rc == RC_OK) {
-		prepare(d, l);
-		rc = engine_task_add(d->engine, rows->plan, &rows->task.row,
-		    rows->runs, rows->run_count, &l->fault);
-	}
-	if (rc == RC_OK) {
-		TAILQ_INSERT_TAIL(&d->tasks, task, link);
-		l->task = NULL;
-		if (rows->task.cancel_who[0] != '\0')
-			dispatch_task_cancel(
-			    d, l->number, rows->task.cancel_who);
-		work_turn_soon(d);
-	} else if (rc != RC_STATE && rc != RC_NOTFOUND) {
-		log_error("dispatch", NULL, "task-%llu cannot be loaded: %s",
-		    (unsigned long long)l->number,
-		    l->fault.code != REASON_NONE ? l->fault.text : rc_name(rc));
+	submit_next(d);
+	if (!work_closed(d) && work_task_find(d, l->number) == NULL) {
+		if (rc == RC_OK)
+			rc = take(d, l);
+		/* RC_STATE: it has ended meanwhile. */
+		if (rc != RC_OK && rc != RC_STATE && rc != RC_NOTFOUND)
+			log_error("dispatch", NULL,
+			    "task-%llu cannot be loaded: %s",
+			    (unsigned long long)l->number,
+			    l->fault.code != REASON_NONE ? l->fault.text
+							 : rc_name(rc));
 	}
 	load_free(l);
 }

@@ -29,10 +29,14 @@ struct planned {
 	struct fleet_ask *ask;
 };
 
+struct slot {
+	struct planned *at;
+};
+
 struct schedule {
 	struct dispatch *dispatch;
 	struct loop_timer *tick;
-	struct planned **items; /* sorted by id */
+	struct slot *items; /* sorted by id */
 	size_t count;
 	uint32_t under_way;
 	bool started;
@@ -106,21 +110,22 @@ static void planned_free(struct planned *p)
 
 static int by_id(const void *a, const void *b)
 {
-	const struct planned *const *x = a, *const *y = b;
+	const struct slot *x = a, *y = b;
 
-	return strcmp((*x)->id, (*y)->id);
+	return strcmp(x->at->id, y->at->id);
 }
 
 static struct planned *find(const struct schedule *s, const char *id)
 {
-	struct planned key, *wanted = &key, **found;
+	struct planned key;
+	const struct slot wanted = { .at = &key };
+	const struct slot *found;
 
 	if (s->count == 0 || strlen(id) >= sizeof(key.id))
 		return NULL;
 	(void)snprintf(key.id, sizeof(key.id), "%s", id);
-	found = (struct planned **)bsearch((const void *)&wanted,
-	    (const void *)s->items, s->count, sizeof(*s->items), by_id);
-	return found != NULL ? *found : NULL;
+	found = bsearch(&wanted, s->items, s->count, sizeof(*s->items), by_id);
+	return found != NULL ? found->at : NULL;
 }
 
 /* Those of before a restart are spread; a new one is checked at once. */
@@ -183,27 +188,25 @@ static enum rc read_machines(struct db *db, struct store_job *job)
 
 static void take_machines(struct schedule *s, const struct reading *r)
 {
-	struct planned **items =
-	    (struct planned **)xcalloc(r->count + 1, sizeof(*items));
+	struct slot *items = xcalloc(r->count + 1, sizeof(*items));
 
 	for (size_t i = 0; i < r->count; i++) {
 		struct planned *p = find(s, r->ids[i]);
 
 		if (p == NULL)
 			p = new_planned(s, r->ids[i]);
-		else
-			p->kept = true;
-		items[i] = p;
+		p->kept = true;
+		items[i].at = p;
 	}
 	for (size_t i = 0; i < s->count; i++) {
-		if (!s->items[i]->kept)
-			planned_free(s->items[i]);
-		else
-			s->items[i]->kept = false;
+		if (!s->items[i].at->kept)
+			planned_free(s->items[i].at);
 	}
-	free((void *)s->items);
+	for (size_t i = 0; i < r->count; i++)
+		items[i].at->kept = false;
+	free(s->items);
 	if (r->count > 1)
-		qsort((void *)items, r->count, sizeof(*items), by_id);
+		qsort(items, r->count, sizeof(*items), by_id);
 	s->items = items;
 	s->count = r->count;
 }
@@ -248,7 +251,7 @@ static void on_tick(void *arg)
 	if (s->reload && !s->reading)
 		reload(s);
 	for (size_t i = 0; i < s->count && s->under_way < most; i++) {
-		struct planned *p = s->items[i];
+		struct planned *p = s->items[i].at;
 
 		if (p->due_ms > now_ms || p->ask != NULL)
 			continue;
@@ -277,8 +280,8 @@ void schedule_free(struct schedule *s)
 	if (s == NULL)
 		return;
 	for (size_t i = 0; i < s->count; i++)
-		planned_free(s->items[i]);
-	free((void *)s->items);
+		planned_free(s->items[i].at);
+	free(s->items);
 	loop_timer_free(s->tick);
 	free(s);
 }

@@ -79,27 +79,25 @@ TAILQ_HEAD(work_task_list, work_task);
 
 /* A fact that changed something, until its commit. */
 struct work_fact {
-	TAILQ_ENTRY(work_fact) link;
 	struct store_fact fact;
 	char *json;
+	size_t order;
 };
-
-TAILQ_HEAD(work_fact_list, work_fact);
 
 struct dispatch {
 	struct dispatch_parts parts;
 	struct engine_random random;
 	struct engine *engine;
 	struct work_task_list tasks;
-	struct work_fact_list facts;
-	size_t fact_count;
+	struct work_fact *facts; /* those of the next batch */
+	size_t fact_count, fact_room;
 	struct batch *batch; /* the one under way */
 	struct loop_timer *turn;
 	struct work_run_list dirty;
 	struct log_sync *sync; /* the one under way */
 	struct loop_timer *sync_timer;
 	struct schedule *schedule;
-	LIST_HEAD(forget_list, forget) forgets;
+	TAILQ_HEAD(forget_list, forget) forgets;
 	STAILQ_HEAD(load_list, load) loads; /* not submitted yet */
 	size_t loading;
 	size_t jobs; /* store jobs and worker jobs that will still answer */

@@ -132,8 +132,8 @@ static size_t choose_routes(const struct enrol_rows *e,
 		path_format(&e->path, routes[0].path);
 		count = 1;
 	}
-	/* One that listens is dialled. */
-	for (size_t i = 0; i < count && e->role == ROLE_TENTACLE; i++) {
+	/* One that says where it can be dialled does not dial itself. */
+	for (size_t i = 0; i < count; i++) {
 		if (routes[i].endpoint[0] == '\0')
 			(void)snprintf(routes[i].endpoint,
 			    sizeof(routes[i].endpoint), "%s", e->listen);
