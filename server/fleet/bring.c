@@ -55,7 +55,7 @@ static void fail(struct fleet_bring *b, enum reason code, const char *text)
 {
 	struct fault fault;
 
-	fault_set(&fault, code, b->way.fleet->node, "%s: %s",
+	fault_set(&fault, code, b->way.fleet->at, "%s: %s",
 	    b->way.station->name, text);
 	end(b, &fault);
 }
@@ -285,7 +285,7 @@ void fleet_stage_cancel(struct fleet_bring *b)
 
 	if (b == NULL)
 		return;
-	fault_set(&fault, REASON_CANCELLED, b->way.fleet->node,
+	fault_set(&fault, REASON_CANCELLED, b->way.fleet->at,
 	    "the transfer was cancelled");
 	bring_free(b, &fault);
 }

@@ -44,8 +44,8 @@ static void fail(struct control *c, enum reason code, const char *text)
 {
 	struct fault fault;
 
-	fault_set(&fault, code, c->relay->fleet->node, "%s: %s", c->relay->name,
-	    text);
+	fault_set(
+	    &fault, code, c->relay->fleet->at, "%s: %s", c->relay->name, text);
 	way_fail(&c->way, &fault);
 }
 
@@ -204,14 +204,15 @@ static void say_who_says(const struct control *c, const struct station *t,
     const struct msg_presence_change *change, struct fault *out)
 {
 	struct fault named;
+	char at[FAULT_AT_MAX];
 
 	if (change->reason.code == REASON_NONE)
 		fault_set(&named, REASON_AGENT_DOWN, "", "%s: not connected",
 		    t->name);
 	else
 		station_name_fault(t, &change->reason, &named);
-	fault_set(out, named.code, c->relay->name, "relay %s says: %s",
-	    c->relay->name, named.text);
+	station_label(c->relay, at);
+	fault_set(out, named.code, at, "%s says: %s", at, named.text);
 }
 
 static struct station *find_station(const struct fleet *f, const char *text)
@@ -329,7 +330,7 @@ static void on_closed(struct way *w, const struct fault *fault)
 	c->backoff_ms *= 2;
 	if (c->backoff_ms > link->backoff_max_ms)
 		c->backoff_ms = link->backoff_max_ms;
-	fault_set(&why, REASON_RELAY_DOWN, relay->fleet->node,
+	fault_set(&why, REASON_RELAY_DOWN, relay->fleet->at,
 	    "relay %s is not connected: %s", relay->name, fault->text);
 	forget_presence(c, &why);
 	station_judge(relay);

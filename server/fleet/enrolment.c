@@ -93,14 +93,11 @@ static void refuse(struct enrol *e, const struct fault *fault)
 {
 	struct msg_fault refusal = { .fault = *fault };
 	struct packbuf pack;
-	char at[FAULT_AT_MAX];
 	enum rc rc;
 
 	log_warn("enrol", e->rows.address, "refused: %s", fault->text);
-	if (refusal.fault.at[0] == '\0') {
-		(void)snprintf(at, sizeof(at), "server %.50s", e->fleet->node);
-		memcpy(refusal.fault.at, at, sizeof(at));
-	}
+	if (refusal.fault.at[0] == '\0')
+		memcpy(refusal.fault.at, e->fleet->at, sizeof(e->fleet->at));
 	packbuf_init(&pack, 4096);
 	rc = msg_fault_encode(&refusal, &pack);
 	if (rc == RC_OK)
@@ -515,7 +512,7 @@ static void turn_away(const struct fleet *f, struct link *link, uint32_t stream,
 {
 	struct fault fault;
 
-	fault_set(&fault, code, f->node, "server %s: %s", f->node, text);
+	fault_set(&fault, code, f->at, "server %s: %s", f->node, text);
 	log_warn("enrol", link_label(link), "%s", fault.text);
 	link_reset(link, stream, &fault, false);
 }
@@ -568,7 +565,7 @@ void enrols_free(struct fleet *f)
 	struct fault fault;
 	struct enrol *e, *next;
 
-	fault_set(&fault, REASON_DRAINING, f->node, "the server is stopping");
+	fault_set(&fault, REASON_DRAINING, f->at, "the server is stopping");
 	for (e = TAILQ_FIRST(&f->enrols); e != NULL; e = next) {
 		next = TAILQ_NEXT(e, all);
 		leave(e, &fault);

@@ -110,24 +110,24 @@ static enum rc admit(void *owner, struct link *link,
 	if (peer->role == ROLE_ANONYMOUS)
 		return RC_OK; /* may open its enrol stream */
 	if (t == NULL) {
-		fault_set(fault, REASON_NOT_PERMITTED, f->node,
+		fault_set(fault, REASON_NOT_PERMITTED, f->at,
 		    "%s is not known to server %s", link_label(link), f->node);
 		return RC_DENIED;
 	}
 	if (!key_is_right(t, peer)) {
-		fault_set(fault, REASON_REVOKED, f->node,
+		fault_set(fault, REASON_REVOKED, f->at,
 		    "%s: has joined again with another key; this one is not "
 		    "valid any more",
 		    t->name);
 		return RC_DENIED;
 	}
 	if (!station_is_direct(t)) {
-		fault_set(fault, REASON_NO_ROUTE, f->node,
+		fault_set(fault, REASON_NO_ROUTE, f->at,
 		    "%s: has no direct route to server %s", t->name, f->node);
 		return RC_DENIED;
 	}
 	if (!hello->has_instance) {
-		fault_set(fault, REASON_PROTOCOL, f->node,
+		fault_set(fault, REASON_PROTOCOL, f->at,
 		    "%s: did not tell its instance", t->name);
 		return RC_DENIED;
 	}
@@ -145,7 +145,7 @@ static void on_opened(
 		enrol_accept(f, link, event->stream, event->open);
 		return;
 	}
-	fault_set(&fault, REASON_NOT_PERMITTED, f->node,
+	fault_set(&fault, REASON_NOT_PERMITTED, f->at,
 	    "%s may not open a stream of kind %s at server %s",
 	    link_label(link), kind_name(event->open->kind), f->node);
 	log_info("fleet", link_label(link), "stream refused: %s", fault.text);
@@ -214,7 +214,6 @@ static MUST_CHECK enum rc make_timers(struct fleet *f)
 static MUST_CHECK enum rc make_net(struct fleet *f, struct fault *fault)
 {
 	const struct fleet_parts *p = &f->parts;
-	char name[NAME_SIZE + 8];
 	enum rc rc;
 
 	rc = tls_contexts_new(p->identity, p->trust, &f->contexts, fault);
@@ -223,8 +222,7 @@ static MUST_CHECK enum rc make_net(struct fleet *f, struct fault *fault)
 		    &link_ops, f, &f->net);
 	if (rc != RC_OK)
 		return rc;
-	(void)snprintf(name, sizeof(name), "server %s", f->node);
-	link_net_set_name(f->net, name);
+	link_net_set_name(f->net, f->at);
 	link_net_set_contexts(f->net, f->contexts);
 	return RC_OK;
 }
@@ -268,6 +266,7 @@ enum rc fleet_new(
 	f->settings = parts->settings;
 	memcpy(
 	    f->node, identity_spiffe(parts->identity)->name, sizeof(f->node));
+	(void)snprintf(f->at, sizeof(f->at), "server %.50s", f->node);
 	begin_life(f);
 	init_lists(f);
 	rc = make_timers(f);

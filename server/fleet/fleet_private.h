@@ -47,6 +47,7 @@ struct fleet {
 	struct fleet_parts parts;
 	const struct fleet_settings *settings;
 	char node[NAME_SIZE];
+	char at[FAULT_AT_MAX];        /* "server n1", of faults noticed here */
 	struct msg_instance instance; /* of this process */
 	struct tls_contexts *contexts;
 	struct link_net *net;

@@ -45,7 +45,7 @@ static void on_output(struct fleet_follow *w, struct bytes message)
 		return;
 	}
 	if (output.offset != offset) {
-		fault_set(&fault, REASON_PROTOCOL, w->way.fleet->node,
+		fault_set(&fault, REASON_PROTOCOL, w->way.fleet->at,
 		    "%s: its output goes on at %llu instead of %llu",
 		    w->way.station->name, (unsigned long long)output.offset,
 		    (unsigned long long)offset);
@@ -116,7 +116,7 @@ static void on_ready(struct way *way)
 	packbuf_init(&pack, 1024);
 	if (way_send(way, msg_attach_encode(&attach, &pack), &pack) == RC_OK)
 		return;
-	fault_set(&fault, REASON_MEMORY, way->fleet->node,
+	fault_set(&fault, REASON_MEMORY, way->fleet->at,
 	    "%s: cannot ask for the output", way->station->name);
 	down(w, &fault);
 }

@@ -23,7 +23,7 @@ bool station_is_held(const struct station *t, struct fault *fault)
 		return false;
 	fault_set(fault,
 	    strcmp(t->hold, "clone") == 0 ? REASON_CLONE : REASON_JOURNAL,
-	    t->fleet->node,
+	    t->fleet->at,
 	    "%s: is held (%s) and gets no work until an operator releases it",
 	    t->name, t->hold);
 	return true;
@@ -39,7 +39,7 @@ static MUST_CHECK enum rc judge_journal(
 		return RC_OK;
 	(void)snprintf(t->hold, sizeof(t->hold), "journal");
 	station_dirty(t, DIRTY_HOLD);
-	fault_set(fault, REASON_JOURNAL, t->fleet->node,
+	fault_set(fault, REASON_JOURNAL, t->fleet->at,
 	    "%s: its journal went back from record %llu to %llu; it is held "
 	    "until an operator releases it",
 	    t->name, (unsigned long long)t->counter,
@@ -115,7 +115,7 @@ enum rc station_greeted(struct station *t, struct seal *seal,
 		*table_version = greet.table_version;
 		rc = send_welcome(t, seal, with_token);
 		if (rc != RC_OK)
-			fault_set(fault, REASON_MEMORY, t->fleet->node,
+			fault_set(fault, REASON_MEMORY, t->fleet->at,
 			    "%s: cannot welcome it: %s", t->name, rc_name(rc));
 	}
 	msg_greet_clear(&greet);

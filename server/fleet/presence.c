@@ -158,8 +158,7 @@ static MUST_CHECK enum rc write_instance(
 	if (rc != RC_OK)
 		return rc;
 	next = old;
-	if (strcmp(old.journal, r->journal) != 0 || next.counter < r->counter)
-		next.counter = r->counter;
+	next.counter = r->counter; /* memory is the truth */
 	memcpy(next.journal, r->journal, sizeof(next.journal));
 	memcpy(next.nonce, r->nonce, sizeof(next.nonce));
 	next.start = r->start;

@@ -24,7 +24,7 @@ void station_link_up(struct station *t, struct link *link)
 	struct fault fault;
 
 	if (old != NULL && t->link_start > start) {
-		fault_set(&fault, REASON_CLONE, t->fleet->node,
+		fault_set(&fault, REASON_CLONE, t->fleet->at,
 		    "%s: a newer instance is connected", t->name);
 		link_close(link, &fault);
 		return;
@@ -35,7 +35,7 @@ void station_link_up(struct station *t, struct link *link)
 	if (old != NULL) {
 		/* The newest wins: the old one may be half open. */
 		link_set_data(old, NULL);
-		fault_set(&fault, REASON_RELAY_DOWN, t->fleet->node,
+		fault_set(&fault, REASON_RELAY_DOWN, t->fleet->at,
 		    "%s: replaced by a newer link", t->name);
 		link_close(old, &fault);
 	}
@@ -91,7 +91,7 @@ static void close_unwanted_link(struct station *t)
 		return;
 	t->link = NULL;
 	link_set_data(link, NULL);
-	fault_set(&fault, REASON_NO_ROUTE, t->fleet->node,
+	fault_set(&fault, REASON_NO_ROUTE, t->fleet->at,
 	    "%s: has no direct route any more", t->name);
 	link_close(link, &fault);
 }
@@ -113,7 +113,7 @@ void station_dial(struct station *t)
 	close_unwanted_link(t);
 	if (strcmp(wanted, t->dialled) == 0)
 		return;
-	fault_set(&fault, REASON_DRAINING, t->fleet->node,
+	fault_set(&fault, REASON_DRAINING, t->fleet->at,
 	    "%s: its address changed", t->name);
 	dial_free(t->dialler, &fault);
 	t->dialler = NULL;
@@ -143,7 +143,7 @@ static struct link *direct_link(
 		fault_set(fault,
 		    t->role == ROLE_RELAY ? REASON_RELAY_DOWN
 					  : REASON_AGENT_DOWN,
-		    t->fleet->node, "%s: %s", t->name,
+		    t->fleet->at, "%s: %s", t->name,
 		    t->dialler != NULL
 			? "not connected yet"
 			: "it dials this server, and has not done so yet");
@@ -160,7 +160,7 @@ struct link *station_route_link(
 		return direct_link(t, route, fault);
 	relay = station_find(t->fleet, ROLE_RELAY, path->names[0]);
 	if (relay == NULL) {
-		fault_set(fault, REASON_NO_ROUTE, t->fleet->node,
+		fault_set(fault, REASON_NO_ROUTE, t->fleet->at,
 		    "%s: there is no relay %s", t->name, path->names[0]);
 		return NULL;
 	}
@@ -168,7 +168,7 @@ struct link *station_route_link(
 		return relay->link;
 	if (relay->dialler != NULL)
 		dial_now(relay->dialler);
-	fault_set(fault, REASON_RELAY_DOWN, t->fleet->node,
+	fault_set(fault, REASON_RELAY_DOWN, t->fleet->at,
 	    "%s: relay %s is not connected%s%s", t->name, relay->name,
 	    relay->fault.text[0] != '\0' ? ": " : "", relay->fault.text);
 	return NULL;

@@ -149,7 +149,7 @@ static void on_deadline(void *arg)
 	struct standing *s = ask->standing;
 	struct fault fault;
 
-	fault_set(&fault, REASON_DEADLINE, ask->fleet->node,
+	fault_set(&fault, REASON_DEADLINE, ask->fleet->at,
 	    "%s: no answer to %s within %u s", s->way.station->name,
 	    msg_op_name(ask->op), ask->deadline_ms / 1000);
 	ripen(ask, &fault, ask->state == ASK_SENT);
@@ -202,7 +202,7 @@ static void pump(struct standing *s)
 			continue;
 		fault_set(&fault,
 		    rc == RC_NOMEM ? REASON_MEMORY : REASON_INTERNAL,
-		    s->way.fleet->node, "%s: the request %s cannot be sent: %s",
+		    s->way.fleet->at, "%s: the request %s cannot be sent: %s",
 		    s->way.station->name, msg_op_name(ask->op), rc_name(rc));
 		ripen(ask, &fault, false);
 	}
@@ -364,7 +364,7 @@ static void fail_unknown(struct fleet_ask *ask)
 	struct fleet *f = ask->fleet;
 
 	ask->state = ASK_RIPE;
-	fault_set(&ask->fault, REASON_NOT_FOUND, f->node,
+	fault_set(&ask->fault, REASON_NOT_FOUND, f->at,
 	    "there is no such machine (any more)");
 	TAILQ_INSERT_TAIL(&f->ripe, ask, all);
 	loop_timer_set(f->ripen, 0);

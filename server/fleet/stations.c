@@ -47,10 +47,14 @@ static const char *behind(const char *text, const char *prefix)
 void station_name_fault(
     const struct station *t, const struct fault *in, struct fault *out)
 {
-	const struct fault fault = *in; /* may be the same */
+	struct fault fault = *in; /* may be the same */
+	const struct station *relay =
+	    station_find(t->fleet, ROLE_RELAY, fault.at);
 	char label[TARGET_SIZE + 2];
 	const char *rest;
 
+	if (relay != NULL) /* relays call themselves by their name alone */
+		station_label(relay, fault.at);
 	*out = fault;
 	if (fault.code == REASON_NONE) {
 		fault_set(out,
@@ -276,7 +280,7 @@ void station_free(struct station *t)
 	struct fault fault;
 	struct fleet *f = t->fleet;
 
-	fault_set(&fault, REASON_DRAINING, f->node, "the server is stopping");
+	fault_set(&fault, REASON_DRAINING, f->at, "the server is stopping");
 	unlist(t);
 	control_free(t->control, &fault);
 	standing_free(t, NULL);
@@ -292,8 +296,7 @@ void station_remove(struct station *t)
 	struct fault fault;
 	struct way *w;
 
-	fault_set(
-	    &fault, REASON_NOT_FOUND, f->node, "%s: was removed", t->name);
+	fault_set(&fault, REASON_NOT_FOUND, f->at, "%s: was removed", t->name);
 	log_info("fleet", t->name, "removed");
 	unlist(t);
 	leave_changes(t);
@@ -340,13 +343,21 @@ static MUST_CHECK enum rc apply_routes(struct station *t, uint64_t seq,
 static void apply_instance(
     struct station *t, const struct store_instance *instance)
 {
-	/* What is in memory and not yet written is newer. */
-	if (t->dirty & DIRTY_INSTANCE)
+	/* What is in memory is newer. */
+	if (t->routes != NULL)
 		return;
 	(void)snprintf(t->journal, sizeof(t->journal), "%s", instance->journal);
 	(void)snprintf(t->nonce, sizeof(t->nonce), "%s", instance->nonce);
 	t->counter = instance->counter;
 	t->start = instance->start;
+}
+
+/* An operator who releases a machine believes its journal as it is now. */
+static void apply_hold(struct station *t, const char *hold)
+{
+	if (t->hold[0] != '\0' && hold[0] == '\0')
+		t->counter = 0;
+	(void)snprintf(t->hold, sizeof(t->hold), "%s", hold);
 }
 
 struct station *station_apply_machine(struct fleet *f,
@@ -360,7 +371,7 @@ struct station *station_apply_machine(struct fleet *f,
 	(void)snprintf(t->name, sizeof(t->name), "%s", row->name);
 	memcpy(t->spki, row->spki, sizeof(t->spki));
 	if ((t->dirty & DIRTY_HOLD) == 0)
-		(void)snprintf(t->hold, sizeof(t->hold), "%s", row->hold);
+		apply_hold(t, row->hold);
 	if (t->version[0] == '\0')
 		(void)snprintf(
 		    t->version, sizeof(t->version), "%s", row->version);

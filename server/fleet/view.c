@@ -97,7 +97,7 @@ static MUST_CHECK enum rc explain_route(
 
 	path_format(&route->path, path);
 	rc = buf_printf(out, "  %zu. %s, %s%s: %s%s", i + 1, path,
-	    route->endpoint[0] != '\0' ? "dials " : "is dialled by it",
+	    route->endpoint[0] != '\0' ? "dialled at " : "it dials",
 	    route->endpoint, state_word(t->route_states[i].state),
 	    way != NULL && way->route == i ? ", in use" : "");
 	if (rc == RC_OK && t->route_states[i].fault.text[0] != '\0')

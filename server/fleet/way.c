@@ -138,7 +138,7 @@ static bool try_next(struct way *w)
 		w->seal = NULL;
 		fault_set(&w->fault,
 		    rc == RC_NOMEM ? REASON_MEMORY : REASON_TOO_MANY,
-		    w->fleet->node,
+		    w->fleet->at,
 		    "%s: cannot open a stream on the link to %s (%s)", t->name,
 		    link_label(link), rc_name(rc));
 	}
@@ -198,7 +198,7 @@ static void on_timer(void *arg)
 		w->kind->ops.closed(w, &fault);
 		return;
 	}
-	fault_set(&fault, REASON_DEADLINE, w->fleet->node,
+	fault_set(&fault, REASON_DEADLINE, w->fleet->at,
 	    "%s: no answer within %u s", w->station->name,
 	    w->fleet->settings->open_ms / 1000);
 	give_up(w, &fault);
@@ -217,7 +217,7 @@ static void check_key(struct way *w)
 	if (memcmp(t->spki, none, sizeof(none)) == 0 ||
 	    memcmp(t->spki, seal_peer(w->seal)->key_hash, sizeof(t->spki)) == 0)
 		return;
-	fault_set(&fault, REASON_WRONG_IDENTITY, w->fleet->node,
+	fault_set(&fault, REASON_WRONG_IDENTITY, w->fleet->at,
 	    "%s: its key is not the one that it joined with", t->name);
 	give_up(w, &fault);
 }
@@ -304,7 +304,7 @@ void way_open(struct way *w)
 		return;
 	w->tried = 0;
 	if (w->station == NULL) {
-		fault_set(&fault, REASON_NOT_FOUND, w->fleet->node,
+		fault_set(&fault, REASON_NOT_FOUND, w->fleet->at,
 		    "there is no such machine (any more)");
 		way_fail(w, &fault);
 		return;
@@ -313,8 +313,8 @@ void way_open(struct way *w)
 		way_fail(w, &fault);
 		return;
 	}
-	fault_set(&w->fault, REASON_NO_ROUTE, w->fleet->node,
-	    "%s: has no route", w->station->name);
+	fault_set(&w->fault, REASON_NO_ROUTE, w->fleet->at, "%s: has no route",
+	    w->station->name);
 	if (!try_next(w)) {
 		fault = w->fault;
 		way_fail(w, &fault);

@@ -278,7 +278,8 @@ static enum rc fake_admit(void *owner, struct link *link,
 {
 	(void)owner;
 	(void)fault;
-	assert_int_equal(link_peer(link)->role, ROLE_SERVER);
+	assert_true(link_peer(link)->role == ROLE_SERVER ||
+		    link_peer(link)->role == ROLE_RELAY);
 	assert_true(hello->has_instance);
 	return RC_OK;
 }
@@ -383,6 +384,7 @@ struct one {
 	struct world w;
 	struct world_join j;
 	struct fake k;
+	bool held; /* as the store says */
 };
 
 static int one_setup(void **state)
@@ -593,6 +595,40 @@ static void test_a_request_has_a_deadline_and_can_be_cancelled(void **state)
 	assert_int_equal(o->k.requests, 1);
 }
 
+static enum rc release_machine(struct db *db, void *arg)
+{
+	return store_machine_hold(db, ((struct one *)arg)->j.joined.id, "");
+}
+
+static enum rc read_hold(struct db *db, void *arg)
+{
+	struct one *o = arg;
+	struct store_machine m = { .facts = NULL };
+
+	assert_int_equal(
+	    store_machine_get(db, o->j.joined.id, &m, NULL), RC_OK);
+	o->held = m.hold[0] != '\0';
+	store_machine_clear(&m);
+	return RC_OK;
+}
+
+static bool hold_is_stored(void *arg)
+{
+	struct one *o = arg;
+
+	world_store(&o->w, read_hold, o);
+	return o->held;
+}
+
+static bool is_not_held(void *arg)
+{
+	struct one *o = arg;
+	struct fleet_machine_state now;
+
+	return fleet_machine_state(o->w.fleet, o->j.joined.id, &now) == RC_OK &&
+	       now.hold[0] == '\0';
+}
+
 static void test_a_journal_that_went_back_holds_the_machine(void **state)
 {
 	struct one *o = *state;
@@ -619,6 +655,16 @@ static void test_a_journal_that_went_back_holds_the_machine(void **state)
 	ask_health(&o->w, o->j.joined.id, &a);
 	world_until(&o->w, answer_came, &a);
 	assert_int_equal(a.fault.code, REASON_JOURNAL);
+	assert_string_equal(a.fault.at, "server n1");
+	/* Until an operator says that it is all right. */
+	world_until(&o->w, hold_is_stored, o);
+	world_store(&o->w, release_machine, o);
+	fleet_changed(o->w.fleet, FLEET_MACHINE, o->j.joined.id);
+	world_until(&o->w, is_not_held, o);
+	a = (struct answer){ 0 };
+	ask_health(&o->w, o->j.joined.id, &a);
+	world_until(&o->w, answer_came, &a);
+	assert_int_equal(a.fault.code, REASON_NONE);
 }
 
 /* --- Following -------------------------------------------------------------
