@@ -73,28 +73,39 @@ static MUST_CHECK enum rc free_name(
 	return RC_DENIED;
 }
 
-static MUST_CHECK enum rc choose_name(
-    struct db *db, struct enrol_rows *e, const struct store_token *token)
+static bool is_waiting(const struct store_machine *m)
+{
+	static const uint8_t none[STORE_SHA256_SIZE];
+
+	return memcmp(m->spki, none, sizeof(none)) == 0;
+}
+
+/* *waits: the machine's row was added before it joined, and is in e now. */
+static MUST_CHECK enum rc choose_name(struct db *db, struct enrol_rows *e,
+    const struct store_token *token, bool *waits)
 {
 	char base[NAME_SIZE];
-	bool taken;
 	enum rc rc;
 
+	*waits = false;
 	if (token->name[0] == '\0') {
 		base_name(e->hostname, base);
 		return free_name(db, base, e->machine.name, &e->fault);
 	}
-	rc = is_taken(db, token->name, &taken);
-	if (rc == RC_OK && taken) {
+	rc = store_machine_get(db, token->name, &e->machine, NULL);
+	*waits = rc == RC_OK && is_waiting(&e->machine);
+	if (rc == RC_OK && !*waits) {
 		fault_set(&e->fault, REASON_CONFLICT, "",
 		    "there is a machine called %s already; remove it first, or "
 		    "use a token without a name",
 		    token->name);
-		rc = RC_DENIED;
+		return RC_DENIED;
 	}
-	if (rc == RC_OK)
+	if (rc == RC_NOTFOUND) {
 		(void)snprintf(e->machine.name, sizeof(e->machine.name), "%s",
 		    token->name);
+		return RC_OK;
+	}
 	return rc;
 }
 
@@ -163,14 +174,59 @@ static MUST_CHECK enum rc give_succession(struct db *db, struct enrol_rows *e)
 	return RC_OK;
 }
 
+static bool has_name(const struct names *all, const char *name)
+{
+	for (size_t i = 0; i < all->count; i++) {
+		if (strcmp(all->at[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What was given when it was added counts.  Who made the token must have been
+ * entitled to all of its environments: their secrets go there.
+ */
+static MUST_CHECK enum rc take_waiting(
+    struct db *db, struct enrol_rows *e, struct store_token *token)
+{
+	struct store_machine *m = &e->machine;
+	enum rc rc;
+
+	for (size_t i = 0; i < m->environments.count; i++) {
+		if (has_name(&token->environments, m->environments.at[i]))
+			continue;
+		fault_set(&e->fault, REASON_TOKEN, "",
+		    "machine %s waits in environment %s, which token %s does "
+		    "not name",
+		    m->name, m->environments.at[i], token->id);
+		return RC_DENIED;
+	}
+	if (m->route_count > 0) {
+		memcpy(token->routes, m->routes,
+		    m->route_count * sizeof(*m->routes));
+		token->route_count = m->route_count;
+	}
+	m->route_count = choose_routes(e, token, m->routes);
+	memcpy(m->spki, e->key_hash, sizeof(m->spki));
+	rc = store_machine_set_spki(db, m->id, m->spki);
+	if (rc == RC_OK)
+		rc = store_machine_set_routes(db, m->id, m->routes,
+		    m->route_count, &m->route_seq, &e->fault);
+	return rc;
+}
+
 static MUST_CHECK enum rc make_machine(
     struct db *db, struct enrol_rows *e, struct store_token *token)
 {
 	struct store_machine *m = &e->machine;
-	enum rc rc = choose_name(db, e, token);
+	bool waits;
+	enum rc rc = choose_name(db, e, token, &waits);
 
 	if (rc != RC_OK)
 		return rc;
+	if (waits)
+		return take_waiting(db, e, token);
 	random_hex(m->id, ID_BYTES);
 	m->enabled = true;
 	m->created_ms = e->now_ms;

@@ -151,3 +151,25 @@ def test_port_zero_is_chosen_by_the_kernel_and_told(w, tmp_path):
     login = json.loads((state / "operator.login").read_text())
     assert not login["url"].endswith(":0"), login["url"]
     assert process.stop() == 0
+
+
+def test_a_machine_added_before_joins_as_what_it_was_added(w):
+    w.cli("machine", "add", "planned", "-e", "prod", "-r", "db")
+    added = w.row("machine", "planned")
+    token = w.token("planned", "-r", "ignored")
+    state = w.directory / "planned" / "state"
+    state.parent.mkdir()
+    join = ["longarm-tentacle", "join", "--state", str(state), "--token-file",
+            str(token), w.upstream(None)]
+    refused = w.call(join)
+    assert refused.code == 4, refused
+    assert "waits in environment prod" in refused.err
+    token.unlink()
+    w.token("planned", "-e", "prod")
+    joined = w.call(join)
+    assert joined.code == 0, joined
+    machine = w.row("machine", "planned")
+    assert machine["id"] == added["id"] and added["id"] in joined.out
+    assert machine["roles"] == ["db"]
+    assert machine["environments"] == ["prod"]
+    w.cli("machine", "remove", "planned")
