@@ -433,7 +433,7 @@ static bool limits_fit(const struct tickets *t, struct ticket_plan *plan)
 	if (t->open >= t->limits.open_max) {
 		fault_set(&plan->fault, REASON_TOO_MANY, "",
 		    "%zu tickets are open on this machine, the limit is %zu "
-		    "(tickets.open_max)",
+		    "(tentacle.open)",
 		    t->open, t->limits.open_max);
 		return false;
 	}

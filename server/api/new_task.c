@@ -140,6 +140,18 @@ static enum rc make_items(struct chosen *c)
 	return RC_OK;
 }
 
+static enum rc no_machine(struct api_call *call)
+{
+	const char *environment = call_text(call, "environment");
+	const char *role = call_text(call, "role");
+
+	return call_fail(call, RC_NOTFOUND, REASON_NOT_FOUND,
+	    "no machine%s%s%s%s: longarm machine list",
+	    environment != NULL ? " in the environment " : "",
+	    environment != NULL ? environment : "",
+	    role != NULL ? " has the role " : "", role != NULL ? role : "");
+}
+
 enum rc choose_machines(
     struct api_call *call, struct db *db, struct chosen *out)
 {
@@ -152,8 +164,7 @@ enum rc choose_machines(
 	else
 		rc = choose_all(call, db, &c);
 	if (rc == RC_OK && c.count == 0)
-		rc = call_fail(call, RC_NOTFOUND, REASON_NOT_FOUND,
-		    "no machine suits: longarm machine list");
+		rc = no_machine(call);
 	if (rc == RC_OK)
 		rc = may_use(call, &c);
 	if (rc == RC_OK)

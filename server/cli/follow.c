@@ -289,6 +289,10 @@ static enum command_exit tell_outcome(struct follower *f)
 	    (long long)json_integer_value(json_object_get(f->task, "failed")));
 	if (code != COMMAND_OK && json_is_object(fault)) {
 		(void)fputs("  ", stderr);
+		if (*text_of(fault, "at") != '\0') {
+			output_safe(stderr, text_of(fault, "at"));
+			(void)fputs(" says: ", stderr);
+		}
 		output_safe(stderr, text_of(fault, "text"));
 		(void)fprintf(stderr, "\n  %s\n", text_of(fault, "advice"));
 	}

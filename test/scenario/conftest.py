@@ -9,9 +9,9 @@ import pytest
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+pytest.register_assert_rewrite("harness")
 from harness import BIN, World  # noqa: E402
 
-pytest.register_assert_rewrite("harness")
 _open = []
 
 
