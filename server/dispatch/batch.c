@@ -15,6 +15,7 @@
 struct batch {
 	struct store_job job;
 	struct dispatch *dispatch;
+	bool again; /* its commit failed: not with the store now */
 	struct store_fact *facts;
 	char **jsons;
 	size_t fact_count;
@@ -339,6 +340,7 @@ static void committed(struct store_job *job, enum rc rc)
 	if (rc != RC_OK) {
 		log_error("dispatch", NULL, "a commit failed: %s; trying again",
 		    rc_name(rc));
+		b->again = true;
 		loop_timer_set(d->turn, AGAIN_MS);
 		return;
 	}
@@ -384,8 +386,12 @@ void work_turn(void *dispatch)
 	struct batch *b = d->batch;
 	uint64_t next_ms;
 
-	if (b != NULL) { /* again, after a commit that failed */
-		work_submit(d, &b->job);
+	if (b != NULL) {
+		/* The engine's timer may ring while the store has it. */
+		if (b->again) {
+			b->again = false;
+			work_submit(d, &b->job);
+		}
 		return;
 	}
 	next_ms = engine_tick(d->engine, work_now_ms());
