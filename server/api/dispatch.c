@@ -314,6 +314,13 @@ void api_take(struct http_handler *handler, struct http_request *request)
 		reject(request, match.path_known ? 405 : 404, &fault);
 		return;
 	}
+	if (match.route->access != ROUTE_OPEN &&
+	    head->authorization.ptr == NULL) {
+		fault_set(&fault, REASON_NOT_PERMITTED, "",
+		    "send an API key: Authorization: Bearer KEY");
+		reject(request, 401, &fault);
+		return;
+	}
 	status = check_content(match.route, head, &fault);
 	if (status != 0) {
 		reject(request, status, &fault);

@@ -138,7 +138,7 @@ def test_a_tentacle_killed_in_mid_run_leaves_the_outcome_unknown(w):
     wait_until(lambda: "begun" in w.cli("task", "log", task).out, "its output")
     machine.process.restart()
     result = w.cli("task", "wait", task, code=5)
-    assert "unknown" in result.err, result
+    assert "nobody knows" in result.err, result
     [run] = w.runs(task).values()
     assert run["state"] == "unknown"
     machine.touch("go")
