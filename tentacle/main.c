@@ -246,8 +246,7 @@ static const struct command commands[] = {
 
 static const struct command_table table = {
 	.program = "longarm-tentacle",
-	.about = "A gateway through which a Longarm server reaches machines on "
-		 "a private network",
+	.about = "The agent on a machine: runs what a Longarm server asks for",
 	.commands = commands,
 	.command_count = COUNT(commands),
 };
