@@ -320,6 +320,29 @@ static enum command_exit run_machine_set_route(const struct command_line *line)
 	    json_pack("{s:o}", "routes", routes));
 }
 
+/* The lines that the server wrote for people; all else is in the JSON. */
+static void print_explained(const json_t *one, enum output_format format)
+{
+	const json_t *lines = json_object_get(one, "explain");
+	const char *advice = json_string_value(json_object_get(one, "advice"));
+	const json_t *text;
+	size_t i;
+
+	if (format == OUTPUT_JSON || format == OUTPUT_JSONL || lines == NULL) {
+		(void)json_dumpf(one, stdout,
+		    format == OUTPUT_JSONL ? JSON_COMPACT : JSON_INDENT(2));
+		(void)fputc('\n', stdout);
+		return;
+	}
+	json_array_foreach(lines, i, text)
+	{
+		output_safe(stdout, json_string_value(text));
+		(void)fputc('\n', stdout);
+	}
+	if (advice != NULL)
+		(void)printf("%s\n", advice);
+}
+
 static enum command_exit run_route_explain(const struct command_line *line)
 {
 	struct session s;
@@ -332,10 +355,8 @@ static enum command_exit run_route_explain(const struct command_line *line)
 	    "/api/v1/machines/%s/route", command_argument(line, 0));
 	one = session_call(&s, "GET", path, NULL);
 	free(path);
-	if (one != NULL) {
-		(void)json_dumpf(one, stdout, JSON_INDENT(2));
-		(void)fputc('\n', stdout);
-	}
+	if (one != NULL)
+		print_explained(one, output_format_of(line));
 	json_decref(one);
 	return session_close(&s);
 }
