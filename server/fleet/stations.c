@@ -283,6 +283,7 @@ void station_free(struct station *t)
 	fault_set(&fault, REASON_DRAINING, f->at, "the server is stopping");
 	unlist(t);
 	control_free(t->control, &fault);
+	t->control = NULL; /* the links' ends still look at it */
 	standing_free(t, NULL);
 	drop_links(t, &fault);
 	if (t->change != NULL)
