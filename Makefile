@@ -10,7 +10,7 @@
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all unit test scenario layers lint format tidy fuzz fuzz-all fuzz-replay \
+.PHONY: all tools unit test scenario layers lint format tidy fuzz fuzz-all fuzz-replay \
     demo install clean
 
 VERSION  := 0.1.0
@@ -23,6 +23,9 @@ PKGS     := libevent_core libevent_extra libevent_pthreads libevent_openssl open
 SRCS     := $(shell find proto common $(PROGRAMS) -name '*.c')
 SUPPORT  := $(wildcard test/support/*.c)
 TESTS    := $(shell find test -name '*_test.c')
+# Programs that only tests use; what else is in test/tools is their archive.
+TOOLS    := fault_proxy
+TOOL_SRC := $(filter-out %_test.c,$(wildcard test/tools/*.c))
 FUZZERS  := $(wildcard test/fuzz/*_fuzz.c)
 
 CFLAGS   ?= -O2 -g $(if $(SAN),,-D_FORTIFY_SOURCE=2)
@@ -52,6 +55,8 @@ $(BUILD)/%.o: %.c Makefile
 # One archive per directory, without its main.o so that tests can link it.
 objs_of = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/main.c,$(filter $1/%,$(SRCS))))
 $(foreach d,proto common $(PROGRAMS),$(eval $(BUILD)/$d.a: $(call objs_of,$d)))
+$(BUILD)/tools.a: $(patsubst %.c,$(BUILD)/%.o, \
+    $(filter-out $(TOOLS:%=test/tools/%.c),$(TOOL_SRC)))
 $(BUILD)/support.a: $(SUPPORT:%.c=$(BUILD)/%.o)
 $(BUILD)/%.a:
 	@rm -f $@
@@ -64,6 +69,7 @@ uses_common   := common proto
 uses_server   := server common proto
 uses_tentacle := tentacle common proto
 uses_relay    := relay common proto
+uses_tools    := tools common proto
 archives_of = $(patsubst %,$(BUILD)/%.a,$(uses_$1))
 
 $(foreach p,$(PROGRAMS),$(eval \
@@ -73,6 +79,13 @@ $(BUILD)/bin/longarm-%:
 	$(LINK) $(LIBS)
 $(BUILD)/bin/longarm: $(BUILD)/bin/longarm-server
 	ln -sf longarm-server $@
+
+tools: $(TOOLS:%=$(BUILD)/tools/%)
+$(foreach t,$(TOOLS),$(eval $(BUILD)/tools/$t: $(BUILD)/test/tools/$t.o \
+    $(call archives_of,tools)))
+$(BUILD)/tools/%:
+	@mkdir -p $(@D)
+	$(LINK) $(LIBS)
 
 room_of = $(word 2,$(subst /, ,$1))
 $(foreach t,$(TESTS),$(eval $(BUILD)/$(t:.c=): $(BUILD)/$(t:.c=.o) \
@@ -87,7 +100,7 @@ unit: layers $(TESTS:%.c=$(BUILD)/%) fuzz-replay
 layers: $(BUILD)/proto.a
 	scripts/check-layers $<
 
-scenario: all
+scenario: all tools
 	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin /usr/bin/python3 -m pytest -q \
 	    $(PYTEST_FLAGS) test/scenario
 
@@ -136,4 +149,5 @@ clean:
 
 -include $(SRCS:%.c=$(BUILD)/%.d) $(TESTS:%.c=$(BUILD)/%.d) \
     $(FUZZERS:%.c=$(BUILD)/%.d) $(SUPPORT:%.c=$(BUILD)/%.d) \
+    $(TOOL_SRC:%.c=$(BUILD)/%.d) \
     $(SRCS:%.c=build/tidy/%.d)
