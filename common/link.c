@@ -1,6 +1,5 @@
 #include "common/link_internal.h"
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "common/random.h"
 
@@ -15,168 +14,6 @@
  *       |                     |                      |
  *       +---------------------+------> CLOSED <------+
  */
-
-/* --- The net ------------------------------------------------------------ */
-
-void link_config_default(struct link_config *config)
-{
-	*config = (struct link_config){
-		.ping_idle_ms = 15000,
-		.ping_busy_ms = 5000,
-		.dead_ms = 10000,
-		.connect_ms = 10000,
-		.handshake_ms = 10000,
-		.anonymous_ms = 30000,
-		.user_timeout_ms = 30000,
-		.handshakes_max = 512,
-		.backoff_min_ms = 500,
-		.backoff_max_ms = 60000,
-	};
-	mux_limits_default(&config->mux);
-}
-
-static void flush_all(void *arg)
-{
-	struct link_net *net = arg;
-	struct link *link;
-
-	while ((link = TAILQ_FIRST(&net->dirty)) != NULL) {
-		TAILQ_REMOVE(&net->dirty, link, dirty);
-		link->is_dirty = false;
-		link_flush(link);
-	}
-	while ((link = TAILQ_FIRST(&net->closed)) != NULL) {
-		TAILQ_REMOVE(&net->closed, link, all);
-		mux_free(link->mux);
-		free(link->rest);
-		free(link);
-	}
-}
-
-/* What the mux itself answers; encoded once. */
-static MUST_CHECK enum rc prepare_reset(
-    enum reason code, const char *text, uint8_t *store, struct bytes *out)
-{
-	struct msg_reset reset = { .done = false };
-	struct packbuf pack;
-	enum rc rc;
-
-	fault_set(&reset.fault, code, "", "%s", text);
-	packbuf_init(&pack, 256);
-	rc = msg_reset_encode(&reset, &pack);
-	if (rc == RC_OK) {
-		memcpy(store, pack.data, pack.len);
-		*out = (struct bytes){ store, pack.len };
-	}
-	packbuf_fini(&pack);
-	return rc;
-}
-
-static MUST_CHECK enum rc prepare_limits(struct link_net *net)
-{
-	struct mux_limits *limits = &net->mux_limits;
-	enum rc rc;
-
-	*limits = net->config->mux;
-	rc = prepare_reset(REASON_PROTOCOL, "the peer broke the protocol",
-	    net->protocol_reset, &limits->protocol);
-	if (rc == RC_OK)
-		rc = prepare_reset(REASON_TOO_MANY,
-		    "too many streams on this link", net->too_many_reset,
-		    &limits->too_many);
-	if (rc == RC_OK)
-		rc = prepare_reset(REASON_MEMORY,
-		    "this program's memory budget is used up",
-		    net->memory_reset, &limits->memory);
-	return rc;
-}
-
-enum rc link_net_new(struct loop *loop, struct worker_pool *pool,
-    const struct link_config *config, const struct link_ops *ops, void *owner,
-    struct link_net **out)
-{
-	struct link_net *net = calloc(1, sizeof(*net));
-	enum rc rc;
-
-	if (net == NULL)
-		return RC_NOMEM;
-	net->loop = loop;
-	net->pool = pool;
-	net->config = config;
-	net->ops = ops;
-	net->owner = owner;
-	TAILQ_INIT(&net->links);
-	TAILQ_INIT(&net->dirty);
-	TAILQ_INIT(&net->closed);
-	rc = loop_timer_new(loop, flush_all, net, &net->flush);
-	if (rc == RC_OK)
-		rc = prepare_limits(net);
-	if (rc != RC_OK) {
-		link_net_free(net);
-		return rc;
-	}
-	*out = net;
-	return RC_OK;
-}
-
-void link_net_free(struct link_net *net)
-{
-	struct fault fault;
-	struct link *link;
-
-	if (net == NULL)
-		return;
-	fault_set(&fault, REASON_DRAINING, net->name, "shutting down");
-	while ((link = TAILQ_FIRST(&net->links)) != NULL)
-		link_close(link, &fault);
-	if (net->flush != NULL)
-		flush_all(net);
-	loop_timer_free(net->flush);
-	tls_contexts_unref(net->contexts);
-	free(net);
-}
-
-void link_net_set_contexts(struct link_net *net, struct tls_contexts *contexts)
-{
-	tls_contexts_unref(net->contexts);
-	net->contexts = contexts == NULL ? NULL : tls_contexts_ref(contexts);
-}
-
-void link_net_set_name(struct link_net *net, const char *name)
-{
-	(void)snprintf(net->name, sizeof(net->name), "%s", name);
-}
-
-struct loop *link_net_loop(const struct link_net *net)
-{
-	return net->loop;
-}
-
-struct worker_pool *link_net_pool(const struct link_net *net)
-{
-	return net->pool;
-}
-
-struct tls_contexts *link_net_contexts(const struct link_net *net)
-{
-	return net->contexts;
-}
-
-const struct link_config *link_net_config(const struct link_net *net)
-{
-	return net->config;
-}
-
-const char *link_net_name(const struct link_net *net)
-{
-	return net->name;
-}
-
-struct link *link_next(const struct link_net *net, const struct link *after)
-{
-	return after == NULL ? TAILQ_FIRST(&net->links)
-	                     : TAILQ_NEXT(after, all);
-}
 
 /* --- Life of a link ------------------------------------------------------ */
 
@@ -290,83 +127,6 @@ void link_drain(struct link *link, const struct fault *fault)
 		link_close(link, fault);
 }
 
-/* --- Timers ------------------------------------------------------------- */
-
-static uint64_t ms_since(uint64_t then_us, uint64_t now_us)
-{
-	return now_us > then_us ? (now_us - then_us) / 1000 : 0;
-}
-
-static void ping(struct link *link, uint64_t now)
-{
-	uint8_t opaque[8];
-
-	for (size_t i = 0; i < sizeof(opaque); i++)
-		opaque[i] = (uint8_t)(now >> (8 * i));
-	if (mux_ping(link->mux, opaque) != RC_OK)
-		return;
-	link->ping_waits = true;
-	link->ping_sent_us = now;
-	link_kick(link);
-}
-
-static void check_peer(struct link *link)
-{
-	struct fault fault;
-
-	if (tls_recheck(link->tls, clock_wall_ms() / 1000, &fault) != RC_OK)
-		link_close(link, &fault);
-}
-
-static void keep_alive(struct link *link, uint64_t now)
-{
-	const struct link_config *config = link->net->config;
-	uint64_t quiet = ms_since(link->last_recv_us, now);
-
-	if (link->peer.role == ROLE_ANONYMOUS &&
-	    ms_since(link->started_us, now) >= config->anonymous_ms) {
-		link_fail(link, REASON_DEADLINE,
-		    "a link without a certificate lives %u s",
-		    config->anonymous_ms / 1000);
-		return;
-	}
-	if (link->ping_waits && link->last_recv_us < link->ping_sent_us &&
-	    ms_since(link->ping_sent_us, now) >= config->dead_ms) {
-		link_fail(link,
-		    link->peer.role == ROLE_TENTACLE ? REASON_AGENT_DOWN
-						     : REASON_RELAY_DOWN,
-		    "no answer for %u s", (unsigned)(quiet / 1000));
-		return;
-	}
-	if (!link->ping_waits &&
-	    (quiet >= config->ping_idle_ms ||
-		ms_since(link->ping_sent_us, now) >=
-		    (quiet < config->ping_busy_ms ? config->ping_busy_ms
-						  : config->ping_idle_ms)))
-		ping(link, now);
-	check_peer(link);
-}
-
-static void on_timer(void *arg)
-{
-	struct link *link = arg;
-	const struct link_config *config = link->net->config;
-	uint64_t now = loop_now_us(link->net->loop);
-	uint32_t step = config->ping_busy_ms;
-
-	if (link->state != LINK_ST_UP) {
-		link_fail(link, REASON_CONNECT_TIMEOUT,
-		    "no handshake within %u s", config->handshake_ms / 1000);
-		return;
-	}
-	keep_alive(link, now);
-	if (link->state == LINK_ST_CLOSED)
-		return;
-	if (config->dead_ms < step)
-		step = config->dead_ms;
-	loop_timer_set(link->timer, step / 2 > 0 ? step / 2 : 1);
-}
-
 /* --- Beginning ----------------------------------------------------------- */
 
 static void set_label(struct link *link)
@@ -401,7 +161,7 @@ void link_is_now_up(struct link *link)
 	leave_handshake(link);
 	link->last_recv_us = now;
 	if (link->peer.role != ROLE_ANONYMOUS)
-		ping(link, now); /* measures the round trip */
+		link_ping(link, now); /* measures the round trip */
 	loop_timer_set(link->timer, link->net->config->ping_busy_ms / 2 + 1);
 	log_debug("link", link->address, "up with %s", link_label(link));
 	tell(link, &event);
@@ -433,7 +193,7 @@ static MUST_CHECK enum rc prepare(
 	rc = link_handshake_begin(link, expect);
 	if (rc != RC_OK)
 		return rc;
-	rc = loop_timer_new(net->loop, on_timer, link, &link->timer);
+	rc = loop_timer_new(net->loop, link_timer_fired, link, &link->timer);
 	if (rc != RC_OK)
 		return rc;
 	set_socket_options(link);
@@ -521,25 +281,6 @@ static void on_accepted(struct link *link, const struct mux_event *event)
 		user->event(user, link, event);
 }
 
-static void on_pong(struct link *link, const struct mux_event *event)
-{
-	uint64_t now = loop_now_us(link->net->loop), sent = 0, rtt;
-
-	for (size_t i = 0; i < 8 && i < event->data.len; i++)
-		sent |= (uint64_t)event->data.p[i] << (8 * i);
-	link->ping_waits = false;
-	if (sent != link->ping_sent_us || now < sent)
-		return;
-	rtt = now - sent;
-	/* The lowest of the last minute. */
-	if (link->rtt_us == 0 || rtt < link->rtt_us ||
-	    ms_since(link->rtt_seen_us, now) > 60000) {
-		link->rtt_us = rtt < UINT32_MAX ? (uint32_t)rtt : UINT32_MAX;
-		link->rtt_seen_us = now;
-		mux_set_rtt(link->mux, link->rtt_us > 0 ? link->rtt_us : 1);
-	}
-}
-
 static void on_goaway(struct link *link, const struct mux_event *event)
 {
 	struct msg_goaway goaway;
@@ -582,7 +323,7 @@ void link_on_event(struct link *link, const struct mux_event *event)
 		on_accepted(link, event);
 		break;
 	case MUX_PONG:
-		on_pong(link, event);
+		link_pong(link, event);
 		break;
 	case MUX_GOAWAY:
 		on_goaway(link, event);

@@ -1,6 +1,13 @@
 /*
- * link_internal.h - the inside of a link: for link.c, link_io.c,
- * link_streams.c and link_hello.c only.
+ * link_internal.h - the inside of a link, for its own files only:
+ *
+ *     link.c            beginning, end, and what the mux tells
+ *     link_net.c        what all links of a program share
+ *     link_handshake.c  TLS, on workers
+ *     link_hello.c      HELLO and its verdict
+ *     link_io.c         bytes in and out of the socket
+ *     link_keepalive.c  PING, PONG, and who is given up
+ *     link_streams.c    the interface for streams
  */
 #ifndef COMMON_LINK_INTERNAL_H
 #define COMMON_LINK_INTERNAL_H
@@ -105,6 +112,11 @@ void link_handshake_input(struct link *link, const uint8_t *data, size_t len);
 /* link_hello.c */
 void link_hello_send(struct link *link, const struct fault *refused);
 void link_hello_received(struct link *link, struct bytes payload);
+
+/* link_keepalive.c */
+void link_timer_fired(void *arg);
+void link_ping(struct link *link, uint64_t now_us);
+void link_pong(struct link *link, const struct mux_event *event);
 
 /* link.c */
 void link_ready(struct link *link); /* TLS is open: HELLO is next */

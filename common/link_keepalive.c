@@ -1,0 +1,97 @@
+#include "common/link_internal.h"
+
+#include "common/clock.h"
+
+static uint64_t ms_since(uint64_t then_us, uint64_t now_us)
+{
+	return now_us > then_us ? (now_us - then_us) / 1000 : 0;
+}
+
+void link_ping(struct link *link, uint64_t now)
+{
+	uint8_t opaque[8];
+
+	for (size_t i = 0; i < sizeof(opaque); i++)
+		opaque[i] = (uint8_t)(now >> (8 * i));
+	if (mux_ping(link->mux, opaque) != RC_OK)
+		return;
+	link->ping_waits = true;
+	link->ping_sent_us = now;
+	link_kick(link);
+}
+
+static void check_peer(struct link *link)
+{
+	struct fault fault;
+
+	if (tls_recheck(link->tls, clock_wall_ms() / 1000, &fault) != RC_OK)
+		link_close(link, &fault);
+}
+
+static void keep_alive(struct link *link, uint64_t now)
+{
+	const struct link_config *config = link->net->config;
+	uint64_t quiet = ms_since(link->last_recv_us, now);
+
+	if (link->peer.role == ROLE_ANONYMOUS &&
+	    ms_since(link->started_us, now) >= config->anonymous_ms) {
+		link_fail(link, REASON_DEADLINE,
+		    "a link without a certificate lives %u s",
+		    config->anonymous_ms / 1000);
+		return;
+	}
+	if (link->ping_waits && link->last_recv_us < link->ping_sent_us &&
+	    ms_since(link->ping_sent_us, now) >= config->dead_ms) {
+		link_fail(link,
+		    link->peer.role == ROLE_TENTACLE ? REASON_AGENT_DOWN
+						     : REASON_RELAY_DOWN,
+		    "no answer for %u s", (unsigned)(quiet / 1000));
+		return;
+	}
+	if (!link->ping_waits &&
+	    (quiet >= config->ping_idle_ms ||
+		ms_since(link->ping_sent_us, now) >=
+		    (quiet < config->ping_busy_ms ? config->ping_busy_ms
+						  : config->ping_idle_ms)))
+		link_ping(link, now);
+	check_peer(link);
+}
+
+void link_timer_fired(void *arg)
+{
+	struct link *link = arg;
+	const struct link_config *config = link->net->config;
+	uint64_t now = loop_now_us(link->net->loop);
+	uint32_t step = config->ping_busy_ms;
+
+	if (link->state != LINK_ST_UP) {
+		link_fail(link, REASON_CONNECT_TIMEOUT,
+		    "no handshake within %u s", config->handshake_ms / 1000);
+		return;
+	}
+	keep_alive(link, now);
+	if (link->state == LINK_ST_CLOSED)
+		return;
+	if (config->dead_ms < step)
+		step = config->dead_ms;
+	loop_timer_set(link->timer, step / 2 > 0 ? step / 2 : 1);
+}
+
+void link_pong(struct link *link, const struct mux_event *event)
+{
+	uint64_t now = loop_now_us(link->net->loop), sent = 0, rtt;
+
+	for (size_t i = 0; i < 8 && i < event->data.len; i++)
+		sent |= (uint64_t)event->data.p[i] << (8 * i);
+	link->ping_waits = false;
+	if (sent != link->ping_sent_us || now < sent)
+		return;
+	rtt = now - sent;
+	/* The lowest of the last minute. */
+	if (link->rtt_us == 0 || rtt < link->rtt_us ||
+	    ms_since(link->rtt_seen_us, now) > 60000) {
+		link->rtt_us = rtt < UINT32_MAX ? (uint32_t)rtt : UINT32_MAX;
+		link->rtt_seen_us = now;
+		mux_set_rtt(link->mux, link->rtt_us > 0 ? link->rtt_us : 1);
+	}
+}
