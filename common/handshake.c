@@ -63,6 +63,8 @@ static void fail(struct handshake *h, enum reason code, const char *text)
 	h->fn(h->arg, &result);
 }
 
+static void step(struct handshake *h);
+
 static void work(void *arg)
 {
 	struct handshake *h = arg;
@@ -123,7 +125,7 @@ static void worked(void *arg)
 		if (h->orphan)
 			destroy(h);
 		else if (came > 0 || full)
-			handshake_start(h);
+			step(h);
 		return;
 	}
 	h->ended = true;
@@ -150,21 +152,29 @@ static void dropped(void *arg)
 		destroy(h);
 }
 
-void handshake_start(struct handshake *h)
+enum rc handshake_start(struct handshake *h)
 {
+	enum rc rc;
+
 	if (h->working || h->ended)
-		return;
+		return RC_OK;
 	h->input = h->waiting;
 	h->input_len = h->waiting_len;
 	h->input_used = 0;
 	h->waiting = NULL;
 	h->waiting_len = 0;
 	h->working = true;
-	if (worker_submit_owned(h->pool, work, worked, dropped, h) != RC_OK) {
+	rc = worker_submit_owned(h->pool, work, worked, dropped, h);
+	if (rc != RC_OK)
 		h->working = false;
+	return rc;
+}
+
+static void step(struct handshake *h)
+{
+	if (handshake_start(h) != RC_OK)
 		fail(h, REASON_TOO_MANY,
 		    "too many handshakes wait for a worker");
-	}
 }
 
 void handshake_feed(struct handshake *h, const uint8_t *data, size_t len)
@@ -186,7 +196,7 @@ void handshake_feed(struct handshake *h, const uint8_t *data, size_t len)
 	memcpy(grown + h->waiting_len, data, len);
 	h->waiting = grown;
 	h->waiting_len += len;
-	handshake_start(h);
+	step(h);
 }
 
 void handshake_free(struct handshake *h)

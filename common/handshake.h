@@ -33,8 +33,11 @@ typedef void (*handshake_fn)(void *arg, const struct handshake_result *result);
 /* Takes tls over (also on failure). */
 MUST_CHECK enum rc handshake_new(struct worker_pool *pool, struct tls *tls,
     handshake_fn fn, void *arg, struct handshake **out);
-/* Begin without input: a client. */
-void handshake_start(struct handshake *h);
+/*
+ * Begin without input: a client.  RC_LIMIT: too many wait for a worker;
+ * RC_NOMEM.  Then nothing was begun, and fn is not called.
+ */
+MUST_CHECK enum rc handshake_start(struct handshake *h);
 void handshake_feed(struct handshake *h, const uint8_t *data, size_t len);
 void handshake_free(struct handshake *h); /* NULL is fine */
 

@@ -29,6 +29,13 @@ static void leave_handshake(struct link *link)
 	link->counted = false;
 }
 
+static void leave_strangers(struct link *link)
+{
+	if (link->stranger)
+		link->net->strangers--;
+	link->stranger = false;
+}
+
 /* Every stream ends with its link, and its user is told why. */
 static void break_streams(struct link *link, const struct fault *fault)
 {
@@ -58,6 +65,7 @@ static void shut(struct link *link, const struct fault *fault)
 		return;
 	link->state = LINK_ST_CLOSED;
 	leave_handshake(link);
+	leave_strangers(link);
 	if (link->is_dirty)
 		TAILQ_REMOVE(&link->net->dirty, link, dirty);
 	link->is_dirty = false;
@@ -76,12 +84,16 @@ void link_fail(struct link *link, enum reason code, const char *format, ...)
 	struct fault fault;
 	char text[FAULT_TEXT_MAX];
 	va_list args;
+	bool at;
 
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	fault_set(
-	    &fault, code, link->net->name, "%s: %s", link_label(link), text);
+	/* Where the peer came from says little; where we went, much. */
+	at = link->role == MUX_DIALLER &&
+	     strcmp(link->label, link->address) != 0;
+	fault_set(&fault, code, link->net->name, "%s: %s%s%s%s", link->label,
+	    text, at ? " (at " : "", at ? link->address : "", at ? ")" : "");
 	link_close(link, &fault);
 }
 
@@ -105,8 +117,9 @@ static void say_goaway(struct link *link, const struct fault *fault)
 
 void link_close(struct link *link, const struct fault *fault)
 {
-	if (link->state == LINK_ST_CLOSED)
+	if (link->state == LINK_ST_CLOSED || link->closing)
 		return;
+	link->closing = true;
 	if (link->state == LINK_ST_UP && mux_failure(link->mux) == NULL)
 		say_goaway(link, fault);
 	if (link->tls != NULL && link->state != LINK_ST_HANDSHAKE)
@@ -131,6 +144,8 @@ void link_drain(struct link *link, const struct fault *fault)
 
 static void set_label(struct link *link)
 {
+	if (link->labelled)
+		return;
 	if (link->peer.role == ROLE_ANONYMOUS)
 		(void)snprintf(
 		    link->label, sizeof(link->label), "%s", link->address);
@@ -158,7 +173,12 @@ void link_is_now_up(struct link *link)
 
 	link->state = LINK_ST_UP;
 	link->was_up = true;
+	link->up_us = now;
 	leave_handshake(link);
+	if (link->peer.role == ROLE_ANONYMOUS && link->role == MUX_ACCEPTOR) {
+		link->stranger = true;
+		link->net->strangers++;
+	}
 	link->last_recv_us = now;
 	if (link->peer.role != ROLE_ANONYMOUS)
 		link_ping(link, now); /* measures the round trip */
@@ -206,7 +226,8 @@ enum rc link_new(struct link_net *net, int fd, enum mux_role role,
 	struct link *link = NULL;
 	enum rc rc;
 
-	if (net->handshakes >= net->config->handshakes_max) {
+	if (role == MUX_ACCEPTOR &&
+	    net->handshakes >= net->config->handshakes_max) {
 		(void)close(fd);
 		return RC_LIMIT;
 	}
@@ -222,19 +243,21 @@ enum rc link_new(struct link_net *net, int fd, enum mux_role role,
 	(void)snprintf(link->address, sizeof(link->address), "%s", address);
 	set_label(link);
 	rc = prepare(link, expect);
+	if (rc == RC_OK && role == MUX_DIALLER)
+		rc = handshake_start(link->handshake);
 	if (rc != RC_OK) {
 		link_io_stop(link);
 		mux_free(link->mux);
 		free(link);
 		return rc;
 	}
-	net->handshakes++;
-	link->counted = true;
+	/* Whom we dial is our own choice: strangers must not prevent it. */
+	link->counted = role == MUX_ACCEPTOR;
+	if (link->counted)
+		net->handshakes++;
 	TAILQ_INSERT_TAIL(&net->links, link, all);
 	loop_timer_set(link->timer, net->config->handshake_ms);
 	*out = link;
-	if (role == MUX_DIALLER)
-		handshake_start(link->handshake);
 	return RC_OK;
 }
 
@@ -254,12 +277,14 @@ static void on_opened(struct link *link, const struct mux_event *event)
 		link_reset(link, event->stream, &fault, false);
 		return;
 	}
-	if (link->peer.role == ROLE_ANONYMOUS && open.kind != KIND_ENROL) {
+	if (link->peer.role == ROLE_ANONYMOUS &&
+	    (open.kind != KIND_ENROL || link->enrols)) {
 		fault_set(&fault, REASON_NOT_PERMITTED, link->net->name,
-		    "without a certificate only enrolment is possible");
+		    "without a certificate only one enrolment is possible");
 		link_reset(link, event->stream, &fault, false);
 		return;
 	}
+	link->enrols = open.kind == KIND_ENROL;
 	tell(link, &told);
 }
 

@@ -67,6 +67,7 @@ struct link_config {
 	uint32_t anonymous_ms;    /* life of a link without a certificate */
 	uint32_t user_timeout_ms; /* TCP_USER_TIMEOUT */
 	uint32_t handshakes_max;  /* accepted and not up yet, all together */
+	uint32_t anonymous_max;   /* accepted without a certificate, the same */
 	uint32_t backoff_min_ms, backoff_max_ms; /* between dials */
 	struct mux_limits mux;
 };
@@ -108,22 +109,27 @@ struct link *link_next(const struct link_net *net, const struct link *after);
 /*
  * A link over a connected socket, which it takes over (also on failure).
  * expect (may be NULL) is who must answer a dialler.  RC_LIMIT: too many
- * handshakes; RC_NOMEM, RC_IO.
+ * handshakes; RC_NOMEM, RC_IO.  No event is told before it returns.
  */
 MUST_CHECK enum rc link_new(struct link_net *net, int fd, enum mux_role role,
     const struct tls_expect *expect, const char *address, struct link **out);
-/* End it at once, telling the peer; LINK_DOWN follows before this returns. */
+/* End it at once, telling the peer; LINK_DOWN follows before this returns,
+ * unless it is called by an event of a link that is closing already. */
 void link_close(struct link *link, const struct fault *fault);
 /* Take no new streams; the link ends when the last stream has. */
 void link_drain(struct link *link, const struct fault *fault);
 
 bool link_is_up(const struct link *link);
 bool link_was_up(const struct link *link); /* ever */
+/* How long it is up, or was; 0: never.  Milliseconds. */
+uint64_t link_up_ms(const struct link *link);
 const struct peer *link_peer(const struct link *link);
 enum mux_role link_role(const struct link *link);
 const char *link_address(const struct link *link);
 /* "relay dc2-a", "machine 7f3a...", "10.0.0.9:40112" while not known. */
 const char *link_label(const struct link *link);
+/* What people call the peer ("web-03"), for faults and logs from now on. */
+void link_set_label(struct link *link, const char *label);
 struct link_net *link_net_of(const struct link *link);
 /* The peer's HELLO; valid from LINK_UP on.  version points into the link. */
 const struct msg_hello *link_hello(const struct link *link);
@@ -147,7 +153,8 @@ MUST_CHECK enum rc link_accept(struct link *link, uint32_t stream,
 MUST_CHECK enum rc link_send(struct link *link, uint32_t stream,
     const uint8_t *data, size_t len, size_t *taken);
 void link_end(struct link *link, uint32_t stream);
-/* done: the target may have seen the stream. */
+/* done: the target may have seen the stream.  No event follows, not even when
+ * the link is going down. */
 void link_reset(
     struct link *link, uint32_t stream, const struct fault *fault, bool done);
 /* Pass an undecoded RESET payload on. */

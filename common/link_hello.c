@@ -52,6 +52,14 @@ static MUST_CHECK enum rc judge(
 		    HELLO_PROTO_MIN, HELLO_PROTO_MAX);
 		return RC_DENIED;
 	}
+	if (link->role == MUX_ACCEPTOR && link->peer.role == ROLE_ANONYMOUS &&
+	    link->net->strangers >= link->net->config->anonymous_max) {
+		fault_set(fault, REASON_TOO_MANY, link->net->name,
+		    "%u others are joining here; try again in %u s",
+		    link->net->strangers,
+		    link->net->config->anonymous_ms / 1000);
+		return RC_DENIED;
+	}
 	return link->net->ops->admit(link->net->owner, link, hello, fault);
 }
 

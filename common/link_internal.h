@@ -24,6 +24,8 @@
 /* What may be written while the kernel still has unsent bytes. */
 #define LINK_AHEAD_MAX ((size_t)64 * 1024)
 #define LINK_LOWAT     16384
+/* What a peer may make us owe without reading it. */
+#define LINK_UNSENT_MAX ((size_t)1024 * 1024)
 
 enum link_state {
 	LINK_ST_HANDSHAKE,
@@ -40,8 +42,12 @@ struct link {
 	enum mux_role role;
 	bool is_dirty;
 	bool draining;
+	bool closing; /* the last words are being written */
 	bool was_up;
-	bool counted; /* among the net's handshakes */
+	bool labelled; /* by link_set_label() */
+	bool counted;  /* among the net's handshakes */
+	bool stranger; /* among the net's strangers */
+	bool enrols;   /* a stranger's one stream was opened */
 	int fd;
 	struct loop_io *io;
 	struct loop_timer *timer;
@@ -57,7 +63,7 @@ struct link {
 	void *data;
 	link_down_fn down;
 	void *down_arg;
-	uint64_t started_us, last_recv_us, ping_sent_us, rtt_seen_us;
+	uint64_t started_us, up_us, last_recv_us, ping_sent_us, rtt_seen_us;
 	uint32_t rtt_us;
 	bool ping_waits;
 	/* Part of a frame. */
@@ -82,7 +88,8 @@ struct link_net {
 	char name[80];
 	struct link_list links, dirty, closed;
 	struct loop_timer *flush;
-	uint32_t handshakes;
+	uint32_t handshakes; /* accepted and not up yet */
+	uint32_t strangers;  /* accepted, up, and without a certificate */
 	uint8_t protocol_reset[256], too_many_reset[256], memory_reset[256];
 	struct mux_limits mux_limits;
 	/* Shared by all links: one is read or written at a time. */

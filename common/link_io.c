@@ -32,7 +32,7 @@ void link_drain_events(struct link *link)
 	while (
 	    link->state != LINK_ST_CLOSED && mux_next_event(link->mux, &event))
 		link_on_event(link, &event);
-	if (link->state == LINK_ST_UP && link->draining &&
+	if (link->state == LINK_ST_UP && link->draining && !link->closing &&
 	    mux_next_stream(link->mux, 0) == 0)
 		link_fail(link, REASON_DRAINING, "drained");
 }
@@ -146,8 +146,14 @@ static void want(struct link *link)
 static void keep_unsent(struct link *link, const uint8_t *data, size_t len)
 {
 	size_t left = link->unsent_len - link->unsent_at;
-	uint8_t *grown = malloc(left + len);
+	uint8_t *grown;
 
+	/* Frames wait in the mux: these are answers of TLS itself. */
+	if (left + len > LINK_UNSENT_MAX) {
+		link_fail(link, REASON_PROTOCOL, "does not read our answers");
+		return;
+	}
+	grown = malloc(left + len);
 	if (grown == NULL) {
 		link_fail(link, REASON_MEMORY, "out of memory");
 		return;
@@ -239,6 +245,10 @@ void link_flush(struct link *link)
 		return;
 	want(link);
 	link_drain_events(link);
+	/* A mux may also die of what was queued. */
+	if (link->state != LINK_ST_CLOSED && !link->closing &&
+	    mux_failure(link->mux) != NULL)
+		link_fail(link, REASON_PROTOCOL, "%s", mux_failure(link->mux));
 }
 
 static void on_writable(struct link *link)

@@ -25,36 +25,71 @@ static void check_peer(struct link *link)
 	struct fault fault;
 
 	if (tls_recheck(link->tls, clock_wall_ms() / 1000, &fault) != RC_OK)
-		link_close(link, &fault);
+		link_fail(link, fault.code, "%s", fault.text);
+}
+
+/*
+ * Given up so long after an unanswered PING, or after the last byte that came
+ * since: who sends other things lives, who has stopped doing so does not.
+ */
+static bool is_dead(const struct link *link, uint64_t now)
+{
+	uint64_t since = link->last_recv_us > link->ping_sent_us
+	                     ? link->last_recv_us
+	                     : link->ping_sent_us;
+
+	return link->ping_waits &&
+	       ms_since(since, now) >= link->net->config->dead_ms;
+}
+
+static bool ping_is_due(const struct link *link, uint64_t now)
+{
+	const struct link_config *config = link->net->config;
+	uint64_t quiet = ms_since(link->last_recv_us, now);
+	uint32_t every = quiet < config->ping_busy_ms ? config->ping_busy_ms
+	                                              : config->ping_idle_ms;
+
+	return !link->ping_waits &&
+	       (quiet >= config->ping_idle_ms ||
+		   ms_since(link->ping_sent_us, now) >= every);
+}
+
+static void end_stranger(struct link *link)
+{
+	if (link->peer.expired)
+		link_fail(link, REASON_EXPIRED,
+		    "its certificate has expired; it must join again");
+	else
+		link_fail(link, REASON_DEADLINE,
+		    "a link without a certificate lives %u s",
+		    link->net->config->anonymous_ms / 1000);
 }
 
 static void keep_alive(struct link *link, uint64_t now)
 {
 	const struct link_config *config = link->net->config;
-	uint64_t quiet = ms_since(link->last_recv_us, now);
 
 	if (link->peer.role == ROLE_ANONYMOUS &&
 	    ms_since(link->started_us, now) >= config->anonymous_ms) {
-		link_fail(link, REASON_DEADLINE,
-		    "a link without a certificate lives %u s",
-		    config->anonymous_ms / 1000);
+		end_stranger(link);
 		return;
 	}
-	if (link->ping_waits && link->last_recv_us < link->ping_sent_us &&
-	    ms_since(link->ping_sent_us, now) >= config->dead_ms) {
+	if (is_dead(link, now)) {
 		link_fail(link,
 		    link->peer.role == ROLE_TENTACLE ? REASON_AGENT_DOWN
 						     : REASON_RELAY_DOWN,
-		    "no answer for %u s", (unsigned)(quiet / 1000));
+		    "no answer for %u s",
+		    (unsigned)(ms_since(link->last_recv_us, now) / 1000));
 		return;
 	}
-	if (!link->ping_waits &&
-	    (quiet >= config->ping_idle_ms ||
-		ms_since(link->ping_sent_us, now) >=
-		    (quiet < config->ping_busy_ms ? config->ping_busy_ms
-						  : config->ping_idle_ms)))
+	if (ping_is_due(link, now))
 		link_ping(link, now);
 	check_peer(link);
+}
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
 }
 
 void link_timer_fired(void *arg)
@@ -62,7 +97,7 @@ void link_timer_fired(void *arg)
 	struct link *link = arg;
 	const struct link_config *config = link->net->config;
 	uint64_t now = loop_now_us(link->net->loop);
-	uint32_t step = config->ping_busy_ms;
+	uint32_t step;
 
 	if (link->state != LINK_ST_UP) {
 		link_fail(link, REASON_CONNECT_TIMEOUT,
@@ -72,8 +107,8 @@ void link_timer_fired(void *arg)
 	keep_alive(link, now);
 	if (link->state == LINK_ST_CLOSED)
 		return;
-	if (config->dead_ms < step)
-		step = config->dead_ms;
+	step = least(
+	    config->dead_ms, least(config->ping_busy_ms, config->ping_idle_ms));
 	loop_timer_set(link->timer, step / 2 > 0 ? step / 2 : 1);
 }
 

@@ -15,6 +15,7 @@ void link_config_default(struct link_config *config)
 		.anonymous_ms = 30000,
 		.user_timeout_ms = 30000,
 		.handshakes_max = 512,
+		.anonymous_max = 64,
 		.backoff_min_ms = 500,
 		.backoff_max_ms = 60000,
 	};

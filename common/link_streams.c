@@ -1,5 +1,7 @@
 #include "common/link_internal.h"
 
+#include <stdio.h>
+
 bool link_is_up(const struct link *link)
 {
 	return link->state == LINK_ST_UP && !link->draining;
@@ -8,6 +10,14 @@ bool link_is_up(const struct link *link)
 bool link_was_up(const struct link *link)
 {
 	return link->was_up;
+}
+
+uint64_t link_up_ms(const struct link *link)
+{
+	uint64_t now = loop_now_us(link->net->loop);
+
+	return link->was_up && now > link->up_us ? (now - link->up_us) / 1000
+	                                         : 0;
 }
 
 const struct peer *link_peer(const struct link *link)
@@ -28,6 +38,12 @@ const char *link_address(const struct link *link)
 const char *link_label(const struct link *link)
 {
 	return link->label;
+}
+
+void link_set_label(struct link *link, const char *label)
+{
+	(void)snprintf(link->label, sizeof(link->label), "%s", label);
+	link->labelled = true;
 }
 
 struct link_net *link_net_of(const struct link *link)
@@ -125,9 +141,11 @@ void link_end(struct link *link, uint32_t stream)
 
 void link_reset_raw(struct link *link, uint32_t stream, struct bytes payload)
 {
+	/* Whatever becomes of the stream: its user may be freed now. */
+	mux_set_owner(link->mux, stream, NULL);
 	if (link->state != LINK_ST_UP)
 		return;
-	if (mux_reset(link->mux, stream, payload) == RC_OK)
+	if (mux_reset(link->mux, stream, payload) != RC_NOTFOUND)
 		link_kick(link);
 }
 

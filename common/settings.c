@@ -42,6 +42,7 @@ void settings_link(const struct config *c, struct link_config *out)
 	out->backoff_min_ms = ms(c, "backoff-min");
 	out->backoff_max_ms = ms(c, "backoff-max");
 	out->handshakes_max = (uint32_t)config_int(c, "link", "handshakes");
+	out->anonymous_max = (uint32_t)config_int(c, "link", "anonymous-max");
 }
 
 struct daemon {

@@ -46,10 +46,18 @@
 	    SETTINGS_LINK_TIME(                                                \
 		"backoff-min", "500ms", "First wait before dialling again"),   \
 	    SETTINGS_LINK_TIME("backoff-max", "60s", "Longest such wait"),     \
+	    { .section = "link",                                               \
+		    .key = "handshakes",                                       \
+		    .type = CONFIG_INT,                                        \
+		    .initial = "512",                                          \
+		    .min = 1,                                                  \
+		    .max = 100000,                                             \
+		    .help =                                                    \
+			"Handshakes at once; more connections are dropped" },  \
 	{                                                                      \
-		.section = "link", .key = "handshakes", .type = CONFIG_INT,    \
-		.initial = "512", .min = 1, .max = 100000,                     \
-		.help = "Handshakes at once; more connections are dropped"     \
+		.section = "link", .key = "anonymous-max", .type = CONFIG_INT, \
+		.initial = "64", .min = 1, .max = 100000,                      \
+		.help = "Joiners without a certificate at once"                \
 	}
 
 /* Take the log settings into use. */
