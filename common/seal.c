@@ -5,6 +5,7 @@
 #include "common/handshake.h"
 #include "proto/lenframe.h"
 
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,6 +96,14 @@ static void fail(struct seal *s, enum reason code, const char *text)
 	end(s, &fault, true, false);
 }
 
+/* A closed seal whose far end takes nothing more is reset after as long as TCP
+ * would wait for it. */
+static void linger(struct seal *s)
+{
+	loop_timer_set(
+	    s->timer, link_net_config(link_net_of(s->link))->user_timeout_ms);
+}
+
 /* --- Out ---------------------------------------------------------------- */
 
 static void push(struct seal *s)
@@ -108,6 +117,8 @@ static void push(struct seal *s)
 		s->out_at += taken;
 		if (taken == 0)
 			return;
+		if (s->state == SEAL_ST_ENDING)
+			linger(s);
 	}
 	s->out_at = s->out_len = 0;
 	if (s->state == SEAL_ST_ENDING) {
@@ -200,6 +211,9 @@ enum rc seal_send(struct seal *s, struct bytes message)
 	rc = lenframe_end(&s->pack, mark, s->owner.message_max);
 	if (rc == RC_OK)
 		rc = seal_bytes(s, packbuf_bytes(&s->pack));
+	/* It may have been a secret. */
+	if (s->pack.data != NULL)
+		OPENSSL_cleanse(s->pack.data, s->pack.len);
 	packbuf_fini(&s->pack);
 	if (rc == RC_OK)
 		push(s);
@@ -247,6 +261,7 @@ static void open_bytes(struct seal *s, const uint8_t *data, size_t len)
 			rc = RC_NOMEM;
 		if (got > 0)
 			hand_out(s, bytes_of(plain, got));
+		OPENSSL_cleanse(plain, got);
 	} while (rc == RC_OK && got > 0 && s->state == SEAL_ST_OPEN);
 	if (s->state != SEAL_ST_OPEN)
 		return;
@@ -267,6 +282,8 @@ static void on_timer(void *arg)
 	else if (s->state == SEAL_ST_OPEN &&
 		 tls_recheck(s->tls, clock_wall_ms() / 1000, &fault) != RC_OK)
 		end(s, &fault, true, false);
+	else if (s->state == SEAL_ST_ENDING)
+		fail(s, REASON_DEADLINE, "closed, and its far end did not end");
 	else
 		loop_timer_set(s->timer, SEAL_CHECK_MS);
 	let_go(s);
@@ -396,6 +413,7 @@ static MUST_CHECK enum rc make(struct link *link, const struct seal_far *far,
 enum rc seal_dial(struct link *link, const struct msg_open *open,
     const struct seal_far *far, const struct seal_user *user, struct seal **out)
 {
+	struct fault fault;
 	struct seal *s;
 	enum rc rc = make(link, far, user, &s);
 
@@ -406,8 +424,16 @@ enum rc seal_dial(struct link *link, const struct msg_open *open,
 		destroy(s);
 		return rc;
 	}
+	rc = handshake_start(s->handshake);
+	if (rc != RC_OK) {
+		fault_set(&fault, REASON_TOO_MANY,
+		    link_net_name(link_net_of(link)), "no seal: %s",
+		    rc_name(rc));
+		link_reset(link, s->stream, &fault, false);
+		destroy(s);
+		return rc;
+	}
 	*out = s;
-	handshake_start(s->handshake);
 	return RC_OK;
 }
 
@@ -442,6 +468,7 @@ static void end_softly(struct seal *s)
 	struct tls_out out;
 
 	s->state = SEAL_ST_ENDING;
+	linger(s);
 	/* The stream lives on until the rest is sent and the peer ends too. */
 	if (reserve(s, TLS_ROOM) == RC_OK) {
 		out = (struct tls_out){

@@ -50,7 +50,10 @@ struct seal_far {
 	struct tls_expect expect;      /* who must answer at the far end */
 };
 
-/* Open a stream on link and a seal in it.  Errors of link_open(). */
+/*
+ * Open a stream on link and a seal in it.  Errors of link_open(), and RC_LIMIT
+ * when too many handshakes wait for a worker.  No event before it returns.
+ */
 MUST_CHECK enum rc seal_dial(struct link *link, const struct msg_open *open,
     const struct seal_far *far, const struct seal_user *user,
     struct seal **out);
@@ -68,7 +71,8 @@ MUST_CHECK enum rc seal_accept(struct link *link, uint32_t stream,
  * not open (any more); RC_LIMIT: longer than message_max; RC_NOMEM.
  */
 MUST_CHECK enum rc seal_send(struct seal *seal, struct bytes message);
-/* End it: fault NULL half-closes after what was sent, else the stream is reset.
+/* End it: fault NULL half-closes after what was sent (and gives that up when
+ * the far end takes none of it for user_timeout_ms), else the stream is reset.
  * No event follows.  NULL is fine. */
 void seal_close(struct seal *seal, const struct fault *fault);
 
