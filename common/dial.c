@@ -41,11 +41,29 @@ struct dialler {
 	int fd;
 	struct link *link;
 	struct fault fault;
+	bool first_of_round; /* fault is still that of the last one */
 	unsigned failures;
 	uint64_t backoff_ms;
 	dial_fn changed;
 	void *arg;
 };
+
+/* What gets further says more: a wrong identity before a lost packet. */
+static unsigned telling(enum reason code)
+{
+	if (code == REASON_NONE)
+		return 0;
+	if (code == REASON_DNS || code == REASON_CONNECT_TIMEOUT)
+		return 1;
+	return code == REASON_REFUSED ? 2 : 3;
+}
+
+static void keep_fault(struct dialler *d, const struct fault *fault)
+{
+	if (d->first_of_round || telling(fault->code) >= telling(d->fault.code))
+		d->fault = *fault;
+	d->first_of_round = false;
+}
 
 static void drop_socket(struct dialler *d)
 {
@@ -83,15 +101,19 @@ static void on_link_down(
     void *arg, struct link *link, const struct fault *fault)
 {
 	struct dialler *d = arg;
-	bool was_up = link_was_up(link);
 
 	d->link = NULL;
-	d->fault = *fault;
-	if (was_up) {
-		d->backoff_ms = 0;
-		d->failures = 0;
+	if (!link_was_up(link)) {
+		/* Perhaps it is somebody else's address. */
+		keep_fault(d, fault);
+		go_on(d);
+		return;
 	}
-	d->failures++;
+	d->fault = *fault;
+	/* Who takes us in and throws us out at once is not back yet. */
+	if (link_up_ms(link) >= d->backoff_ms)
+		d->backoff_ms = 0;
+	d->failures = 1;
 	rest(d);
 	log_info("dial", d->label, "%s", fault->text);
 	if (d->changed != NULL)
@@ -101,6 +123,7 @@ static void on_link_down(
 static void connected(struct dialler *d)
 {
 	struct link *link;
+	struct fault fault;
 	int fd = d->fd;
 	enum rc rc;
 
@@ -110,32 +133,44 @@ static void connected(struct dialler *d)
 	rc = link_new(
 	    d->net, fd, MUX_DIALLER, &d->expect, d->address_text, &link);
 	if (rc != RC_OK) {
-		fault_set(&d->fault, REASON_TOO_MANY, link_net_name(d->net),
+		fault_set(&fault, REASON_TOO_MANY, link_net_name(d->net),
 		    "%s: no link to %s: %s", d->label, d->address_text,
 		    rc_name(rc));
+		keep_fault(d, &fault);
 		go_on(d);
 		return;
 	}
 	d->state = DIAL_LINKED;
 	d->link = link;
+	if (d->expect_name[0] != '\0')
+		link_set_label(link, d->label);
 	link_on_down(link, on_link_down, d);
+}
+
+/* Nothing is wrong out there. */
+static bool is_ours(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM ||
+	       error == ENOBUFS;
 }
 
 static void connect_failed(struct dialler *d, int error)
 {
-	enum reason code =
-	    error == ECONNREFUSED ? REASON_REFUSED : REASON_CONNECT_TIMEOUT;
+	struct fault fault;
+	enum reason code = error == ECONNREFUSED ? REASON_REFUSED
+	                   : is_ours(error)      ? REASON_TOO_MANY
+	                                         : REASON_CONNECT_TIMEOUT;
 	const char *what = error == ECONNREFUSED ? "connection refused at"
 	                   : error == ETIMEDOUT  ? "no answer from"
 	                                         : "cannot reach";
 
 	if (error == ECONNREFUSED || error == ETIMEDOUT)
-		fault_set(&d->fault, code, link_net_name(d->net), "%s: %s %s",
+		fault_set(&fault, code, link_net_name(d->net), "%s: %s %s",
 		    d->label, what, d->address_text);
 	else
-		fault_set(&d->fault, code, link_net_name(d->net),
-		    "%s: %s %s: %s", d->label, what, d->address_text,
-		    strerrordesc_np(error));
+		fault_set(&fault, code, link_net_name(d->net), "%s: %s %s: %s",
+		    d->label, what, d->address_text, strerrordesc_np(error));
+	keep_fault(d, &fault);
 	go_on(d);
 }
 
@@ -181,14 +216,16 @@ static void on_addresses(
     void *arg, const struct address *addresses, size_t count, const char *error)
 {
 	struct dialler *d = arg;
+	struct fault fault;
 
 	d->lookup = NULL;
 	d->address = 0;
 	d->address_count = count;
 	if (count == 0) {
-		fault_set(&d->fault, REASON_DNS, link_net_name(d->net),
+		fault_set(&fault, REASON_DNS, link_net_name(d->net),
 		    "%s: cannot resolve %s: %s", d->label,
 		    d->endpoints[d->endpoint].host, error);
+		keep_fault(d, &fault);
 		go_on(d);
 		return;
 	}
@@ -236,16 +273,19 @@ static void advance(struct dialler *d)
 static void on_timer(void *arg)
 {
 	struct dialler *d = arg;
+	struct fault fault;
 
 	switch (d->state) {
 	case DIAL_RESTING:
+		d->first_of_round = true;
 		d->endpoint = 0;
 		try_endpoint(d);
 		break;
 	case DIAL_RESOLVING:
-		fault_set(&d->fault, REASON_DNS, link_net_name(d->net),
+		fault_set(&fault, REASON_DNS, link_net_name(d->net),
 		    "%s: no answer when resolving %s", d->label,
 		    d->endpoints[d->endpoint].host);
+		keep_fault(d, &fault);
 		go_on(d);
 		break;
 	case DIAL_CONNECTING:

@@ -4,7 +4,7 @@
  * A dialler tries its endpoints in turn, each address of each.  Between rounds
  * it waits a random time up to a bound that doubles from backoff_min_ms to
  * backoff_max_ms (full jitter), so that a fleet does not return as a herd; a
- * link that was up resets the bound.
+ * link that was up for longer than the bound resets it.
  */
 #ifndef COMMON_DIAL_H
 #define COMMON_DIAL_H
@@ -41,7 +41,8 @@ void dial_free(struct dialler *d, const struct fault *fault);
 
 /* The link when there is one, up or not yet. */
 struct link *dial_link(const struct dialler *d);
-/* Why there is no link: the last failure; code NONE before the first. */
+/* Why there is no link: of the last round, what came nearest to a link; code
+ * NONE before the first. */
 const struct fault *dial_fault(const struct dialler *d);
 /* Do not wait for the back-off. */
 void dial_now(struct dialler *d);
