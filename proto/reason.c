@@ -80,6 +80,9 @@ static const struct {
 	    "Look at the machine, then decide: longarm task resolve." },
 	[REASON_INTERNAL] = { "internal",
 	    "This is a fault in Longarm; please report it with the log." },
+	[REASON_PROXY] = { "proxy",
+	    "Look at the proxy named: does it run, does it know the "
+	    "credentials, do its rules let this through?" },
 };
 
 const char *reason_name(enum reason code)

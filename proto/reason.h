@@ -48,6 +48,7 @@ enum reason {
 	REASON_TIMED_OUT, /* a script's own time limit */
 	REASON_UNKNOWN,   /* nobody can know the outcome */
 	REASON_INTERNAL,
+	REASON_PROXY, /* the proxy on the way said no, or nothing */
 	REASON_COUNT
 };
 

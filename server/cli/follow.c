@@ -128,7 +128,8 @@ static bool is_unreachable(const char *name)
 	return code == REASON_NO_ROUTE || code == REASON_STALE_ROUTE ||
 	       code == REASON_DNS || code == REASON_REFUSED ||
 	       code == REASON_CONNECT_TIMEOUT || code == REASON_RELAY_DOWN ||
-	       code == REASON_AGENT_DOWN || code == REASON_WRONG_IDENTITY;
+	       code == REASON_AGENT_DOWN || code == REASON_WRONG_IDENTITY ||
+	       code == REASON_PROXY;
 }
 
 enum command_exit exit_of_task(const json_t *task)

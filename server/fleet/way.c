@@ -22,6 +22,7 @@ static bool is_trouble_of_the_way(enum reason code)
 	case REASON_DNS:
 	case REASON_REFUSED:
 	case REASON_CONNECT_TIMEOUT:
+	case REASON_PROXY:
 	case REASON_RELAY_DOWN:
 	case REASON_AGENT_DOWN:
 	case REASON_DEADLINE:
