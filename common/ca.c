@@ -221,6 +221,18 @@ static bool may_sign(const struct ca *ca, const struct spiffe *id)
 	       strcmp(id->cluster, ca->cluster) == 0;
 }
 
+/* The caller frees *key. */
+static MUST_CHECK enum rc take_key(
+    const struct ca_request *request, EVP_PKEY **key, struct fault *fault)
+{
+	if (request->key == NULL)
+		return key_from_csr(request->csr, request->csr_len, key, fault);
+	if (EVP_PKEY_up_ref(request->key) != 1)
+		return RC_CRYPTO;
+	*key = request->key;
+	return RC_OK;
+}
+
 enum rc ca_issue(const struct ca *ca, const struct ca_request *request,
     struct certs *chain, struct fault *fault)
 {
@@ -242,10 +254,10 @@ enum rc ca_issue(const struct ca *ca, const struct ca_request *request,
 		    role_name(request->id.role));
 		return RC_STATE;
 	}
-	rc = key_from_csr(request->csr, request->csr_len, &key, fault);
+	rc = take_key(request, &key, fault);
 	if (rc == RC_OK && !EVP_PKEY_is_a(key, "ED25519")) {
 		fault_set(fault, REASON_TLS, "",
-		    "the key in the certificate request is not Ed25519");
+		    "the key to be certified is not Ed25519");
 		rc = RC_CRYPTO;
 	}
 	if (rc == RC_OK)
@@ -265,6 +277,25 @@ out:
 	X509_free(cert);
 	EVP_PKEY_free(key);
 	return rc;
+}
+
+enum rc ca_sign(const struct ca *ca, const uint8_t *data, size_t len,
+    uint8_t out[CA_SIGNATURE_SIZE])
+{
+	EVP_MD_CTX *ctx;
+	size_t size = CA_SIGNATURE_SIZE;
+	bool good;
+
+	if (ca->kind == CA_ROOT)
+		return RC_STATE;
+	ctx = EVP_MD_CTX_new();
+	if (ctx == NULL)
+		return RC_NOMEM;
+	good = EVP_DigestSignInit(ctx, NULL, NULL, NULL, ca->key) == 1 &&
+	       EVP_DigestSign(ctx, out, &size, data, len) == 1 &&
+	       size == CA_SIGNATURE_SIZE;
+	EVP_MD_CTX_free(ctx);
+	return good ? RC_OK : RC_CRYPTO;
 }
 
 enum rc ca_issue_https(const struct ca *root, const struct ca_https *request,

@@ -18,6 +18,7 @@
 #include "proto/rc.h"
 #include "proto/reason.h"
 
+#include <openssl/types.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -73,6 +74,7 @@ MUST_CHECK enum rc ca_key_pem(
  */
 struct ca_request {
 	struct spiffe id; /* who it shall be; its cluster is the authority's */
+	EVP_PKEY *key; /* proven already (its owner is in a seal); NULL: csr */
 	const uint8_t *csr; /* DER, hostile */
 	size_t csr_len;
 	int64_t now_s;
@@ -81,6 +83,14 @@ struct ca_request {
 
 MUST_CHECK enum rc ca_issue(const struct ca *ca,
     const struct ca_request *request, struct certs *chain, struct fault *fault);
+
+/*
+ * Sign bytes: for lists of revoked keys (common/revocation_list.h), which say
+ * themselves what they are.  RC_STATE: the root signs none.
+ */
+#define CA_SIGNATURE_SIZE 64
+MUST_CHECK enum rc ca_sign(const struct ca *ca, const uint8_t *data, size_t len,
+    uint8_t out[CA_SIGNATURE_SIZE]);
 
 /*
  * The certificate of the HTTPS port, signed by the root, for a key of kind

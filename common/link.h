@@ -97,6 +97,11 @@ MUST_CHECK enum rc link_net_new(struct loop *loop, struct worker_pool *pool,
 void link_net_free(struct link_net *net);
 /* For links from now on; takes a reference. */
 void link_net_set_contexts(struct link_net *net, struct tls_contexts *contexts);
+/*
+ * Trust has changed (revocations): look at the peers of all links, and of all
+ * seals on them, from the loop but at once; those not good any more are closed.
+ */
+void link_net_recheck(struct link_net *net);
 void link_net_set_name(struct link_net *net, const char *name);
 struct loop *link_net_loop(const struct link_net *net);
 struct worker_pool *link_net_pool(const struct link_net *net);

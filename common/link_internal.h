@@ -14,6 +14,7 @@
 
 #include "common/handshake.h"
 #include "common/link.h"
+#include "common/link_watch.h"
 
 #include <sys/queue.h>
 
@@ -38,6 +39,7 @@ struct link {
 	TAILQ_ENTRY(link) all;
 	TAILQ_ENTRY(link) dirty;
 	struct link_net *net;
+	uint64_t recheck_round; /* looked at in this one */
 	enum link_state state;
 	enum mux_role role;
 	bool is_dirty;
@@ -77,6 +79,7 @@ struct link {
 };
 
 TAILQ_HEAD(link_list, link);
+TAILQ_HEAD(link_watch_list, link_watch);
 
 struct link_net {
 	struct loop *loop;
@@ -87,7 +90,9 @@ struct link_net {
 	struct tls_contexts *contexts;
 	char name[80];
 	struct link_list links, dirty, closed;
-	struct loop_timer *flush;
+	struct loop_timer *flush, *recheck;
+	struct link_watch_list watches;
+	uint64_t recheck_round;
 	uint32_t handshakes; /* accepted and not up yet */
 	uint32_t strangers;  /* accepted, up, and without a certificate */
 	uint8_t protocol_reset[256], too_many_reset[256], memory_reset[256];
@@ -124,6 +129,10 @@ void link_hello_received(struct link *link, struct bytes payload);
 void link_timer_fired(void *arg);
 void link_ping(struct link *link, uint64_t now_us);
 void link_pong(struct link *link, const struct mux_event *event);
+
+/* link_recheck.c */
+void link_recheck_all(void *net); /* timer */
+void link_check_peer(struct link *link);
 
 /* link.c */
 void link_ready(struct link *link); /* TLS is open: HELLO is next */

@@ -1,7 +1,4 @@
 #include "common/link_internal.h"
-
-#include "common/clock.h"
-
 static uint64_t ms_since(uint64_t then_us, uint64_t now_us)
 {
 	return now_us > then_us ? (now_us - then_us) / 1000 : 0;
@@ -18,14 +15,6 @@ void link_ping(struct link *link, uint64_t now)
 	link->ping_waits = true;
 	link->ping_sent_us = now;
 	link_kick(link);
-}
-
-static void check_peer(struct link *link)
-{
-	struct fault fault;
-
-	if (tls_recheck(link->tls, clock_wall_ms() / 1000, &fault) != RC_OK)
-		link_fail(link, fault.code, "%s", fault.text);
 }
 
 /*
@@ -84,7 +73,7 @@ static void keep_alive(struct link *link, uint64_t now)
 	}
 	if (ping_is_due(link, now))
 		link_ping(link, now);
-	check_peer(link);
+	link_check_peer(link);
 }
 
 static uint32_t least(uint32_t a, uint32_t b)

@@ -95,7 +95,10 @@ enum rc link_net_new(struct loop *loop, struct worker_pool *pool,
 	TAILQ_INIT(&net->links);
 	TAILQ_INIT(&net->dirty);
 	TAILQ_INIT(&net->closed);
+	TAILQ_INIT(&net->watches);
 	rc = loop_timer_new(loop, flush_all, net, &net->flush);
+	if (rc == RC_OK)
+		rc = loop_timer_new(loop, link_recheck_all, net, &net->recheck);
 	if (rc == RC_OK)
 		rc = prepare_limits(net);
 	if (rc != RC_OK) {
@@ -119,6 +122,7 @@ void link_net_free(struct link_net *net)
 	if (net->flush != NULL)
 		flush_all(net);
 	loop_timer_free(net->flush);
+	loop_timer_free(net->recheck);
 	tls_contexts_unref(net->contexts);
 	free(net);
 }

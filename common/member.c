@@ -2,6 +2,7 @@
 
 #include "common/fs.h"
 #include "common/hex.h"
+#include "common/member_upkeep.h"
 #include "common/random.h"
 
 #include <errno.h>
@@ -265,6 +266,8 @@ static MUST_CHECK enum rc load(struct member *m, struct fault *fault)
 		rc = load_succession(m, fault);
 	if (rc == RC_OK)
 		rc = load_peers(m, fault);
+	if (rc == RC_OK)
+		member_load_revoked(m);
 	load_boot_id(m->boot_id);
 	return rc;
 }
@@ -323,6 +326,7 @@ void member_close(struct member *m)
 	trust_unref(m->trust);
 	identity_free(m->identity);
 	OPENSSL_cleanse(m->succession, sizeof(m->succession));
+	member_upkeep_fini(m);
 	free(m->peers);
 	free(m);
 }
@@ -330,7 +334,7 @@ void member_close(struct member *m)
 enum rc member_remove(const char *dir, struct fault *fault)
 {
 	static const char *const names[] = { "member", "succession", "peers",
-		"lock" };
+		"revoked-agents", "revoked-nodes", "lock" };
 	char path[FS_PATH_MAX];
 	int dir_fd;
 	enum rc rc = identity_dir(path, sizeof(path), dir);
@@ -410,6 +414,7 @@ void member_hello(const struct member *m, struct msg_hello *hello)
 {
 	hello->has_instance = true;
 	hello->instance = m->instance;
+	hello->revocations = member_revocations(m);
 	(void)snprintf(
 	    hello->boot_id, sizeof(hello->boot_id), "%s", m->boot_id);
 }

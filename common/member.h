@@ -6,6 +6,8 @@
  *     DIR/member       display name, journal id, start number
  *     DIR/succession   the token that proves the next start is no copy's
  *     DIR/peers        nodes and relays that it may dial, one per line
+ *     DIR/revoked-*    the newest lists of revoked keys
+ * (common/member_upkeep.h)
  *
  * Every file is replaced whole and synced.  One lock keeps a second process
  * out.  Loop's thread.
@@ -14,11 +16,19 @@
 #define COMMON_MEMBER_H
 
 #include "common/identity.h"
+#include "common/revocation_list.h"
 #include "common/tls.h"
 #include "common/trust.h"
 #include "proto/hello.h"
 #include "proto/message_enrol.h"
 #include "proto/message_seal.h"
+
+/* A list of revoked keys that comes in pieces. */
+struct member_inbox {
+	uint8_t *data; /* owned; NULL: none is coming */
+	uint64_t number;
+	size_t size, have;
+};
 
 struct member {
 	char dir[1024];
@@ -33,6 +43,8 @@ struct member {
 	uint8_t succession[SUCCESSION_LEN];
 	struct msg_peer *peers;
 	size_t peer_count;
+	struct revocation_book book; /* what trust refuses */
+	struct member_inbox inbox[REVOKED_COUNT];
 };
 
 /* What enrolment brings; all borrowed. */
@@ -74,7 +86,7 @@ MUST_CHECK enum rc member_set_peers(struct member *m,
 bool member_has_peer(
     const struct member *m, enum peer_role role, const char *name);
 
-/* Fill instance and boot id of a HELLO. */
+/* Fill instance, boot id and numbers of revocations of a HELLO. */
 void member_hello(const struct member *m, struct msg_hello *hello);
 /* Encode and send the greet of a seal; counter: of the journal. */
 struct seal;

@@ -1,4 +1,4 @@
-#include "common/member.h"
+#include "common/member_upkeep.h"
 #include "common/seal.h"
 
 enum rc member_greet(const struct member *m, struct seal *seal,
@@ -9,6 +9,7 @@ enum rc member_greet(const struct member *m, struct seal *seal,
 		.counter = counter,
 		.succession = bytes_of(m->succession,
 		    m->has_succession ? sizeof(m->succession) : 0),
+		.revocations = member_revocations(m),
 		.version = bytes_text(LONGARM_VERSION),
 		.table_version = table_version,
 	};

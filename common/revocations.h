@@ -9,19 +9,12 @@
 #define COMMON_REVOCATIONS_H
 
 #include "common/key.h"
+#include "proto/message_upkeep.h"
 #include "proto/rc.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define REVOCATIONS_MAX 100000 /* hashes in one list */
-
-enum revocation_kind {
-	REVOKED_AGENTS, /* relays and tentacles */
-	REVOKED_NODES,
-	REVOKED_COUNT
-};
 
 struct revocation_list {
 	uint64_t number;       /* 0: none seen yet */

@@ -3,9 +3,11 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/handshake.h"
+#include "common/link_watch.h"
 #include "proto/lenframe.h"
 
 #include <openssl/crypto.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +27,8 @@ enum seal_state {
 struct seal {
 	struct stream_user user; /* first: see common/link.h */
 	enum seal_state state;
+	struct link_watch watch;
+	struct link_net *watched; /* by this net; NULL: not yet */
 	struct link *link;
 	uint32_t stream;
 	struct tls *tls;
@@ -42,6 +46,8 @@ struct seal {
 
 static void destroy(struct seal *s)
 {
+	if (s->watched != NULL)
+		link_net_unwatch(s->watched, &s->watch);
 	handshake_free(s->handshake);
 	tls_free(s->tls);
 	loop_timer_free(s->timer);
@@ -289,6 +295,19 @@ static void on_timer(void *arg)
 	let_go(s);
 }
 
+static void on_recheck(struct link_watch *watch)
+{
+	struct seal *s = (struct seal *)(void *)((char *)watch -
+						 offsetof(struct seal, watch));
+	struct fault fault;
+
+	hold(s);
+	if (s->state == SEAL_ST_OPEN &&
+	    tls_recheck(s->tls, clock_wall_ms() / 1000, &fault) != RC_OK)
+		end(s, &fault, true, false);
+	let_go(s);
+}
+
 static void on_step(void *arg, const struct handshake_result *result)
 {
 	const struct seal_event event = { .type = SEAL_OPEN };
@@ -406,6 +425,9 @@ static MUST_CHECK enum rc make(struct link *link, const struct seal_far *far,
 		return rc;
 	}
 	loop_timer_set(s->timer, user->open_ms);
+	s->watch.recheck = on_recheck;
+	s->watched = net;
+	link_net_watch(net, &s->watch);
 	*out = s;
 	return RC_OK;
 }

@@ -1,7 +1,5 @@
 #include "common/trust.h"
 
-#include "common/ca.h"
-
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
@@ -190,12 +188,12 @@ static MUST_CHECK enum rc pinned_store(const struct trust *trust,
  * skew; X509_STRICT and the purpose stay on.
  */
 static MUST_CHECK enum rc run_openssl(X509_STORE_CTX *ctx, X509_STORE *store,
-    X509 *leaf, STACK_OF(X509) * untrusted)
+    X509 *leaf, STACK_OF(X509) * untrusted, int purpose)
 {
 	X509_VERIFY_PARAM *param;
 
 	if (X509_STORE_CTX_init(ctx, store, leaf, untrusted) != 1 ||
-	    X509_STORE_CTX_set_purpose(ctx, X509_PURPOSE_SSL_CLIENT) != 1)
+	    X509_STORE_CTX_set_purpose(ctx, purpose) != 1)
 		return RC_CRYPTO;
 	param = X509_STORE_CTX_get0_param(ctx);
 	X509_VERIFY_PARAM_set_depth(param, DEPTH_MAX);
@@ -207,7 +205,7 @@ static MUST_CHECK enum rc run_openssl(X509_STORE_CTX *ctx, X509_STORE *store,
 }
 
 /* Fill *chain with the verified chain, leaf to root. */
-static MUST_CHECK enum rc find_chain(X509_STORE *store,
+static MUST_CHECK enum rc find_chain(X509_STORE *store, int purpose,
     const struct certs *shown, struct certs *chain, struct fault *fault)
 {
 	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
@@ -222,7 +220,7 @@ static MUST_CHECK enum rc find_chain(X509_STORE *store,
 	for (n = 1; n < shown->count; n++)
 		if (sk_X509_push(untrusted, shown->cert[n]) <= 0)
 			goto out;
-	rc = run_openssl(ctx, store, shown->cert[0], untrusted);
+	rc = run_openssl(ctx, store, shown->cert[0], untrusted, purpose);
 	if (rc != RC_OK) {
 		fault_set(fault, REASON_TLS, "",
 		    "the peer's certificate is not good for this cluster: %s",
@@ -447,8 +445,8 @@ enum rc trust_verify(struct trust *trust, const struct certs *shown,
 	if (rc == RC_OK && trust->store == NULL)
 		rc = pinned_store(trust, shown, &pinned, fault);
 	if (rc == RC_OK)
-		rc = find_chain(pinned != NULL ? pinned : trust->store, shown,
-		    &chain, fault);
+		rc = find_chain(pinned != NULL ? pinned : trust->store,
+		    X509_PURPOSE_SSL_CLIENT, shown, &chain, fault);
 	if (rc == RC_OK)
 		rc = check_chain(trust, &chain, check, &found, fault);
 	if (rc == RC_OK)
@@ -462,6 +460,50 @@ enum rc trust_verify(struct trust *trust, const struct certs *shown,
 		rc = RC_DENIED;
 	}
 	X509_STORE_free(pinned);
+	certs_fini(&chain);
+	return rc;
+}
+
+static MUST_CHECK enum rc check_authority(struct trust *trust,
+    const struct certs *chain, enum ca_kind kind, int64_t now_s,
+    struct fault *fault)
+{
+	int64_t not_after_s = 0;
+	char who[WHO_SIZE];
+	bool ok =
+	    chain->count >= 2 && is_authority(trust, chain->cert[0], kind);
+	enum rc rc;
+
+	for (size_t i = 1; i < chain->count && ok; i++)
+		ok = is_authority(trust, chain->cert[i], CA_ROOT);
+	if (!ok) {
+		fault_set(fault, REASON_WRONG_IDENTITY, "",
+		    "this is not signed by the authority '%s'",
+		    ca_kind_name(kind));
+		return RC_DENIED;
+	}
+	(void)snprintf(who, sizeof(who), "authority %s", ca_kind_name(kind));
+	rc = check_revoked(trust, chain, who, fault);
+	if (rc == RC_OK)
+		rc = check_time(chain, now_s, who, &not_after_s, fault);
+	return rc == RC_AGAIN ? RC_DENIED : rc;
+}
+
+enum rc trust_verify_authority(struct trust *trust, const struct certs *shown,
+    enum ca_kind kind, int64_t now_s, struct fault *fault)
+{
+	struct certs chain;
+	enum rc rc;
+
+	if (trust->store == NULL || shown->count == 0) {
+		fault_set(fault, REASON_TLS, "",
+		    "there is no certificate of an authority, or no root");
+		return RC_DENIED;
+	}
+	certs_init(&chain);
+	rc = find_chain(trust->store, X509_PURPOSE_ANY, shown, &chain, fault);
+	if (rc == RC_OK)
+		rc = check_authority(trust, &chain, kind, now_s, fault);
 	certs_fini(&chain);
 	return rc;
 }

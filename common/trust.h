@@ -18,6 +18,7 @@
 #ifndef COMMON_TRUST_H
 #define COMMON_TRUST_H
 
+#include "common/ca.h"
 #include "common/certs.h"
 #include "common/key.h"
 #include "common/revocations.h"
@@ -89,6 +90,15 @@ struct revocations *trust_revocations(struct trust *trust);
  */
 MUST_CHECK enum rc trust_verify(struct trust *trust, const struct certs *shown,
     const struct trust_check *check, struct peer *peer, struct fault *fault);
+
+/*
+ * Is shown (its first, perhaps what is between it and our root) the authority
+ * of that kind in our cluster, and valid now?  RC_DENIED with *fault; also for
+ * a pinned trust, which knows no root.
+ */
+MUST_CHECK enum rc trust_verify_authority(struct trust *trust,
+    const struct certs *shown, enum ca_kind kind, int64_t now_s,
+    struct fault *fault);
 
 /*
  * Is a peer that was good still good?  RC_DENIED: its certificate has expired

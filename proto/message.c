@@ -31,10 +31,11 @@ static const char *const op_names[OP_COUNT] = {
 	[OP_TABLE_ACK] = "table-ack",
 	[OP_PRESENCE_SUB] = "presence-sub",
 	[OP_PRESENCE] = "presence",
-	[OP_REVOKED] = "revoked",
 	[OP_PEERS] = "peers",
 	[OP_DRAIN] = "drain",
 	[OP_STATUS] = "status",
+	[OP_REVOKED] = "revoked",
+	[OP_CERTIFICATE] = "certificate",
 	[OP_FAULT] = "fault",
 };
 

@@ -75,10 +75,12 @@ enum msg_op {
 	OP_TABLE_ACK,
 	OP_PRESENCE_SUB,
 	OP_PRESENCE,
-	OP_REVOKED,
 	OP_PEERS,
 	OP_DRAIN,
 	OP_STATUS,
+	/* control session and standing seal: requests, each with its reply */
+	OP_REVOKED,
+	OP_CERTIFICATE,
 	/* any seal: the fault that ends what was asked */
 	OP_FAULT,
 	OP_COUNT

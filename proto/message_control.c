@@ -136,17 +136,6 @@ MSG_DEFINE(presence, presence)
 
 /* --- the rest */
 
-static const struct field revoked_fields[] = {
-	{ SHAPE_BYTES("agents", msg_revoked, agents, REVOKED_LIST_MAX),
-	    .optional = true },
-	{ SHAPE_BYTES("nodes", msg_revoked, nodes, REVOKED_LIST_MAX),
-	    .optional = true },
-};
-
-static const struct shape revoked =
-    SHAPE(msg_revoked, OP_REVOKED, revoked_fields);
-MSG_DEFINE(revoked, revoked)
-
 static const struct field peers_fields[] = {
 	{ SHAPE_LIST(
 	      "peers", msg_peers, peers, peer_count, PEERS_MAX, &part_peer),

@@ -3,8 +3,9 @@
  *
  *     node: table-page...  -> relay: table-ack
  *     node: presence-sub   -> relay: presence, whenever something changes
- *     node: revoked, peers, drain
+ *     node: peers, drain
  *     node: status         -> relay: status (a reply)
+ *     node: revoked, certificate: proto/message_upkeep.h
  *
  * A message is at most LENFRAME_CONTROL_MAX bytes.
  */
@@ -18,7 +19,6 @@
 #define TABLE_PAGE_BYTES_MAX   262144
 #define TABLE_FROM_MAX         16
 #define PRESENCE_CHANGES_MAX   1000
-#define REVOKED_LIST_MAX       131072
 
 /* How the next hop to a target is reached. */
 enum route_how {
@@ -87,12 +87,6 @@ struct msg_presence {
 };
 
 MSG_CODEC(presence);
-
-struct msg_revoked {
-	struct bytes agents, nodes; /* signed lists; REVOKED_LIST_MAX */
-};
-
-MSG_CODEC(revoked);
 
 struct msg_peers {
 	struct msg_peer *peers; /* PEERS_MAX; the whole list */

@@ -35,15 +35,15 @@ static const struct field certificate_fields[] = {
 	{ .key = NULL, .type = FIELD_BYTES, .max = ENROL_CERT_MAX },
 };
 
-static const struct shape certificate = { .name = "certificate",
+const struct shape part_certificate = { .name = "certificate",
 	.size = sizeof(struct bytes),
 	SHAPE_FIELDS(certificate_fields) };
 
 static const struct field enrolled_fields[] = {
 	{ SHAPE_LIST("chain", msg_enrolled, chain.items, chain.count,
-	    ENROL_CHAIN_MAX, &certificate) },
+	    ENROL_CHAIN_MAX, &part_certificate) },
 	{ SHAPE_LIST("roots", msg_enrolled, roots.items, roots.count,
-	    ENROL_ROOTS_MAX, &certificate) },
+	    ENROL_ROOTS_MAX, &part_certificate) },
 	{ SHAPE_NAME("id", msg_enrolled, id, name_is_valid) },
 	{ SHAPE_NAME("name", msg_enrolled, name, name_is_valid) },
 	{ SHAPE_NAME("cluster", msg_enrolled, cluster, id_is_valid) },

@@ -14,6 +14,7 @@ extern const struct shape part_text;        /* struct bytes, MSG_TEXT_MAX */
 extern const struct shape part_id;          /* struct msg_id */
 extern const struct shape part_result;      /* struct msg_result */
 extern const struct shape part_peer;        /* struct msg_peer */
+extern const struct shape part_certificate; /* struct bytes: DER */
 
 /* Names of enumerators, for SHAPE_ENUM. */
 const char *part_ticket_state(unsigned state);

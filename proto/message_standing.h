@@ -3,7 +3,8 @@
  *
  * The node asks, the tentacle answers in any order.  A message is at most
  * LENFRAME_STANDING_MAX bytes.  Every request has an id that the node chose;
- * its reply repeats it (struct msg_reply).
+ * its reply repeats it (struct msg_reply).  revoked and certificate are in
+ * proto/message_upkeep.h.
  */
 #ifndef PROTO_MESSAGE_STANDING_H
 #define PROTO_MESSAGE_STANDING_H

@@ -1,6 +1,7 @@
 #include "relay/relay.h"
 
 #include "common/log.h"
+#include "common/member_upkeep.h"
 #include "common/seal.h"
 #include "proto/lenframe.h"
 
@@ -290,6 +291,27 @@ static void on_welcome(struct control *c, struct bytes message)
 	log_info("control", c->node, "session open");
 }
 
+static void on_upkeep(
+    struct control *c, const struct msg_head *head, struct bytes message)
+{
+	const struct member_user user = {
+		.member = c->relay->member,
+		.net = c->relay->net,
+		.seal = c->seal,
+	};
+	struct fault fault;
+	enum rc rc = member_upkeep(&user, head, message, &fault);
+
+	if (rc == RC_PROTO)
+		end(c, REASON_PROTOCOL, fault.text);
+	else if (rc == RC_NOTFOUND)
+		log_debug("control", c->node, "%s is not understood here",
+		    msg_op_name(head->op));
+	else if (rc != RC_OK)
+		log_warn("control", c->node, "an answer was not sent: %s",
+		    rc_name(rc));
+}
+
 static void on_order(
     struct control *c, const struct msg_head *head, struct bytes message)
 {
@@ -303,8 +325,7 @@ static void on_order(
 	} else if (head->op == OP_STATUS) {
 		on_status(c, head->id);
 	} else {
-		log_debug("control", c->node, "%s is not understood here",
-		    msg_op_name(head->op));
+		on_upkeep(c, head, message);
 	}
 }
 

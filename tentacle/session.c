@@ -1,6 +1,7 @@
 #include "tentacle/agent.h"
 
 #include "common/log.h"
+#include "common/member_upkeep.h"
 #include "proto/lenframe.h"
 
 #include <stdlib.h>
@@ -76,6 +77,19 @@ static void send_reply(void *arg, struct bytes message)
 		log_warn("session", s->node, "an answer was not taken");
 }
 
+/* RC_NOTFOUND: it is something else. */
+static MUST_CHECK enum rc on_upkeep(struct session *s,
+    const struct msg_head *head, struct bytes message, struct fault *fault)
+{
+	const struct member_user user = {
+		.member = s->agent->member,
+		.net = s->agent->net,
+		.seal = s->seal,
+	};
+
+	return member_upkeep(&user, head, message, fault);
+}
+
 static void on_request(
     struct session *s, const struct msg_head *head, struct bytes message)
 {
@@ -84,8 +98,14 @@ static void on_request(
 		.arg = s,
 	};
 	struct fault fault;
+	enum rc rc = on_upkeep(s, head, message, &fault);
 
-	if (head->op == OP_ATTACH) {
+	if (rc == RC_PROTO) {
+		session_end(s, &fault);
+	} else if (rc != RC_NOTFOUND) {
+		if (rc != RC_OK)
+			log_warn("session", s->node, "an answer was not sent");
+	} else if (head->op == OP_ATTACH) {
 		follow_begin(s, message);
 	} else if (head->op == OP_STAGE) {
 		staging_begin(s, message);

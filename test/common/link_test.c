@@ -24,6 +24,49 @@ static void test_a_link_comes_up_and_returns_after_it_broke(void **state)
 	world_free(&w);
 }
 
+static bool far_down_again(struct world *w)
+{
+	return w->far.downs > 1;
+}
+
+static void test_revoking_a_key_ends_its_links_and_keeps_it_out(void **state)
+{
+	struct world w;
+	struct revocation_list lists[REVOKED_COUNT] = { { .number = 0 } };
+	struct revocations *r = NULL;
+
+	(void)state;
+	world_new(&w);
+	listen_far(&w, &w.pki, ROLE_RELAY, "dc2-a");
+	side_new(&w, &w.near, &w.pki,
+	    pki_identity(&w.pki, ROLE_TENTACLE, MACHINE), "near");
+	dial_to(
+	    &w, listener_address(w.listener), TRUST_ROLE(ROLE_RELAY), "dc2-a");
+	run_until(&w, both_up);
+	/* A list that names nobody here changes nothing... */
+	lists[REVOKED_AGENTS] =
+	    (struct revocation_list){ 1, (const uint8_t[32]){ 1 }, 1 };
+	assert_int_equal(revocations_new(lists, &r), RC_OK);
+	trust_set_revocations(w.pki.trust, r);
+	revocations_unref(r);
+	link_net_recheck(w.far.net);
+	link_net_recheck(w.far.net);
+	/* ... and the next one closes the link at once. */
+	lists[REVOKED_AGENTS].number = 2;
+	lists[REVOKED_AGENTS].hashes = identity_key_hash(w.near.identity);
+	assert_int_equal(revocations_new(lists, &r), RC_OK);
+	trust_set_revocations(w.pki.trust, r);
+	revocations_unref(r);
+	link_net_recheck(w.far.net);
+	run_until(&w, far_down);
+	assert_int_equal(w.far.down.code, REASON_REVOKED);
+	/* It comes back, and is refused. */
+	run_until(&w, far_down_again);
+	assert_int_equal(w.far.down.code, REASON_REVOKED);
+	assert_int_equal(w.far.ups, 1);
+	world_free(&w);
+}
+
 static void test_a_refused_connection_says_who_and_where(void **state)
 {
 	struct world w;
@@ -191,6 +234,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 		    test_a_link_comes_up_and_returns_after_it_broke),
+		cmocka_unit_test(
+		    test_revoking_a_key_ends_its_links_and_keeps_it_out),
 		cmocka_unit_test(test_a_refused_connection_says_who_and_where),
 		cmocka_unit_test(
 		    test_another_program_at_the_address_is_a_wrong_identity),

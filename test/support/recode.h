@@ -11,6 +11,7 @@
 #include "proto/message_enrol.h"
 #include "proto/message_seal.h"
 #include "proto/message_standing.h"
+#include "proto/message_upkeep.h"
 
 #define ALL_MESSAGES(DO)                                                       \
 	DO(open)                                                               \
@@ -49,11 +50,16 @@
 	DO(table_ack)                                                          \
 	DO(presence_sub)                                                       \
 	DO(presence)                                                           \
-	DO(revoked)                                                            \
 	DO(peers)                                                              \
 	DO(drain)                                                              \
 	DO(status)                                                             \
 	DO(status_reply)                                                       \
+	DO(revoked)                                                            \
+	DO(revoked_reply)                                                      \
+	DO(certificate)                                                        \
+	DO(certificate_reply)                                                  \
+	DO(revocation_list)                                                    \
+	DO(signed_list)                                                        \
 	DO(fault)
 
 #define RECODE_DEFINE(X)                                                       \

@@ -218,13 +218,26 @@ static struct msg_presence_change changes[] = {
 	{ "relay/dc2-c", false, 0, { REASON_REFUSED, "relay dc2-a", "no" } },
 };
 static const struct msg_presence sample_presence = { true, changes, 2 };
-static const struct msg_revoked sample_revoked = { B("a\0b"), B("n") };
 static const struct msg_peers sample_peers = { peer_list, 2 };
 static const struct msg_drain sample_drain = { true };
 static const struct msg_status sample_status = { 8 };
 static const struct msg_status_reply sample_status_reply = {
 	{ 8, ID_A, 1, { REASON_NONE, "", "" } }, 2, 30, 3600, B("0.1.0"), 4
 };
+static const struct msg_revoked sample_revoked = { 9, REVOKED_NODES, 12, 70000,
+	49152, B("a\0b") };
+static const struct msg_revoked_reply sample_revoked_reply = {
+	{ 9, "", 0, { REASON_NONE, "", "" } }, { 12, 3 }
+};
+static const struct msg_certificate sample_certificate = { 10,
+	{ certificates, 2 } };
+static const struct msg_certificate_reply sample_certificate_reply = {
+	{ 10, "", 0, { REASON_NONE, "", "" } }, 1700000000
+};
+static const struct msg_revocation_list sample_revocation_list = { ID_A,
+	REVOKED_AGENTS, 12, 1700000000, TOKEN };
+static const struct msg_signed_list sample_signed_list = { B("body"),
+	B("signature"), { certificates, 1 } };
 static const struct msg_fault sample_fault = { { REASON_NOT_FOUND, "web-03",
     "no such ticket" } };
 
