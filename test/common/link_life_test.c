@@ -261,8 +261,12 @@ static void test_a_dial_that_finds_no_worker_is_tried_again(void **state)
 	start(&w);
 	/* One runs, one waits: the queue is full. */
 	assert_int_equal(worker_submit(w.pool, block, unblocked, &sem), RC_OK);
-	while (worker_submit(w.pool, block, unblocked, &sem) == RC_OK)
-		;
+	/* Also after the worker has taken the first one. */
+	for (int i = 0; i < 20; i++) {
+		while (worker_submit(w.pool, block, unblocked, &sem) == RC_OK)
+			;
+		(void)usleep(5000);
+	}
 	poll_too(&w);
 	run_until(&w, dial_failed);
 	assert_null(dial_link(w.dialler));
