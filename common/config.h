@@ -17,6 +17,7 @@
 #ifndef COMMON_CONFIG_H
 #define COMMON_CONFIG_H
 
+#include "common/proxy.h"
 #include "proto/rc.h"
 
 #include <stdbool.h>
@@ -35,6 +36,7 @@ enum config_type {
 	CONFIG_SIZE,     /* "512", "64K", "10M", "2G" (1024s); kept in bytes */
 	CONFIG_BOOL,     /* true|false|yes|no|on|off */
 	CONFIG_ENDPOINT, /* HOST:PORT, [V6]:PORT or :PORT; port 0 allowed */
+	CONFIG_PROXY,    /* http://HOST:PORT or socks5://HOST:PORT */
 	CONFIG_LIST,     /* "a, b"; a key repeated in one file appends */
 };
 
@@ -105,6 +107,8 @@ uint64_t config_size(
 bool config_bool(const struct config *c, const char *section, const char *key);
 MUST_CHECK enum rc config_endpoint(const struct config *c, const char *section,
     const char *key, struct config_endpoint *out);
+MUST_CHECK enum rc config_proxy(const struct config *c, const char *section,
+    const char *key, struct proxy *out);
 const char *const *config_list(const struct config *c, const char *section,
     const char *key, size_t *count);
 

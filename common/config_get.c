@@ -76,6 +76,18 @@ enum rc config_endpoint(const struct config *c, const char *section,
 	return RC_OK;
 }
 
+enum rc config_proxy(const struct config *c, const char *section,
+    const char *key, struct proxy *out)
+{
+	const struct config_value *value =
+	    value_of(c, section, key, CONFIG_PROXY);
+
+	if (value->text == NULL)
+		return RC_NOTFOUND;
+	*out = value->proxy;
+	return RC_OK;
+}
+
 const char *const *config_list(
     const struct config *c, const char *section, const char *key, size_t *count)
 {

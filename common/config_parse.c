@@ -179,6 +179,8 @@ static enum rc convert(struct config_value *value,
 		return parse_bool(text, &value->number);
 	case CONFIG_ENDPOINT:
 		return config_parse_endpoint(text, &value->endpoint);
+	case CONFIG_PROXY:
+		return proxy_parse(text, &value->proxy, NULL);
 	case CONFIG_LIST:
 		return parse_list(value, text);
 	}
@@ -202,6 +204,8 @@ static const char *expectation(const struct config_option *option)
 		return "true or false";
 	case CONFIG_ENDPOINT:
 		return "HOST:PORT, [ADDRESS]:PORT or :PORT";
+	case CONFIG_PROXY:
+		return "http://HOST:PORT or socks5://HOST:PORT";
 	case CONFIG_LIST:
 		return "at most 256 items, separated by commas";
 	}

@@ -12,6 +12,7 @@ struct config_value {
 	char *origin;   /* "FILE:LINE", "environment"...; never NULL */
 	int64_t number; /* INT, DURATION (ms), SIZE (bytes), BOOL */
 	struct config_endpoint endpoint;
+	struct proxy proxy;
 	char **items; /* LIST; they point into block */
 	char *block;
 	size_t item_count;

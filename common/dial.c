@@ -11,16 +11,17 @@
 
 /*
  *   RESTING --timer--> RESOLVING --addresses--> CONNECTING --socket--> LINKED
- *    ^   ^             |    ^                     ^    |                   |
- *    |   |             +--> NEXT, another one ----+ <--+                   |
- *    |   +--- no more ------+                                              |
+ *    ^   ^             |    ^                     ^    | |             ^   |
+ *    |   |             +--> NEXT, another one ----+ <--+ +-> ASKING ---+   |
+ *    |   +--- no more ------+ <-------------- refused -------+             |
  *    +------------------------------- link down ---------------------------+
  */
 enum dial_state {
 	DIAL_RESTING,
 	DIAL_RESOLVING,
 	DIAL_CONNECTING,
-	DIAL_NEXT, /* one address failed: another, or rest */
+	DIAL_ASKING, /* the proxy, for a way to the endpoint */
+	DIAL_NEXT,   /* one address failed: another, or rest */
 	DIAL_LINKED,
 };
 
@@ -35,6 +36,8 @@ struct dialler {
 	struct address addresses[LOOP_ADDRESSES_MAX];
 	size_t address_count, address;
 	char address_text[ADDRESS_TEXT_MAX];
+	bool by_proxy; /* the addresses are the proxy's */
+	struct proxy_talk *talk;
 	struct loop_lookup *lookup;
 	struct loop_timer *timer; /* of the state: rest, or time limit */
 	struct loop_io *io;
@@ -69,6 +72,8 @@ static void drop_socket(struct dialler *d)
 {
 	loop_io_free(d->io);
 	d->io = NULL;
+	proxy_talk_free(d->talk);
+	d->talk = NULL;
 	if (d->fd >= 0)
 		(void)close(d->fd);
 	d->fd = -1;
@@ -120,7 +125,7 @@ static void on_link_down(
 		d->changed(d->arg, d);
 }
 
-static void connected(struct dialler *d)
+static void link_socket(struct dialler *d)
 {
 	struct link *link;
 	struct fault fault;
@@ -154,6 +159,117 @@ static bool is_ours(int error)
 	       error == ENOBUFS;
 }
 
+/* --- By a proxy ----------------------------------------------------------- */
+
+static const struct proxy_settings *proxy_of(const struct dialler *d)
+{
+	return &link_net_config(d->net)->proxy;
+}
+
+static void proxy_failed(struct dialler *d, const char *what)
+{
+	char proxy[ENDPOINT_SIZE], target[ENDPOINT_SIZE];
+	struct fault fault;
+
+	endpoint_format(&proxy_of(d)->proxy.at, proxy);
+	endpoint_format(&d->endpoints[d->endpoint], target);
+	fault_set(&fault, REASON_PROXY, link_net_name(d->net),
+	    "%s: proxy %s on the way to %s: %s", d->label, proxy, target, what);
+	keep_fault(d, &fault);
+	go_on(d);
+}
+
+/* It said no, or the talk broke. */
+static void asked_in_vain(struct dialler *d, struct fault *fault)
+{
+	(void)snprintf(
+	    fault->at, sizeof(fault->at), "%s", link_net_name(d->net));
+	keep_fault(d, fault);
+	go_on(d);
+}
+
+static void talk_broken(struct dialler *d, const char *what)
+{
+	struct fault fault;
+
+	proxy_talk_broken(d->talk, what, &fault);
+	asked_in_vain(d, &fault);
+}
+
+static void ask_proxy(struct dialler *d)
+{
+	const struct proxy_settings *p = proxy_of(d);
+	struct proxy_credentials credentials = { .user = "" };
+	struct fault fault;
+	enum rc rc = RC_OK;
+
+	/* Read anew each time: a password may change while we run. */
+	if (p->credentials != NULL)
+		rc = proxy_credentials_read(
+		    p->credentials, &credentials, &fault);
+	if (rc != RC_OK) {
+		proxy_failed(d, fault.text);
+		return;
+	}
+	rc = proxy_talk_new(&p->proxy, &credentials, &d->endpoints[d->endpoint],
+	    d->label, &d->talk);
+	proxy_credentials_fini(&credentials);
+	if (rc != RC_OK) {
+		proxy_failed(d, "out of memory");
+		return;
+	}
+	d->state = DIAL_ASKING;
+	loop_io_want(d->io, LOOP_READ | LOOP_WRITE);
+	loop_timer_set(d->timer, link_net_config(d->net)->connect_ms);
+}
+
+static void send_to_proxy(struct dialler *d)
+{
+	struct bytes out = proxy_talk_output(d->talk);
+	ssize_t n = send(d->fd, out.p, out.len, MSG_NOSIGNAL);
+
+	/* An error shows when we read. */
+	if (n > 0)
+		proxy_talk_sent(d->talk, (size_t)n);
+	loop_io_want(d->io, proxy_talk_output(d->talk).len > 0 && n >= 0
+				? LOOP_READ | LOOP_WRITE
+				: LOOP_READ);
+}
+
+static void on_proxy(struct dialler *d, unsigned ready)
+{
+	struct endpoint *e = &d->endpoints[d->endpoint];
+	char target[ENDPOINT_SIZE];
+	uint8_t data[512];
+	struct fault fault;
+	ssize_t n = -1;
+	enum rc rc = RC_AGAIN;
+
+	if ((ready & LOOP_READ) != 0) {
+		n = recv(d->fd, data, sizeof(data), 0);
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+			talk_broken(d, n == 0 ? "it closed the connection"
+					      : strerrordesc_np(errno));
+			return;
+		}
+	}
+	if (n > 0)
+		rc = proxy_talk_feed(d->talk, data, (size_t)n, &fault);
+	if (rc == RC_DENIED) {
+		asked_in_vain(d, &fault);
+	} else if (rc == RC_OK) {
+		/* To all the rest it looks as if we were there. */
+		endpoint_format(e, target);
+		(void)snprintf(d->address_text, sizeof(d->address_text), "%.*s",
+		    ADDRESS_TEXT_MAX - 1, target);
+		link_socket(d);
+	} else if (proxy_talk_output(d->talk).len > 0) {
+		send_to_proxy(d);
+	}
+}
+
+/* --- Addresses ------------------------------------------------------------ */
+
 static void connect_failed(struct dialler *d, int error)
 {
 	struct fault fault;
@@ -164,6 +280,13 @@ static void connect_failed(struct dialler *d, int error)
 	                   : error == ETIMEDOUT  ? "no answer from"
 	                                         : "cannot reach";
 
+	if (d->by_proxy) {
+		proxy_failed(d, error == ETIMEDOUT ? "no answer"
+				: error == ECONNREFUSED
+				    ? "connection refused"
+				    : strerrordesc_np(error));
+		return;
+	}
 	if (error == ECONNREFUSED || error == ETIMEDOUT)
 		fault_set(&fault, code, link_net_name(d->net), "%s: %s %s",
 		    d->label, what, d->address_text);
@@ -174,19 +297,24 @@ static void connect_failed(struct dialler *d, int error)
 	go_on(d);
 }
 
-static void on_connect(void *arg, unsigned ready)
+static void on_ready(void *arg, unsigned ready)
 {
 	struct dialler *d = arg;
 	int error = 0;
 	socklen_t len = sizeof(error);
 
-	(void)ready;
+	if (d->state == DIAL_ASKING) {
+		on_proxy(d, ready);
+		return;
+	}
 	if (getsockopt(d->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
 		error = errno;
 	if (error != 0)
 		connect_failed(d, error);
+	else if (d->by_proxy)
+		ask_proxy(d);
 	else
-		connected(d);
+		link_socket(d);
 }
 
 static void try_address(struct dialler *d)
@@ -203,7 +331,7 @@ static void try_address(struct dialler *d)
 		connect_failed(d, errno);
 		return;
 	}
-	if (loop_io_new(link_net_loop(d->net), d->fd, on_connect, d, &d->io) !=
+	if (loop_io_new(link_net_loop(d->net), d->fd, on_ready, d, &d->io) !=
 	    RC_OK) {
 		connect_failed(d, ENOMEM);
 		return;
@@ -221,6 +349,10 @@ static void on_addresses(
 	d->lookup = NULL;
 	d->address = 0;
 	d->address_count = count;
+	if (count == 0 && d->by_proxy) {
+		proxy_failed(d, error);
+		return;
+	}
 	if (count == 0) {
 		fault_set(&fault, REASON_DNS, link_net_name(d->net),
 		    "%s: cannot resolve %s: %s", d->label,
@@ -236,8 +368,13 @@ static void on_addresses(
 static void try_endpoint(struct dialler *d)
 {
 	const struct endpoint *e = &d->endpoints[d->endpoint];
+	const struct proxy_settings *p = proxy_of(d);
 	struct loop_lookup *lookup;
 
+	d->by_proxy =
+	    p->is_set && !proxy_is_exempt(p->exempt, p->exempt_count, e->host);
+	if (d->by_proxy)
+		e = &p->proxy.at;
 	d->state = DIAL_RESOLVING;
 	d->address = d->address_count = 0;
 	loop_timer_set(d->timer, link_net_config(d->net)->connect_ms);
@@ -282,6 +419,10 @@ static void on_timer(void *arg)
 		try_endpoint(d);
 		break;
 	case DIAL_RESOLVING:
+		if (d->by_proxy) {
+			proxy_failed(d, "no answer when resolving its name");
+			break;
+		}
 		fault_set(&fault, REASON_DNS, link_net_name(d->net),
 		    "%s: no answer when resolving %s", d->label,
 		    d->endpoints[d->endpoint].host);
@@ -290,6 +431,9 @@ static void on_timer(void *arg)
 		break;
 	case DIAL_CONNECTING:
 		connect_failed(d, ETIMEDOUT);
+		break;
+	case DIAL_ASKING:
+		talk_broken(d, "no answer");
 		break;
 	case DIAL_NEXT:
 		advance(d);

@@ -1,7 +1,9 @@
 /*
  * dial.h - keep one link to a peer: resolve, connect, and again after a while.
  *
- * A dialler tries its endpoints in turn, each address of each.  Between rounds
+ * A dialler tries its endpoints in turn, each address of each.  Where the net's
+ * settings name a proxy, what is resolved is the proxy, and each of its
+ * addresses is asked for the endpoint (common/proxy.h).  Between rounds
  * it waits a random time up to a bound that doubles from backoff_min_ms to
  * backoff_max_ms (full jitter), so that a fleet does not return as a herd; a
  * link that was up for longer than the bound resets it.

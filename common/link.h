@@ -15,6 +15,7 @@
 #define COMMON_LINK_H
 
 #include "common/loop.h"
+#include "common/proxy.h"
 #include "common/tls.h"
 #include "common/worker.h"
 #include "proto/hello.h"
@@ -69,6 +70,7 @@ struct link_config {
 	uint32_t handshakes_max;  /* accepted and not up yet, all together */
 	uint32_t anonymous_max;   /* accepted without a certificate, the same */
 	uint32_t backoff_min_ms, backoff_max_ms; /* between dials */
+	struct proxy_settings proxy;             /* of whoever dials */
 	struct mux_limits mux;
 };
 

@@ -26,7 +26,8 @@ static enum command_exit exit_of(const struct fault *fault)
 	    code == REASON_REVOKED)
 		return COMMAND_NOT_PERMITTED;
 	if (code == REASON_DNS || code == REASON_REFUSED ||
-	    code == REASON_CONNECT_TIMEOUT || code == REASON_DEADLINE)
+	    code == REASON_PROXY || code == REASON_CONNECT_TIMEOUT ||
+	    code == REASON_DEADLINE)
 		return COMMAND_SERVER_UNREACHABLE;
 	if (code == REASON_RELAY_DOWN || code == REASON_AGENT_DOWN)
 		return COMMAND_MACHINE_UNREACHABLE;

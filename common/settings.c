@@ -31,6 +31,8 @@ static uint32_t ms(const struct config *c, const char *key)
 
 void settings_link(const struct config *c, struct link_config *out)
 {
+	struct proxy_settings *p = &out->proxy;
+
 	link_config_default(out);
 	out->ping_idle_ms = ms(c, "ping-idle");
 	out->ping_busy_ms = ms(c, "ping-busy");
@@ -43,6 +45,9 @@ void settings_link(const struct config *c, struct link_config *out)
 	out->backoff_max_ms = ms(c, "backoff-max");
 	out->handshakes_max = (uint32_t)config_int(c, "link", "handshakes");
 	out->anonymous_max = (uint32_t)config_int(c, "link", "anonymous-max");
+	p->is_set = config_proxy(c, "link", "proxy", &p->proxy) == RC_OK;
+	p->credentials = config_path(c, "link", "proxy-credentials");
+	p->exempt = config_list(c, "link", "no-proxy", &p->exempt_count);
 }
 
 struct daemon {

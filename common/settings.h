@@ -54,14 +54,37 @@
 		    .max = 100000,                                             \
 		    .help =                                                    \
 			"Handshakes at once; more connections are dropped" },  \
+	    { .section = "link",                                               \
+		    .key = "anonymous-max",                                    \
+		    .type = CONFIG_INT,                                        \
+		    .initial = "64",                                           \
+		    .min = 1,                                                  \
+		    .max = 100000,                                             \
+		    .help = "Joiners without a certificate at once" },         \
+	    { .section = "link",                                               \
+		    .key = "proxy",                                            \
+		    .type = CONFIG_PROXY,                                      \
+		    .needs_restart = true,                                     \
+		    .help =                                                    \
+			"Dial through this proxy: http://HOST:PORT (CONNECT) " \
+			"or socks5://HOST:PORT; unset: directly" },            \
+	    { .section = "link",                                               \
+		    .key = "proxy-credentials",                                \
+		    .type = CONFIG_PATH,                                       \
+		    .needs_restart = true,                                     \
+		    .help =                                                    \
+			"File with user:password for the proxy, readable by "  \
+			"nobody else; read at every dial" },                   \
 	{                                                                      \
-		.section = "link", .key = "anonymous-max", .type = CONFIG_INT, \
-		.initial = "64", .min = 1, .max = 100000,                      \
-		.help = "Joiners without a certificate at once"                \
+		.section = "link", .key = "no-proxy", .type = CONFIG_LIST,     \
+		.needs_restart = true,                                         \
+		.help = "Hosts, .domains and networks that are dialled "       \
+			"directly all the same"                                \
 	}
 
 /* Take the log settings into use. */
 void settings_log(const struct config *c);
+/* out borrows from c. */
 void settings_link(const struct config *c, struct link_config *out);
 
 /* --- Running until told to stop ------------------------------------------- */

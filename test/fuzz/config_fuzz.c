@@ -29,6 +29,7 @@ static const struct config_option options[] = {
 	{ .section = "a", .key = "size", .type = CONFIG_SIZE },
 	{ .section = "a", .key = "bool", .type = CONFIG_BOOL },
 	{ .section = "a", .key = "endpoint", .type = CONFIG_ENDPOINT },
+	{ .section = "a", .key = "proxy", .type = CONFIG_PROXY },
 	{ .section = "a", .key = "list", .type = CONFIG_LIST },
 };
 
