@@ -2,6 +2,7 @@
 #include "common/random.h"
 #include "server/api/routes.h"
 #include "server/api/wire.h"
+#include "server/store/token.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,6 +177,48 @@ static enum rc edit(struct api_call *call, struct db *db)
 	return rc;
 }
 
+static enum rc revoke_key(struct api_call *call, struct db *db,
+    const struct store_machine *m, const char *reason)
+{
+	const struct store_revoke_key key = {
+		.role = STORE_ROLE_TENTACLE,
+		.name = m->name,
+		.reason = reason,
+		.spki = m->spki,
+		.now_ms = (uint64_t)call->now_ms,
+	};
+
+	return store_revoke_key(db, &key);
+}
+
+/* Its key is not believed any more; the machine may join with another one. */
+static enum rc revoke(struct api_call *call, struct db *db)
+{
+	static const uint8_t none[STORE_SHA256_SIZE];
+	struct store_machine m = { 0 };
+	enum rc rc =
+	    store_machine_get(db, call_param(call, 0), &m, &call->fault);
+
+	if (rc == RC_OK)
+		rc = api_may_all(call, &m.environments);
+	if (rc == RC_OK && memcmp(m.spki, none, sizeof(none)) == 0)
+		rc = call_fail(call, RC_STATE, REASON_CONFLICT,
+		    "machine %s: has no key (any more); there is nothing to "
+		    "revoke",
+		    m.name);
+	if (rc == RC_OK)
+		rc = revoke_key(call, db, &m, "revoked by an operator");
+	if (rc == RC_OK)
+		rc = store_machine_set_spki(db, m.id, none);
+	if (rc == RC_OK) {
+		memcpy(m.spki, none, sizeof(none));
+		changed(call, &m);
+		rc = call_answer(call, 200, machine_json(&m, false));
+	}
+	store_machine_clear(&m);
+	return rc;
+}
+
 static enum rc drop(struct api_call *call, struct db *db)
 {
 	struct store_machine m = { 0 };
@@ -184,6 +227,8 @@ static enum rc drop(struct api_call *call, struct db *db)
 
 	if (rc == RC_OK)
 		rc = api_may_all(call, &m.environments);
+	if (rc == RC_OK)
+		rc = revoke_key(call, db, &m, "the machine was removed");
 	if (rc == RC_OK)
 		rc = store_machine_delete(db, m.id, &call->fault);
 	if (rc == RC_OK)
@@ -274,6 +319,14 @@ const struct route machine_routes[] = {
 	    .access = ROUTE_OBJECT,
 	    .permission = PERM_MACHINE_EDIT,
 	    .handler = drop },
+	{ .method = HTTP_METHOD_POST,
+	    .pattern = "/api/v1/machines/{name}/revoke",
+	    .operation = "machine.revoke",
+	    .summary = "Revoke a machine's key: it is cut off at once, and may "
+		       "join again with a new one",
+	    .access = ROUTE_OBJECT,
+	    .permission = PERM_MACHINE_EDIT,
+	    .handler = revoke },
 	{ .method = HTTP_METHOD_GET,
 	    .pattern = "/api/v1/machines/{name}/route",
 	    .operation = "route.explain",

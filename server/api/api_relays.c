@@ -2,6 +2,7 @@
 #include "server/api/routes.h"
 #include "server/api/wire.h"
 #include "server/store/relay.h"
+#include "server/store/token.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,9 +150,53 @@ static enum rc edit(struct api_call *call, struct db *db)
 	return call_answer(call, 200, relay_json(&r));
 }
 
+static enum rc revoke_key(struct api_call *call, struct db *db,
+    const struct store_relay *r, const char *reason)
+{
+	const struct store_revoke_key key = {
+		.role = STORE_ROLE_RELAY,
+		.name = r->name,
+		.reason = reason,
+		.spki = r->spki,
+		.now_ms = (uint64_t)call->now_ms,
+	};
+
+	return store_revoke_key(db, &key);
+}
+
+/* Its key is not believed any more; the relay may join with another one. */
+static enum rc revoke(struct api_call *call, struct db *db)
+{
+	static const uint8_t none[STORE_SHA256_SIZE];
+	const char *name = call_param(call, 0);
+	struct store_relay r;
+	enum rc rc = store_relay_get(db, name, &r, &call->fault);
+
+	if (rc == RC_OK && memcmp(r.spki, none, sizeof(none)) == 0)
+		rc = call_fail(call, RC_STATE, REASON_CONFLICT,
+		    "relay %s: has no key (any more); there is nothing to "
+		    "revoke",
+		    name);
+	if (rc == RC_OK)
+		rc = revoke_key(call, db, &r, "revoked by an operator");
+	if (rc == RC_OK)
+		rc = store_relay_set_spki(db, name, none);
+	if (rc != RC_OK)
+		return rc;
+	memcpy(r.spki, none, sizeof(none));
+	changed(call, name);
+	return call_answer(call, 200, relay_json(&r));
+}
+
 static enum rc drop(struct api_call *call, struct db *db)
 {
-	enum rc rc = store_relay_delete(db, call_param(call, 0), &call->fault);
+	struct store_relay r;
+	enum rc rc = store_relay_get(db, call_param(call, 0), &r, &call->fault);
+
+	if (rc == RC_OK)
+		rc = revoke_key(call, db, &r, "the relay was removed");
+	if (rc == RC_OK)
+		rc = store_relay_delete(db, call_param(call, 0), &call->fault);
 
 	changed(call, call_param(call, 0));
 	call->status = 204;
@@ -214,6 +259,14 @@ const struct route relay_routes[] = {
 	    .body = ROUTE_JSON,
 	    .fields = edit_fields,
 	    .handler = edit },
+	{ .method = HTTP_METHOD_POST,
+	    .pattern = "/api/v1/relays/{name}/revoke",
+	    .operation = "relay.revoke",
+	    .summary = "Revoke a relay's key: it is cut off at once, and may "
+		       "join again with a new one",
+	    .access = ROUTE_KEY,
+	    .permission = PERM_MACHINE_EDIT,
+	    .handler = revoke },
 	{ .method = HTTP_METHOD_DELETE,
 	    .pattern = "/api/v1/relays/{name}",
 	    .operation = "relay.remove",

@@ -59,6 +59,22 @@ static enum command_exit remove_one(
 	return session_close(&s);
 }
 
+/* Revoke the key of one of these, and show what it is then. */
+static enum command_exit revoke_one(const struct command_line *line,
+    const char *noun, const struct cells *cells)
+{
+	struct session s;
+	char *path;
+
+	if (!session_open(&s, line))
+		return session_close(&s);
+	path = session_path(
+	    "/api/v1/%s/%s/revoke", noun, command_argument(line, 0));
+	session_print_one(&s, cells, session_call(&s, "POST", path, NULL));
+	free(path);
+	return session_close(&s);
+}
+
 /* ---- tokens ---- */
 
 static const struct output_column token_columns[] = {
@@ -272,6 +288,11 @@ static enum command_exit run_machine_remove(const struct command_line *line)
 	return remove_one(line, "/api/v1/machines/");
 }
 
+static enum command_exit run_machine_revoke(const struct command_line *line)
+{
+	return revoke_one(line, "machines", &machine_cells);
+}
+
 static enum command_exit edit_machine(
     struct session *s, const char *name, json_t *body)
 {
@@ -425,6 +446,11 @@ static enum command_exit run_relay_remove(const struct command_line *line)
 	return remove_one(line, "/api/v1/relays/");
 }
 
+static enum command_exit run_relay_revoke(const struct command_line *line)
+{
+	return revoke_one(line, "relays", &relay_cells);
+}
+
 /* ---- table ---- */
 
 #define ENVIRONMENTS_OPTION                                                    \
@@ -537,6 +563,10 @@ const struct command fleet_commands[] = {
 	    .arguments = "MACHINE",
 	    .help = "Remove a machine; its past stays",
 	    .run = run_machine_remove },
+	{ .name = "machine revoke",
+	    .arguments = "MACHINE",
+	    .help = "Revoke a machine's key; it may join again with a new one",
+	    .run = run_machine_revoke },
 	{ .name = "machine enable",
 	    .arguments = "MACHINE",
 	    .help = "Give a machine work again",
@@ -569,5 +599,9 @@ const struct command fleet_commands[] = {
 	    .arguments = "RELAY",
 	    .help = "Remove a relay that no route uses",
 	    .run = run_relay_remove },
+	{ .name = "relay revoke",
+	    .arguments = "RELAY",
+	    .help = "Revoke a relay's key; it may join again with a new one",
+	    .run = run_relay_revoke },
 	{ .name = NULL },
 };

@@ -36,6 +36,11 @@ uint64_t control_acked_seq(const struct control *c)
 	return c != NULL ? c->acked_seq : 0;
 }
 
+enum rc control_send(struct control *c, enum rc rc, struct packbuf *pack)
+{
+	return way_send(&c->way, rc, pack);
+}
+
 /* --- Tables down -----------------------------------------------------------
  */
 
@@ -289,6 +294,7 @@ static void on_ready(struct way *w)
 	c->needs_full = c->acked_seq == 0 || w->table_version != c->acked_seq;
 	log_info("fleet", c->relay->name, "control session open");
 	station_judge(c->relay);
+	upkeep_want(c->relay);
 	push(c);
 	if (!c->pushing && !c->subscribed)
 		subscribe(c);
@@ -307,6 +313,8 @@ static void on_message(struct way *w, struct bytes message)
 		on_ack(c, message);
 	else if (rc == RC_OK && head.op == OP_PRESENCE)
 		on_presence(c, message);
+	else if (rc == RC_OK && head.is_reply && head.op == OP_REVOKED)
+		upkeep_answered(c->relay, message);
 	/* Else it is of a newer relay, or nothing that we asked. */
 }
 
@@ -323,6 +331,7 @@ static void on_closed(struct way *w, const struct fault *fault)
 	struct fault why;
 
 	drop_pages(c);
+	upkeep_lost(relay);
 	log_info("fleet", relay->name, "no control session: %s", fault->text);
 	if (c->backoff_ms < link->backoff_min_ms)
 		c->backoff_ms = link->backoff_min_ms;

@@ -244,20 +244,16 @@ static MUST_CHECK enum rc make_machine(
  * old one is valid no more. */
 static MUST_CHECK enum rc renew_relay(struct db *db, struct enrol_rows *e)
 {
-	static const uint8_t none[STORE_SHA256_SIZE];
 	struct store_relay *r = &e->relay;
-	struct store_revocation old = {
+	const struct store_revoke_key old = {
 		.role = STORE_ROLE_RELAY,
+		.name = r->name,
 		.reason = "joined again with a new key",
-		.at_ms = e->now_ms,
-		.expires_ms = e->now_ms + (uint64_t)CA_AGENT_LIFE_S * 1000,
+		.spki = r->spki,
+		.now_ms = e->now_ms,
 	};
-	enum rc rc = RC_OK;
+	enum rc rc = store_revoke_key(db, &old);
 
-	memcpy(old.spki, r->spki, sizeof(old.spki));
-	memcpy(old.name, r->name, sizeof(old.name));
-	if (memcmp(r->spki, none, sizeof(none)) != 0)
-		rc = store_revoke(db, &old);
 	if (rc == RC_OK)
 		rc = store_relay_set_spki(db, r->name, e->key_hash);
 	memcpy(r->spki, e->key_hash, sizeof(r->spki));

@@ -80,6 +80,7 @@ static void fill_hello(
 	(void)peer;
 	hello->has_instance = true;
 	hello->instance = f->instance;
+	hello->revocations = fleet_revocations(f);
 }
 
 static struct station *station_of(
@@ -208,6 +209,8 @@ static MUST_CHECK enum rc make_timers(struct fleet *f)
 		rc = loop_timer_new(loop, fleet_tell_ripe, f, &f->ripen);
 	if (rc == RC_OK)
 		rc = loop_timer_new(loop, fleet_read_again, f, &f->again);
+	if (rc == RC_OK)
+		rc = upkeep_init(f);
 	return rc;
 }
 
@@ -329,5 +332,6 @@ void fleet_free(struct fleet *f)
 	loop_timer_free(f->write);
 	loop_timer_free(f->ripen);
 	loop_timer_free(f->again);
+	upkeep_fini(f);
 	free(f);
 }

@@ -12,6 +12,7 @@
  *     pages.c       what a relay has to be told
  *     slices.c      a target as one relay sees it (pure)
  *     standing.c    requests; follow.c: tickets; bring.c: blobs
+ *     upkeep.c      lists of revoked keys for all
  *     enrolment.c   joiners; enrolment_rows.c: what becomes of them
  *     view.c        states for people
  */
@@ -21,6 +22,7 @@
 #include "common/listen.h"
 #include "server/fleet/fleet.h"
 #include "server/fleet/station.h"
+#include "server/fleet/upkeep.h"
 
 #define FLEET_BUCKETS 4096U
 /* Targets that have gone are remembered for deltas; beyond: full tables. */
@@ -80,6 +82,7 @@ struct fleet {
 	struct follow_list follows;
 	struct bring_list brings;
 	size_t deploy_count;
+	struct fleet_upkeep upkeep;
 	/* Joiners. */
 	struct enrol_list enrols;
 	size_t enrol_count;
@@ -90,6 +93,10 @@ struct fleet {
 MUST_CHECK enum rc fleet_submit(struct fleet *f, struct fleet_job *job,
     enum rc (*run)(struct db *db, struct store_job *job));
 uint64_t fleet_wall_ms(void);
+
+/* --- greet.c */
+/* The numbers of the lists that count here. */
+struct msg_revocations fleet_revocations(const struct fleet *f);
 
 /* --- reload.c */
 MUST_CHECK enum rc fleet_load(struct fleet *f, struct fault *fault);
@@ -102,6 +109,9 @@ bool control_is_open(const struct control *c);
 /* Has the relay confirmed this change? */
 bool control_has(const struct control *c, uint64_t mark);
 uint64_t control_acked_seq(const struct control *c);
+/* Send what rc = encode(&pack) made, and free it.  RC_STATE: no session. */
+MUST_CHECK enum rc control_send(
+    struct control *c, enum rc rc, struct packbuf *pack);
 /* A link or an entry on the way to the relay has come: try now. */
 void control_kick(struct control *c);
 /* Those of all relays behind this one, and its own. */

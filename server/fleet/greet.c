@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct msg_revocations revocation_numbers(const struct fleet *f)
+struct msg_revocations fleet_revocations(const struct fleet *f)
 {
 	struct revocations *r = trust_revocations(f->parts.trust);
 	const struct msg_revocations numbers = {
@@ -81,7 +81,7 @@ static MUST_CHECK enum rc send_welcome(
 	const struct fleet *f = t->fleet;
 	struct msg_welcome welcome = {
 		.incarnation = f->parts.incarnation,
-		.revocations = revocation_numbers(f),
+		.revocations = fleet_revocations(f),
 	};
 	struct packbuf pack;
 	enum rc rc;
@@ -110,6 +110,7 @@ enum rc station_greeted(struct station *t, struct seal *seal,
 	rc = judge_journal(t, &greet, fault);
 	if (rc == RC_OK) {
 		keep_instance(t, &greet);
+		upkeep_greeted(t, &greet.revocations);
 		with_token =
 		    t->role == ROLE_TENTACLE && greet.succession.len == 0;
 		*table_version = greet.table_version;

@@ -93,6 +93,7 @@ void station_judge(struct station *t)
 	t->fault = why;
 	if (now == STORE_PRESENCE_ONLINE)
 		t->last_seen_ms = fleet_wall_ms();
+	upkeep_want(t);
 	station_dirty(t, DIRTY_PRESENCE);
 	if (t->role != ROLE_TENTACLE || t->has_moved)
 		return;

@@ -205,7 +205,7 @@ static MUST_CHECK enum rc hashes_of(const struct load_job *l, unsigned kind,
 }
 
 static MUST_CHECK enum rc apply_revoked(
-    const struct fleet *f, const struct load_job *l)
+    struct fleet *f, const struct load_job *l)
 {
 	struct revocation_list lists[REVOKED_COUNT] = { { .number = 0 } };
 	uint8_t *hashes[REVOKED_COUNT] = { NULL };
@@ -216,8 +216,10 @@ static MUST_CHECK enum rc apply_revoked(
 		rc = hashes_of(l, i, &hashes[i], &lists[i]);
 	if (rc == RC_OK)
 		rc = revocations_new(lists, &r);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
 		trust_set_revocations(f->parts.trust, r);
+		upkeep_set_lists(f, lists);
+	}
 	revocations_unref(r);
 	for (unsigned i = 0; i < REVOKED_COUNT; i++)
 		free(hashes[i]);

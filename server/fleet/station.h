@@ -8,6 +8,7 @@
 #define SERVER_FLEET_STATION_H
 
 #include "common/dial.h"
+#include "server/fleet/upkeep.h"
 #include "server/fleet/way.h"
 #include "server/store/instance.h"
 #include "server/store/machine.h"
@@ -76,6 +77,7 @@ struct station {
 	uint64_t counter, start;
 	bool has_succession; /* made here, to be written */
 	uint8_t succession[SUCCESSION_LEN];
+	struct station_upkeep upkeep;
 	/* Seals. */
 	struct way_list ways;
 	struct standing *standing; /* a machine's */

@@ -251,6 +251,7 @@ static void unlist(struct station *t)
 {
 	struct fleet *f = t->fleet;
 
+	upkeep_forget(t);
 	LIST_REMOVE(t, bucket);
 	TAILQ_REMOVE(&f->stations, t, all);
 	if (t->dirty != 0)

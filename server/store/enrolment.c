@@ -1,8 +1,12 @@
+#include "common/ca.h"
+#include "common/trust.h"
 #include "server/store/list.h"
 #include "server/store/setting.h"
 #include "server/store/token.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum rc store_enrolment_get(struct db *db,
     const uint8_t spki[STORE_SHA256_SIZE], struct store_enrolment *out)
@@ -73,6 +77,26 @@ enum rc store_revoke(struct db *db, const struct store_revocation *r)
 		return rc;
 	return store_sequence_next(
 	    db, sequence_of(r->role == STORE_ROLE_SERVER), &number);
+}
+
+enum rc store_revoke_key(struct db *db, const struct store_revoke_key *k)
+{
+	/* Until the last certificate that the key may have has expired, for
+	 * everybody's clock. */
+	const uint64_t keep_s = CA_AGENT_LIFE_S + 4 * TRUST_SKEW_S;
+	static const uint8_t none[STORE_SHA256_SIZE];
+	struct store_revocation r = {
+		.role = k->role,
+		.at_ms = k->now_ms,
+		.expires_ms = k->now_ms + keep_s * 1000,
+	};
+
+	if (memcmp(k->spki, none, sizeof(none)) == 0)
+		return RC_OK;
+	memcpy(r.spki, k->spki, sizeof(r.spki));
+	(void)snprintf(r.name, sizeof(r.name), "%s", k->name);
+	(void)snprintf(r.reason, sizeof(r.reason), "%s", k->reason);
+	return store_revoke(db, &r);
 }
 
 enum rc store_revoked(

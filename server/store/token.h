@@ -78,6 +78,16 @@ struct store_revocation {
 /* Adds the key and raises its list's number.  Twice is fine. */
 MUST_CHECK enum rc store_revoke(
     struct db *db, const struct store_revocation *r);
+/* The same for who had this key until now; none (all zero): nothing to do. */
+struct store_revoke_key {
+	enum store_role role;
+	const char *name;
+	const char *reason;
+	const uint8_t *spki;
+	uint64_t now_ms;
+};
+MUST_CHECK enum rc store_revoke_key(
+    struct db *db, const struct store_revoke_key *k);
 MUST_CHECK enum rc store_revoked(
     struct db *db, const uint8_t spki[STORE_SHA256_SIZE], bool *out);
 /* Those still listed at now_ms: nodes true: servers, else relays and

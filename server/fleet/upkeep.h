@@ -1,0 +1,63 @@
+/*
+ * upkeep.h - what every relay and machine is told so that trust stays fresh:
+ * the signed lists of revoked keys (proto/message_upkeep.h).
+ *
+ * Relays hear it on their control sessions, machines on standing seals, which
+ * are opened for it.  Who is to be told something and is there waits in one
+ * queue; a bounded number of machines is asked at a time.  What failed is tried
+ * again after a while, and whenever its target comes back.
+ */
+#ifndef SERVER_FLEET_UPKEEP_H
+#define SERVER_FLEET_UPKEEP_H
+
+#include "common/revocations.h"
+#include "proto/message_upkeep.h"
+#include "proto/pack.h"
+
+#include <sys/queue.h>
+
+struct fleet;
+struct fleet_ask;
+struct station;
+
+/* Part of a station. */
+struct station_upkeep {
+	TAILQ_ENTRY(station) next; /* in the queue */
+	bool queued;
+	bool busy;                     /* one request is out, or on its way */
+	struct fleet_ask *ask;         /* a machine's; NULL: none */
+	uint64_t known[REVOKED_COUNT]; /* numbers of its lists, as it told */
+	/* The request that is out. */
+	enum msg_op op; /* OP_COUNT: none was sent */
+	enum revocation_kind list;
+	uint64_t number; /* of the list that is being sent */
+	size_t offset, sent;
+};
+
+TAILQ_HEAD(upkeep_queue, station);
+
+/* Part of the fleet. */
+struct fleet_upkeep {
+	uint64_t number[REVOKED_COUNT]; /* of the signed lists; 0: none */
+	struct packbuf list[REVOKED_COUNT];
+	struct upkeep_queue queue;
+	size_t busy; /* machines */
+	struct loop_timer *pump, *walk;
+};
+
+MUST_CHECK enum rc upkeep_init(struct fleet *f);
+void upkeep_fini(struct fleet *f);
+/* The lists, as they are in the database now: when their numbers have risen
+ * they are signed, and all are told. */
+void upkeep_set_lists(
+    struct fleet *f, const struct revocation_list lists[REVOKED_COUNT]);
+/* It is there (again), or told its numbers: is there anything to tell it? */
+void upkeep_want(struct station *t);
+void upkeep_greeted(struct station *t, const struct msg_revocations *known);
+/* It goes; no callback comes any more. */
+void upkeep_forget(struct station *t);
+/* What a relay answered, and the end of its control session. */
+void upkeep_answered(struct station *t, struct bytes message);
+void upkeep_lost(struct station *t);
+
+#endif
