@@ -319,6 +319,8 @@ static void on_goaway(struct link *link, const struct mux_event *event)
 		link_fail(link, REASON_PROTOCOL, "%s", fault.text);
 		return;
 	}
+	(void)snprintf(
+	    link->farewell, sizeof(link->farewell), "%s", goaway.fault.text);
 	mux_abandon(link->mux, goaway.last);
 	tell(link, &told);
 }

@@ -68,6 +68,7 @@ struct link {
 	uint64_t started_us, up_us, last_recv_us, ping_sent_us, rtt_seen_us;
 	uint32_t rtt_us;
 	bool ping_waits;
+	char farewell[FAULT_TEXT_MAX]; /* of the peer's GOAWAY */
 	/* Part of a frame. */
 	uint8_t *rest;
 	size_t rest_len;

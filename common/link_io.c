@@ -65,7 +65,8 @@ static void peer_gone(struct link *link)
 		link_fail(link,
 		    link->peer.role == ROLE_TENTACLE ? REASON_AGENT_DOWN
 						     : REASON_RELAY_DOWN,
-		    "closed the link");
+		    "closed the link%s%s",
+		    link->farewell[0] != '\0' ? ": " : "", link->farewell);
 	else
 		link_fail(link, REASON_REFUSED,
 		    "closed the connection during the handshake");
