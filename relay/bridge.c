@@ -15,7 +15,8 @@ struct bridge {
 	struct bridges *all;
 	struct half in;              /* towards the opener */
 	struct half out;             /* towards the target */
-	struct loop_timer *deadline; /* until ACCEPT */
+	struct loop_timer *deadline; /* until ACCEPT, then of its life */
+	bool accepted;
 	enum stream_class class;
 	char label[NAME_SIZE];
 };
@@ -24,6 +25,7 @@ struct bridges {
 	struct loop *loop;
 	char name[NAME_SIZE];
 	uint32_t count, max;
+	uint32_t life_ms; /* 0: no limit */
 	bridge_tap_fn tap;
 	void *tap_arg;
 };
@@ -45,6 +47,11 @@ enum rc bridges_new(
 void bridges_free(struct bridges *all)
 {
 	free(all);
+}
+
+void bridges_set_life(struct bridges *all, uint32_t ms)
+{
+	all->life_ms = ms;
 }
 
 void bridges_tap(struct bridges *all, bridge_tap_fn fn, void *arg)
@@ -113,7 +120,11 @@ static void on_accepted(struct half *half, const struct mux_event *event)
 	struct msg_accept beyond, accept = { .credit = 0 };
 	struct fault fault;
 
-	loop_timer_stop(b->deadline);
+	b->accepted = true;
+	if (b->all->life_ms > 0)
+		loop_timer_set(b->deadline, b->all->life_ms);
+	else
+		loop_timer_stop(b->deadline);
 	if (b->in.link == NULL ||
 	    msg_accept_decode(event->data, &beyond, &fault) != RC_OK)
 		return;
@@ -180,10 +191,12 @@ static void on_deadline(void *arg)
 	struct fault fault;
 
 	fault_set(&fault, REASON_DEADLINE, b->all->name,
-	    "%s: did not accept the stream in time", b->label);
+	    b->accepted ? "%s: the stream took too long"
+			: "%s: did not accept the stream in time",
+	    b->label);
 	if (b->out.link != NULL)
-		link_reset(b->out.link, b->out.stream, &fault, false);
-	reset_other(&b->out, &fault, false);
+		link_reset(b->out.link, b->out.stream, &fault, b->accepted);
+	reset_other(&b->out, &fault, b->accepted);
 }
 
 static MUST_CHECK enum rc connect_halves(
@@ -232,9 +245,14 @@ enum rc bridge_new(struct bridges *all, struct link *from, uint32_t stream,
 		all->count++;
 		return RC_OK;
 	}
-	fault_set(&fault, rc == RC_LIMIT ? REASON_TOO_MANY : REASON_MEMORY,
-	    all->name, "%s: cannot open another stream on the link to it (%s)",
-	    to_label, rc_name(rc));
+	if (rc == RC_STATE)
+		fault_set(&fault, REASON_DRAINING, all->name,
+		    "%s: the link to it is being closed", to_label);
+	else
+		fault_set(&fault,
+		    rc == RC_LIMIT ? REASON_TOO_MANY : REASON_MEMORY, all->name,
+		    "%s: cannot open another stream on the link to it (%s)",
+		    to_label, rc_name(rc));
 	link_reset(from, stream, &fault, false);
 	if (b != NULL)
 		loop_timer_free(b->deadline);

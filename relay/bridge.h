@@ -21,6 +21,8 @@ typedef void (*bridge_tap_fn)(void *arg, const uint8_t *data, size_t len);
 MUST_CHECK enum rc bridges_new(
     struct loop *loop, const char *name, uint32_t max, struct bridges **out);
 void bridges_free(struct bridges *all); /* the links must be gone */
+/* From now on every bridge ends so long after it was accepted; 0: never. */
+void bridges_set_life(struct bridges *all, uint32_t ms);
 void bridges_tap(struct bridges *all, bridge_tap_fn fn, void *arg);
 uint32_t bridges_count(const struct bridges *all);
 

@@ -10,6 +10,10 @@
 
 /* Proven servers only: TLS_SEAL_SERVER sees to that. */
 #define CONTROLS_MAX 64
+/* Of one link, where nobody has proven anything yet. */
+#define OPENING_MAX 8
+#define OPEN_MS_MAX 60000
+#define WELCOME_MS  30000
 
 enum control_state {
 	CONTROL_OPENING,
@@ -22,27 +26,46 @@ struct control {
 	struct relay *relay;
 	struct seal *seal;
 	enum control_state state;
+	struct loop_timer *deadline; /* until it is welcomed */
+	bool busy;                   /* its event is being handled */
+	bool gone;                   /* dropped: freed when that is over */
 	char node[NAME_SIZE];
+	bool owes_ack;
 	bool subscribed;
-	/* Presence: changed targets are marked by number, told together. */
+	/*
+	 * Presence.  Each changed target once, told together.  A walk over the
+	 * table notes all of it, a batch at a time: as the seal takes them.
+	 */
 	struct loop_timer *presence;
 	struct msg_presence_change *changes;
 	size_t change_count, change_capacity;
 	uint64_t told_us;
+	bool walking;
+	bool whole;      /* the next message is the first of a whole one */
+	size_t walk;     /* index in the table */
+	uint64_t walked; /* entries that are no newer are not told again */
 };
 
 static void drop(struct control *c)
 {
 	TAILQ_REMOVE(&c->relay->controls, c, all);
+	loop_timer_free(c->deadline);
 	loop_timer_free(c->presence);
 	free(c->changes);
-	free(c);
+	c->changes = NULL;
+	c->change_count = c->change_capacity = 0;
+	c->walking = c->whole = false;
+	c->gone = true;
+	if (!c->busy)
+		free(c);
 }
 
 static void end(struct control *c, enum reason code, const char *text)
 {
 	struct fault fault;
 
+	if (c->gone)
+		return;
 	fault_set(&fault, code, relay_name(c->relay), "%s", text);
 	log_warn("control", c->node, "session ended: %s", text);
 	seal_close(c->seal, &fault);
@@ -51,14 +74,17 @@ static void end(struct control *c, enum reason code, const char *text)
 
 /* --- Out ------------------------------------------------------------------ */
 
-static void send_packed(struct control *c, enum rc rc, struct packbuf *pack)
+/* RC_AGAIN: the seal is full, SEAL_WRITABLE follows. */
+static MUST_CHECK enum rc send_packed(
+    struct control *c, enum rc rc, struct packbuf *pack)
 {
-	if (rc == RC_OK)
+	if (rc == RC_OK && !c->gone)
 		rc = seal_send(c->seal, packbuf_bytes(pack));
-	if (rc != RC_OK)
+	if (rc != RC_OK && rc != RC_AGAIN)
 		log_warn(
 		    "control", c->node, "message not sent: %s", rc_name(rc));
 	packbuf_fini(pack);
+	return rc;
 }
 
 static void describe(
@@ -74,19 +100,34 @@ static void describe(
 		neighbour_fault(n, &out->reason);
 }
 
-static void send_changes(struct control *c, bool whole)
-{
-	const struct msg_presence message = {
-		.whole = whole,
-		.changes = c->changes,
-		.change_count = c->change_count,
-	};
-	struct packbuf pack;
+/* At most PRESENCE_CHANGES_MAX fit; a fault's text can be long, so fewer. */
+#define PRESENCE_BATCH 200
 
-	packbuf_init(&pack, LENFRAME_CONTROL_MAX);
-	send_packed(c, msg_presence_encode(&message, &pack), &pack);
-	c->change_count = 0;
-	c->told_us = loop_now_us(c->relay->loop);
+/* Tell what is noted; false: the seal is full. */
+static bool send_changes(struct control *c)
+{
+	while (c->change_count > 0 || c->whole) {
+		const struct msg_presence message = {
+			.whole = c->whole,
+			.changes = c->changes,
+			.change_count = c->change_count < PRESENCE_BATCH
+			                    ? c->change_count
+			                    : PRESENCE_BATCH,
+		};
+		struct packbuf pack;
+
+		packbuf_init(&pack, LENFRAME_CONTROL_MAX);
+		if (send_packed(c, msg_presence_encode(&message, &pack),
+			&pack) == RC_AGAIN)
+			return false;
+		c->whole = false;
+		c->told_us = loop_now_us(c->relay->loop);
+		c->change_count -= message.change_count;
+		if (c->change_count > 0)
+			memmove(c->changes, c->changes + message.change_count,
+			    c->change_count * sizeof(*c->changes));
+	}
+	return true;
 }
 
 static bool note(struct control *c, const struct table_entry *e)
@@ -115,36 +156,58 @@ static bool note(struct control *c, const struct table_entry *e)
 	return true;
 }
 
-/* Everything, in messages of at most PRESENCE_CHANGES_MAX; a fault's text can
- * be long, so by far fewer here. */
-#define PRESENCE_BATCH 200
-
-static void tell_all(struct control *c)
+/* Note the next entries, up to a batch. */
+static MUST_CHECK enum rc walk(struct control *c)
 {
-	struct table_entry *e;
-	bool first = true;
+	while (c->change_count < PRESENCE_BATCH) {
+		struct table_entry *e = table_at(c->relay->table, c->walk);
 
-	c->change_count = 0;
-	for (size_t i = 0; (e = table_at(c->relay->table, i)) != NULL; i++) {
-		if (e->owner == NULL)
-			continue;
-		if (!note(c, e))
-			return;
-		if (c->change_count == PRESENCE_BATCH) {
-			send_changes(c, first);
-			first = false;
+		if (e == NULL) {
+			c->walking = false;
+			return RC_OK;
 		}
+		c->walk++;
+		if (e->owner != NULL && e->seq > c->walked && !note(c, e))
+			return RC_NOMEM;
 	}
-	if (first || c->change_count > 0)
-		send_changes(c, first);
+	return RC_OK;
+}
+
+/* As much as the seal takes. */
+static void go_on(struct control *c)
+{
+	enum rc rc = RC_OK;
+
+	while (c->walking && rc == RC_OK) {
+		rc = walk(c);
+		if (rc == RC_OK && !send_changes(c))
+			return;
+	}
+	if (rc != RC_OK)
+		end(c, REASON_MEMORY, "no memory to tell who is there");
+	else
+		(void)send_changes(c); /* or as soon as it is writable */
+}
+
+/* Tell of all entries above this number; 0: of all there are. */
+static void tell_since(struct control *c, uint64_t seq)
+{
+	if (c->gone)
+		return;
+	c->whole = c->whole || seq == 0;
+	/* A walk that is not over has more to tell. */
+	if (!c->walking || seq < c->walked)
+		c->walked = seq;
+	c->walk = 0;
+	c->walking = true;
+	go_on(c);
 }
 
 static void on_presence_timer(void *arg)
 {
 	struct control *c = arg;
 
-	if (c->change_count > 0)
-		send_changes(c, false);
+	go_on(c);
 }
 
 static void schedule(struct control *c)
@@ -173,9 +236,7 @@ void controls_presence(struct relay *r, const struct neighbour *n)
 	{
 		if (!c->subscribed || !note(c, e))
 			continue;
-		if (c->change_count >= PRESENCE_BATCH)
-			send_changes(c, false);
-		else
+		if (c->change_count < PRESENCE_BATCH || !send_changes(c))
 			schedule(c);
 	}
 }
@@ -190,7 +251,8 @@ static void tell_seq(struct control *c)
 	struct packbuf pack;
 
 	packbuf_init(&pack, 4096);
-	send_packed(c, msg_table_ack_encode(&ack, &pack), &pack);
+	c->owes_ack = send_packed(c, msg_table_ack_encode(&ack, &pack),
+			  &pack) == RC_AGAIN;
 }
 
 static void on_table_page(struct control *c, struct bytes message)
@@ -198,6 +260,7 @@ static void on_table_page(struct control *c, struct bytes message)
 	struct relay *r = c->relay;
 	struct msg_table_page page;
 	struct fault fault;
+	uint64_t before = table_seq(r->table);
 	bool changed = false;
 	enum rc rc = msg_table_page_decode(message, &page, &fault);
 
@@ -229,7 +292,7 @@ static void on_table_page(struct control *c, struct bytes message)
 	if (changed || rc == RC_STATE)
 		tell_seq(c);
 	if (changed && c->subscribed)
-		tell_all(c);
+		tell_since(c, before);
 }
 
 static void on_peers(struct control *c, struct bytes message)
@@ -274,7 +337,9 @@ static void on_status(struct control *c, uint32_t id)
 
 	memcpy(status.reply.journal, r->member->instance.journal, ID_SIZE);
 	packbuf_init(&pack, 4096);
-	send_packed(c, msg_status_reply_encode(&status, &pack), &pack);
+	if (send_packed(c, msg_status_reply_encode(&status, &pack), &pack) !=
+	    RC_OK)
+		log_warn("control", c->node, "status not told");
 }
 
 static void on_welcome(struct control *c, struct bytes message)
@@ -288,6 +353,7 @@ static void on_welcome(struct control *c, struct bytes message)
 		return;
 	}
 	c->state = CONTROL_WELCOMED;
+	loop_timer_stop(c->deadline);
 	log_info("control", c->node, "session open");
 }
 
@@ -319,7 +385,7 @@ static void on_order(
 		on_table_page(c, message);
 	} else if (head->op == OP_PRESENCE_SUB) {
 		c->subscribed = true;
-		tell_all(c);
+		tell_since(c, 0);
 	} else if (head->op == OP_PEERS) {
 		on_peers(c, message);
 	} else if (head->op == OP_STATUS) {
@@ -347,15 +413,27 @@ static void on_message(struct control *c, struct bytes message)
 		end(c, REASON_PROTOCOL, "a message before its welcome");
 }
 
-static void on_seal(
-    void *arg, struct seal *seal, const struct seal_event *event)
+static void on_deadline(void *arg)
 {
-	struct control *c = arg;
+	end(arg, REASON_DEADLINE, "no welcome in time");
+}
 
+static void on_writable(struct control *c)
+{
+	if (c->owes_ack)
+		tell_seq(c);
+	if (!c->owes_ack)
+		go_on(c);
+}
+
+static void handle(
+    struct control *c, struct seal *seal, const struct seal_event *event)
+{
 	switch (event->type) {
 	case SEAL_OPEN:
 		memcpy(c->node, seal_peer(seal)->id.name, sizeof(c->node));
 		c->state = CONTROL_GREETED;
+		loop_timer_set(c->deadline, WELCOME_MS);
 		if (member_greet(c->relay->member, seal, 0,
 			table_seq(c->relay->table)) != RC_OK)
 			end(c, REASON_MEMORY, "cannot greet");
@@ -364,32 +442,71 @@ static void on_seal(
 		on_message(c, event->message);
 		break;
 	case SEAL_WRITABLE:
+		on_writable(c);
 		break;
 	case SEAL_CLOSED:
 		log_info("control", c->node, "session closed: %s",
 		    event->fault->text);
-		drop(c);
+		if (!c->gone)
+			drop(c);
 		break;
 	}
+}
+
+/* Table orders may close the very link that the session came by. */
+static void on_seal(
+    void *arg, struct seal *seal, const struct seal_event *event)
+{
+	struct control *c = arg;
+	bool nested = c->busy;
+
+	c->busy = true;
+	handle(c, seal, event);
+	if (nested)
+		return;
+	c->busy = false;
+	if (c->gone)
+		free(c);
+}
+
+/* Whoever may open streams to us could otherwise fill the list with streams in
+ * which nobody proves anything. */
+static bool has_room(
+    const struct relay *r, const struct link *link, unsigned *count)
+{
+	struct control *c;
+	unsigned opening = 0;
+
+	*count = 0;
+	TAILQ_FOREACH(c, &r->controls, all)
+	{
+		(*count)++;
+		if (c->state == CONTROL_OPENING && seal_link(c->seal) == link)
+			opening++;
+	}
+	return *count < CONTROLS_MAX && opening < OPENING_MAX;
 }
 
 void control_accept(struct relay *r, struct link *link, uint32_t stream,
     const struct msg_open *open)
 {
-	struct control *c = calloc(1, sizeof(*c)), *other;
+	struct control *c = calloc(1, sizeof(*c));
 	struct seal_user user = {
 		.fn = on_seal,
 		.arg = c,
 		.message_max = LENFRAME_CONTROL_MAX,
-		.open_ms = open->deadline_ms,
+		.open_ms = open->deadline_ms < OPEN_MS_MAX ? open->deadline_ms
+		                                           : OPEN_MS_MAX,
 	};
 	struct fault fault;
-	unsigned count = 0;
+	unsigned count;
 
-	TAILQ_FOREACH(other, &r->controls, all) count++;
-	if (c == NULL || count >= CONTROLS_MAX ||
+	if (!has_room(r, link, &count) || c == NULL ||
 	    loop_timer_new(r->loop, on_presence_timer, c, &c->presence) !=
-		RC_OK) {
+		RC_OK ||
+	    loop_timer_new(r->loop, on_deadline, c, &c->deadline) != RC_OK) {
+		if (c != NULL)
+			loop_timer_free(c->presence);
 		free(c);
 		fault_set(&fault, REASON_TOO_MANY, relay_name(r),
 		    "relay %s has %u control sessions already", relay_name(r),

@@ -43,14 +43,11 @@ void neighbour_link_up(
 	struct fault fault;
 	struct link *old = n->link;
 
-	if (old != NULL && n->start > hello->instance.start) {
-		fault_set(&fault, REASON_CLONE, relay_name(n->relay),
-		    "%s: a newer instance is connected", n->label);
-		link_close(link, &fault);
-		return;
-	}
 	n->link = link;
 	n->start = hello->instance.start;
+	memcpy(n->nonce, hello->instance.nonce, sizeof(n->nonce));
+	if (n->role == ROLE_TENTACLE)
+		link_set_label(link, n->label);
 	link_set_data(link, n);
 	if (old != NULL) {
 		/* The newest wins: the old one may be half open. */
@@ -87,9 +84,10 @@ static void on_dial_failed(void *arg, struct dialler *d)
 
 void neighbour_dial(struct neighbour *n, const struct endpoint *endpoint)
 {
+	char label[NAME_SIZE + 8];
 	struct fault fault;
 	struct dial_spec spec = {
-		.label = n->label,
+		.label = n->role == ROLE_TENTACLE ? n->label : label,
 		.expect = { .roles = TRUST_ROLE(n->role), .name = n->name },
 		.endpoints = endpoint,
 		.count = 1,
@@ -108,6 +106,8 @@ void neighbour_dial(struct neighbour *n, const struct endpoint *endpoint)
 	if (endpoint == NULL)
 		return;
 	n->endpoint = *endpoint;
+	(void)snprintf(
+	    label, sizeof(label), "%s %s", role_name(n->role), n->label);
 	if (dial_new(n->relay->net, &spec, &n->dialler) != RC_OK)
 		log_error("relay", n->label, "cannot dial: out of memory");
 }
@@ -129,6 +129,53 @@ void neighbour_free(struct neighbour *n, const struct fault *fault)
 	free(n);
 }
 
+void neighbour_unroute(struct relay *r, struct table_entry *e)
+{
+	struct neighbour *n = e->owner;
+	struct fault fault;
+
+	e->owner = NULL;
+	if (n == NULL)
+		return;
+	fault_set(&fault, REASON_NO_ROUTE, relay_name(r),
+	    "%s: its route through relay %s was removed", e->name,
+	    relay_name(r));
+	/* A relay may also be one of those that we joined through. */
+	if (!member_has_peer(r->member, n->role, n->name))
+		neighbour_free(n, &fault);
+}
+
+/* Where our peers say that it is dialled; false: not by us. */
+static bool peer_endpoint(const struct neighbour *n, struct endpoint *out)
+{
+	const struct member *m = n->relay->member;
+	struct fault fault;
+
+	for (size_t i = 0; i < m->peer_count && n->relay->settings->dials_up;
+	     i++) {
+		const struct msg_peer *p = &m->peers[i];
+
+		if (p->role == n->role && strcmp(p->name, n->name) == 0)
+			return p->endpoint[0] != '\0' &&
+			       endpoint_parse(p->endpoint, 0, out, &fault) ==
+			           RC_OK;
+	}
+	return false;
+}
+
+static void follow_entry(struct neighbour *n, struct table_entry *e)
+{
+	struct endpoint endpoint;
+
+	(void)snprintf(n->label, sizeof(n->label), "%s", e->name);
+	e->owner = n;
+	if (e->how == ROUTE_DIAL)
+		neighbour_dial(n, &e->endpoint);
+	else
+		neighbour_dial(
+		    n, peer_endpoint(n, &endpoint) ? &endpoint : NULL);
+}
+
 void neighbours_follow_table(struct relay *r)
 {
 	struct table_entry *e;
@@ -137,34 +184,56 @@ void neighbours_follow_table(struct relay *r)
 		enum peer_role role = e->target.kind == TARGET_MACHINE
 		                          ? ROLE_TENTACLE
 		                          : ROLE_RELAY;
-		struct neighbour *n;
+		struct neighbour *n = e->owner;
 
-		if (e->how == ROUTE_VIA)
+		if (e->how == ROUTE_VIA) {
+			neighbour_unroute(r, e);
 			continue;
-		n = neighbour_get(r, role, e->target.name);
+		}
 		if (n == NULL)
+			n = neighbour_get(r, role, e->target.name);
+		if (n == NULL) {
+			log_error("relay", e->name, "out of memory");
 			return;
-		(void)snprintf(n->label, sizeof(n->label), "%s", e->name);
-		e->owner = n;
-		neighbour_dial(n, e->how == ROUTE_DIAL ? &e->endpoint : NULL);
+		}
+		follow_entry(n, e);
 	}
+}
+
+/* Does the table say that it is dialled? */
+static bool is_dialled_by_table(const struct neighbour *n)
+{
+	struct target target = {
+		.kind =
+		    n->role == ROLE_TENTACLE ? TARGET_MACHINE : TARGET_RELAY,
+	};
+	const struct table_entry *e;
+
+	memcpy(target.name, n->name, sizeof(target.name));
+	e = n->role == ROLE_SERVER ? NULL
+	                           : table_find(n->relay->table, &target);
+	return e != NULL && e->how == ROUTE_DIAL;
 }
 
 void neighbours_follow_peers(struct relay *r)
 {
 	const struct member *m = r->member;
+	struct endpoint endpoint;
+	struct neighbour *n;
 
 	for (size_t i = 0; i < m->peer_count; i++) {
-		const struct msg_peer *p = &m->peers[i];
-		struct endpoint endpoint;
-		struct neighbour *n = neighbour_get(r, p->role, p->name);
-		struct fault fault;
-
-		if (n == NULL)
+		n = neighbour_get(r, m->peers[i].role, m->peers[i].name);
+		if (n == NULL) {
+			log_error("relay", m->peers[i].name, "out of memory");
 			return;
-		if (p->endpoint[0] != '\0' && r->settings->dials_up &&
-		    endpoint_parse(p->endpoint, 0, &endpoint, &fault) == RC_OK)
-			neighbour_dial(n, &endpoint);
+		}
+	}
+	TAILQ_FOREACH(n, &r->neighbours, all)
+	{
+		if (is_dialled_by_table(n))
+			continue;
+		neighbour_dial(
+		    n, peer_endpoint(n, &endpoint) ? &endpoint : NULL);
 	}
 }
 

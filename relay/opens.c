@@ -5,17 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static void refuse(struct relay *r, struct link *link, uint32_t stream,
-    const struct fault *fault)
+static void refuse(
+    struct link *link, uint32_t stream, const struct fault *fault)
 {
 	log_info("relay", link_label(link), "stream refused: %s", fault->text);
-	(void)r;
 	link_reset(link, stream, fault, false);
-}
-
-static const char *opener_text(const struct link *link)
-{
-	return link_label(link);
 }
 
 /* --- Enrolment: upwards, unread ------------------------------------------ */
@@ -48,14 +42,14 @@ static void open_enrol(struct relay *r, struct link *link, uint32_t stream,
 		fault_set(&fault, REASON_NO_ROUTE, relay_name(r),
 		    "enrolment went in a circle, or through more than %d relays",
 		    PATH_NAMES_MAX);
-		refuse(r, link, stream, &fault);
+		refuse(link, stream, &fault);
 		return;
 	}
 	n = upstream(r, &next.passed);
 	if (n == NULL) {
 		fault_set(&fault, REASON_RELAY_DOWN, relay_name(r),
 		    "relay %s has no link to a server now", relay_name(r));
-		refuse(r, link, stream, &fault);
+		refuse(link, stream, &fault);
 		return;
 	}
 	next.to = (struct target){ .kind = TARGET_SERVER };
@@ -100,7 +94,7 @@ static struct table_entry *permitted(struct relay *r, struct link *link,
 	if (!table_permits(e, opener->role, opener->id.name)) {
 		fault_set(fault, REASON_NOT_PERMITTED, relay_name(r),
 		    "%s: %s may not open streams to it through relay %s",
-		    e->name, opener_text(link), relay_name(r));
+		    e->name, link_label(link), relay_name(r));
 		return NULL;
 	}
 	if (!version_is_good(r, e, open, fault))
@@ -111,7 +105,7 @@ static struct table_entry *permitted(struct relay *r, struct link *link,
 static bool next_hop(struct relay *r, struct table_entry *e,
     struct msg_open *next, struct neighbour **out, struct fault *fault)
 {
-	char name[NAME_SIZE];
+	char name[NAME_SIZE] = "";
 
 	if (path_shift(&next->path, name)) {
 		if (e->how != ROUTE_VIA || strcmp(e->via, name) != 0) {
@@ -129,10 +123,14 @@ static bool next_hop(struct relay *r, struct table_entry *e,
 		    relay_name(r), e->via);
 		return false;
 	}
-	if (*out == NULL)
+	if (*out == NULL && name[0] != '\0')
 		fault_set(fault, REASON_RELAY_DOWN, relay_name(r),
-		    "relay %s is not connected to relay %s",
-		    name[0] != '\0' ? name : e->name, relay_name(r));
+		    "relay %s is not connected to relay %s", name,
+		    relay_name(r));
+	else if (*out == NULL)
+		fault_set(fault, REASON_STALE_ROUTE, relay_name(r),
+		    "%s: relay %s is still being told how to reach it", e->name,
+		    relay_name(r));
 	return *out != NULL;
 }
 
@@ -146,14 +144,14 @@ static void open_seal(struct relay *r, struct link *link, uint32_t stream,
 
 	e = permitted(r, link, open, &fault);
 	if (e == NULL || !next_hop(r, e, &next, &n, &fault)) {
-		refuse(r, link, stream, &fault);
+		refuse(link, stream, &fault);
 		return;
 	}
 	if (n->link == NULL || !link_is_up(n->link)) {
 		neighbour_fault(n, &fault);
 		if (n->dialler != NULL)
 			dial_now(n->dialler);
-		refuse(r, link, stream, &fault);
+		refuse(link, stream, &fault);
 		return;
 	}
 	if (bridge_new(r->bridges, link, stream, n->link, e->name, &next) !=
@@ -165,6 +163,13 @@ static bool is_for_us(const struct relay *r, const struct msg_open *open)
 {
 	return open->to.kind == TARGET_RELAY && open->path.count == 0 &&
 	       strcmp(open->to.name, relay_name(r)) == 0;
+}
+
+/* A class comes from the kind: a lower one may be asked, a higher one not. */
+static bool class_is_too_high(const struct msg_open *open)
+{
+	return open->service_class == CLASS_CONTROL &&
+	       (open->kind == KIND_ENROL || open->to.kind == TARGET_MACHINE);
 }
 
 /*
@@ -179,6 +184,15 @@ void relay_opened(struct relay *r, struct link *link, uint32_t stream,
 	bool from_above = role == ROLE_SERVER || role == ROLE_RELAY;
 	struct fault fault;
 
+	if (class_is_too_high(open)) {
+		fault_set(&fault, REASON_NOT_PERMITTED, relay_name(r),
+		    "class control carries no stream of kind %s to %s",
+		    kind_name(open->kind),
+		    open->to.kind == TARGET_MACHINE ? "a machine"
+						    : "the server");
+		refuse(link, stream, &fault);
+		return;
+	}
 	if (open->kind == KIND_ENROL &&
 	    (role == ROLE_ANONYMOUS || role == ROLE_RELAY)) {
 		open_enrol(r, link, stream, open);
@@ -193,7 +207,7 @@ void relay_opened(struct relay *r, struct link *link, uint32_t stream,
 		return;
 	}
 	fault_set(&fault, REASON_NOT_PERMITTED, relay_name(r),
-	    "%s may not open a stream of kind %s at relay %s",
-	    opener_text(link), kind_name(open->kind), relay_name(r));
-	refuse(r, link, stream, &fault);
+	    "%s may not open a stream of kind %s at relay %s", link_label(link),
+	    kind_name(open->kind), relay_name(r));
+	refuse(link, stream, &fault);
 }

@@ -58,6 +58,24 @@ static bool is_crossing(
 	       link_role(n->link) == MUX_DIALLER;
 }
 
+/*
+ * An older start, or the same one of somebody else: a copied or rolled back
+ * disk.  Were it to replace the link that we have, both would do so for ever.
+ */
+static bool is_copy(
+    const struct relay *r, const struct link *link, const struct msg_hello *h)
+{
+	const struct peer *peer = link_peer(link);
+	const struct neighbour *n =
+	    neighbour_find(r, peer->role, peer->id.name);
+
+	if (n == NULL || n->link == NULL || peer->role == ROLE_SERVER)
+		return false;
+	return h->instance.start < n->start ||
+	       (h->instance.start == n->start &&
+		   strcmp(h->instance.nonce, n->nonce) != 0);
+}
+
 static enum rc admit(void *owner, struct link *link,
     const struct msg_hello *hello, struct fault *fault)
 {
@@ -89,6 +107,12 @@ static enum rc admit(void *owner, struct link *link,
 	if (!hello->has_instance) {
 		fault_set(fault, REASON_PROTOCOL, relay_name(r),
 		    "%s did not tell its instance", link_label(link));
+		return RC_DENIED;
+	}
+	if (is_copy(r, link, hello)) {
+		fault_set(fault, REASON_CLONE, relay_name(r),
+		    "another copy of %s, or a later start of it, is connected",
+		    link_label(link));
 		return RC_DENIED;
 	}
 	if (is_crossing(r, link, hello)) {
@@ -183,19 +207,7 @@ static MUST_CHECK enum rc open_record(struct relay *r, struct fault *fault)
 
 static void on_gone(void *arg, struct table_entry *e)
 {
-	struct relay *r = arg;
-	struct neighbour *n = e->owner;
-	struct fault fault;
-
-	e->owner = NULL;
-	if (n == NULL)
-		return;
-	fault_set(&fault, REASON_NO_ROUTE, relay_name(r),
-	    "%s: its route through relay %s was removed", e->name,
-	    relay_name(r));
-	/* A relay may also be one of those that we joined through. */
-	if (!member_has_peer(r->member, n->role, n->name))
-		neighbour_free(n, &fault);
+	neighbour_unroute(arg, e);
 }
 
 static MUST_CHECK enum rc open_table(struct relay *r, struct fault *fault)
@@ -238,6 +250,8 @@ static MUST_CHECK enum rc open_net(struct relay *r, struct fault *fault)
 	if (rc == RC_OK)
 		rc = bridges_new(
 		    r->loop, relay_name(r), s->enrols_max, &r->enrols);
+	if (rc == RC_OK)
+		bridges_set_life(r->enrols, s->link.anonymous_ms);
 	if (rc == RC_OK)
 		rc = open_record(r, fault);
 	if (rc == RC_OK && s->listens)

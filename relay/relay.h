@@ -34,7 +34,8 @@ struct neighbour {
 	char name[NAME_SIZE];  /* from its certificate */
 	char label[NAME_SIZE]; /* as people call it */
 	struct link *link;     /* up; NULL: none */
-	uint64_t start;        /* of the instance on that link */
+	uint64_t start;        /* of the instance on that link, */
+	char nonce[ID_SIZE];   /* and which of several copies it is */
 	struct dialler *dialler;
 	struct endpoint endpoint; /* the dialler's */
 	struct fault fault;       /* why there is no link */
@@ -84,13 +85,15 @@ struct neighbour *neighbour_find(
 /* Finds or makes; NULL: out of memory. */
 struct neighbour *neighbour_get(
     struct relay *r, enum peer_role role, const char *name);
-/* Take its link, of this instance; an older link is closed. */
+/* Take its link, of this instance; the link before is closed. */
 void neighbour_link_up(
     struct neighbour *n, struct link *link, const struct msg_hello *hello);
 void neighbour_link_down(
     struct neighbour *n, struct link *link, const struct fault *fault);
 /* Dial it at endpoint from now on; NULL: it dials us. */
 void neighbour_dial(struct neighbour *n, const struct endpoint *endpoint);
+/* Its entry in the table is gone, or leads elsewhere now. */
+void neighbour_unroute(struct relay *r, struct table_entry *e);
 /* Its link goes, and so does it. */
 void neighbour_free(struct neighbour *n, const struct fault *fault);
 /* After the table or the peers changed: dial and drop accordingly. */

@@ -214,6 +214,9 @@ static MUST_CHECK enum rc begin_page(
 		t->incarnation = page->incarnation;
 		return RC_OK;
 	}
+	/* The session that brought the pages before this one may have ended. */
+	if (page->page == 0 && !t->filling)
+		t->next_page = 0;
 	if (page->page == t->next_page &&
 	    same_incarnation(&page->incarnation, &t->incarnation) &&
 	    (page->from_seq == 0 ? t->filling
