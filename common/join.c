@@ -13,6 +13,10 @@
 #include <sys/utsname.h>
 #include <time.h>
 
+/* How often a person's approval is asked for. */
+#define RETRY_MIN_MS 1000
+#define RETRY_MAX_MS 300000
+
 /* One attempt through one endpoint. */
 struct attempt {
 	const struct join *join;
@@ -90,7 +94,8 @@ static size_t add_outer(const struct attempt *a, const struct msg_enrolled *m,
 	size_t count = m->peer_count < PEERS_MAX ? m->peer_count : PEERS_MAX;
 	struct msg_peer *outer = NULL;
 
-	memcpy(peers, m->peers, count * sizeof(*peers));
+	if (count > 0)
+		memcpy(peers, m->peers, count * sizeof(*peers));
 	for (size_t i = 0; i < count; i++) {
 		if (peers[i].role == a->outer.role &&
 		    strcmp(peers[i].name, a->outer.id.name) == 0)
@@ -142,9 +147,14 @@ static void on_enrolled(struct attempt *a, struct bytes message)
 	struct fault fault;
 	enum rc rc = msg_enrolled_decode(message, &m, &fault);
 
-	if (rc == RC_OK)
-		rc = keep(a, &m, &fault);
 	if (rc != RC_OK) {
+		fail(a, &fault);
+		return;
+	}
+	fault_set(&fault, REASON_MEMORY, "", "out of memory");
+	rc = keep(a, &m, &fault);
+	if (rc != RC_OK) {
+		msg_enrolled_clear(&m);
 		fail(a, &fault);
 		return;
 	}
@@ -170,7 +180,10 @@ static void on_message(struct attempt *a, struct bytes message)
 		on_enrolled(a, message);
 	} else if (rc == RC_OK && head.op == OP_PENDING &&
 		   msg_pending_decode(message, &pending, &fault) == RC_OK) {
-		a->retry_ms = pending.retry_ms > 0 ? pending.retry_ms : 1000;
+		a->retry_ms = pending.retry_ms < RETRY_MIN_MS ? RETRY_MIN_MS
+		              : pending.retry_ms > RETRY_MAX_MS
+		                  ? RETRY_MAX_MS
+		                  : pending.retry_ms;
 		finish(a, RC_STATE);
 	} else if (rc == RC_OK && head.op == OP_FAULT &&
 		   msg_fault_decode(message, &refusal, &fault) == RC_OK) {
@@ -306,8 +319,9 @@ static void on_link(
 
 	if (event->type == LINK_UP)
 		open_enrol(a, link);
-	else if (event->type == LINK_DOWN)
+	else if (event->type == LINK_DOWN && link_was_up(link))
 		fail(a, event->fault);
+	/* Else the dialler has other addresses to try. */
 }
 
 static const struct link_ops link_ops = {
@@ -324,10 +338,17 @@ static void on_dial_failed(void *arg, struct dialler *d)
 static void on_timeout(void *arg)
 {
 	struct attempt *a = arg;
+	char label[ENDPOINT_SIZE];
 	struct fault fault;
 
-	fault_set(&fault, REASON_DEADLINE, "", "no answer within %u s",
-	    a->join->timeout_ms / 1000);
+	if (a->address[0] == '\0' &&
+	    dial_fault(a->dialler)->code != REASON_NONE) {
+		fail(a, dial_fault(a->dialler));
+		return;
+	}
+	endpoint_format(a->endpoint, label);
+	fault_set(&fault, REASON_DEADLINE, "", "%s: no answer within %u s",
+	    label, a->join->timeout_ms / 1000);
 	fail(a, &fault);
 }
 
@@ -371,8 +392,12 @@ static void clean_up(struct attempt *a)
 {
 	const struct fault bye = { .code = REASON_NONE };
 
-	if (a->rc == RC_AGAIN)
+	if (a->rc == RC_AGAIN) {
 		a->rc = RC_NOMEM;
+		if (a->fault.code == REASON_NONE)
+			fault_set(&a->fault, REASON_MEMORY, "",
+			    "out of memory or descriptors");
+	}
 	seal_close(a->seal, NULL);
 	dial_free(a->dialler, &bye);
 	link_net_free(a->net);
@@ -387,22 +412,19 @@ static MUST_CHECK enum rc try_once(const struct join *join,
     const struct endpoint *endpoint, struct identity *identity,
     struct joined *out, struct fault *fault)
 {
-	struct attempt a = {
-		.join = join,
-		.identity = identity,
-		.endpoint = endpoint,
-		.out = out,
-		.rc = RC_AGAIN,
-	};
+	struct attempt a;
 	char label[ENDPOINT_SIZE];
 	enum rc rc;
 
 	endpoint_format(endpoint, label);
 	for (;;) {
-		a.rc = RC_AGAIN;
-		a.seal = NULL;
-		a.retry_ms = 0;
-		fault_clear(&a.fault);
+		a = (struct attempt){
+			.join = join,
+			.identity = identity,
+			.endpoint = endpoint,
+			.out = out,
+			.rc = RC_AGAIN,
+		};
 		rc = prepare(&a, label);
 		if (rc == RC_OK)
 			loop_run(a.loop);
@@ -436,21 +458,20 @@ static MUST_CHECK enum rc open_key(
 	return rc;
 }
 
-enum rc join_run(
+static MUST_CHECK enum rc try_all(
     const struct join *join, struct joined *out, struct fault *fault)
 {
 	char dir[FS_PATH_MAX];
 	struct identity *identity = NULL;
-	enum rc rc = fs_make_private_dir(join->state_dir, fault);
+	enum rc rc = fs_join(dir, sizeof(dir), join->state_dir, "joining");
 
-	if (rc != RC_OK)
-		return rc;
-	if (member_exists(join->state_dir)) {
-		fault_set(fault, REASON_NONE, "", "%s has joined already",
+	if (rc == RC_OK && member_exists(join->state_dir)) {
+		fault_set(fault, REASON_CONFLICT, "", "%s has joined already",
 		    join->state_dir);
-		return RC_EXISTS;
+		/* It may have been cut short just before its end. */
+		rc = identity_remove(dir, fault);
+		return rc == RC_OK ? RC_EXISTS : rc;
 	}
-	rc = fs_join(dir, sizeof(dir), join->state_dir, "joining");
 	if (rc == RC_OK)
 		rc = open_key(dir, &identity, fault);
 	if (rc != RC_OK)
@@ -465,5 +486,27 @@ enum rc join_run(
 		rc = identity_remove(dir, fault);
 out:
 	identity_free(identity);
+	return rc;
+}
+
+enum rc join_run(
+    const struct join *join, struct joined *out, struct fault *fault)
+{
+	char path[FS_PATH_MAX];
+	int lock = -1;
+	enum rc rc;
+
+	fault_set(
+	    fault, REASON_INTERNAL, "", "%s cannot be used", join->state_dir);
+	rc = fs_make_private_dir(join->state_dir, fault);
+	if (rc == RC_OK)
+		rc = fs_join(path, sizeof(path), join->state_dir, "lock");
+	/* Two at once would each replace the other's key. */
+	if (rc == RC_OK)
+		rc = fs_lock(path, &lock, fault);
+	if (rc == RC_OK)
+		rc = try_all(join, out, fault);
+	if (lock >= 0)
+		fs_unlock(lock);
 	return rc;
 }

@@ -40,7 +40,8 @@ struct joined {
 /*
  * Join, trying the endpoints in turn.  Waits while approval is pending.  On
  * RC_OK the member is on disk (common/member.h).  RC_EXISTS: dir has one
- * already; RC_DENIED and others: *fault says what and where.
+ * already, or another process works on it; RC_DENIED and others: *fault says
+ * what and where.
  */
 MUST_CHECK enum rc join_run(
     const struct join *join, struct joined *out, struct fault *fault);

@@ -334,7 +334,9 @@ void member_close(struct member *m)
 enum rc member_remove(const char *dir, struct fault *fault)
 {
 	static const char *const names[] = { "member", "succession", "peers",
-		"revoked-agents", "revoked-nodes", "lock" };
+		"revoked-agents", "revoked-nodes",
+		"joining", /* the key of a join that was cut short */
+		"lock" };
 	char path[FS_PATH_MAX];
 	int dir_fd;
 	enum rc rc = identity_dir(path, sizeof(path), dir);
@@ -392,7 +394,8 @@ enum rc member_set_peers(struct member *m, const struct msg_peer *peers,
 		free(copy);
 		return rc;
 	}
-	memcpy(copy, peers, count * sizeof(*copy));
+	if (count > 0)
+		memcpy(copy, peers, count * sizeof(*copy));
 	free(m->peers);
 	m->peers = copy;
 	m->peer_count = count;

@@ -213,6 +213,15 @@ static enum command_exit do_status(const struct member_program *p,
 	return rc == RC_OK ? COMMAND_OK : COMMAND_ERROR;
 }
 
+/* A join was cut short: its key is there. */
+static bool is_half_joined(const char *dir)
+{
+	char path[FS_PATH_MAX];
+
+	return fs_join(path, sizeof(path), dir, "joining") == RC_OK &&
+	       access(path, F_OK) == 0;
+}
+
 static enum command_exit do_leave(const struct member_program *p,
     const struct config *c, const struct command_line *line)
 {
@@ -220,7 +229,7 @@ static enum command_exit do_leave(const struct member_program *p,
 	struct fault fault = { .code = REASON_NONE };
 
 	(void)line;
-	if (!member_exists(dir)) {
+	if (!member_exists(dir) && !is_half_joined(dir)) {
 		fault_set(
 		    &fault, REASON_NOT_FOUND, "", "%s holds no identity", dir);
 		output_fault(p->name, &fault);
