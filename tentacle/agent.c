@@ -43,7 +43,9 @@ static void on_opened(struct agent *a, struct link *link, uint32_t stream,
 {
 	struct fault fault;
 
+	/* Class control is for relays. */
 	if (open->kind == KIND_SEAL && open->to.kind == TARGET_MACHINE &&
+	    open->service_class != CLASS_CONTROL &&
 	    strcmp(open->to.name, member_id(a->member)) == 0 &&
 	    open->path.count == 0) {
 		session_accept(a, link, stream, open);

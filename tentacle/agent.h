@@ -22,6 +22,8 @@
 #include <sys/queue.h>
 
 #define SESSIONS_MAX 256 /* seals at once */
+/* Of one link, where nobody has proven to be a server yet. */
+#define SESSIONS_OPENING_MAX 32
 
 struct agent_settings {
 	const char *state_dir;
@@ -85,7 +87,9 @@ struct staging;
 struct session {
 	TAILQ_ENTRY(session) all;
 	struct agent *agent;
+	struct link *link; /* while state is SESSION_OPENING */
 	struct seal *seal;
+	struct loop_timer *deadline; /* for what the server owes us */
 	enum session_state state;
 	enum stream_class class;
 	char node[NAME_SIZE];
@@ -95,6 +99,8 @@ struct session {
 
 void session_accept(struct agent *a, struct link *link, uint32_t stream,
     const struct msg_open *open);
+/* The server must say something within ms, or it ends; 0: no limit. */
+void session_expect(struct session *s, uint32_t ms);
 /* End it, telling the server why; it is gone afterwards. */
 void session_end(struct session *s, const struct fault *fault);
 /* Send what packbuf holds, and empty it. */

@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Limits of what the far end may take its time with. */
+#define OPEN_MS_MAX 60000
+#define WELCOME_MS  30000
+
 static void drop(struct session *s)
 {
 	struct agent *a = s->agent;
@@ -14,9 +18,30 @@ static void drop(struct session *s)
 	operations_caller_gone(a->operations, s);
 	follow_free(s->follow);
 	staging_free(s->staging);
+	loop_timer_free(s->deadline);
 	TAILQ_REMOVE(&a->sessions, s, all);
 	a->session_count--;
 	free(s);
+}
+
+void session_expect(struct session *s, uint32_t ms)
+{
+	if (ms > 0)
+		loop_timer_set(s->deadline, ms);
+	else
+		loop_timer_stop(s->deadline);
+}
+
+static void on_deadline(void *arg)
+{
+	struct session *s = arg;
+	struct fault fault;
+
+	fault_set(&fault, REASON_DEADLINE, link_net_name(s->agent->net),
+	    "%s: server %s said nothing for too long", s->agent->member->name,
+	    s->node);
+	log_warn("session", s->node, "%s", fault.text);
+	session_end(s, &fault);
 }
 
 void session_end(struct session *s, const struct fault *fault)
@@ -66,6 +91,7 @@ static void on_welcome(struct session *s, struct bytes message)
 		return;
 	}
 	s->state = SESSION_OPEN;
+	session_expect(s, 0);
 }
 
 static void send_reply(void *arg, struct bytes message)
@@ -148,6 +174,8 @@ static void on_open(struct session *s)
 
 	memcpy(s->node, seal_peer(s->seal)->id.name, sizeof(s->node));
 	s->state = SESSION_GREETED;
+	s->link = NULL;
+	session_expect(s, WELCOME_MS);
 	if (member_greet(a->member, s->seal, operations_counter(a->operations),
 		0) != RC_OK) {
 		fault_set(&fault, REASON_MEMORY, "", "cannot greet");
@@ -183,6 +211,22 @@ static void on_seal(
 	}
 }
 
+/* A relay could otherwise fill all places with streams where nobody proves
+ * anything. */
+static bool has_room(const struct agent *a, const struct link *link)
+{
+	const struct session *s;
+	unsigned opening = 0;
+
+	TAILQ_FOREACH(s, &a->sessions, all)
+	{
+		if (s->link == link)
+			opening++;
+	}
+	return a->session_count < SESSIONS_MAX &&
+	       opening < SESSIONS_OPENING_MAX;
+}
+
 void session_accept(struct agent *a, struct link *link, uint32_t stream,
     const struct msg_open *open)
 {
@@ -190,12 +234,18 @@ void session_accept(struct agent *a, struct link *link, uint32_t stream,
 	struct seal_user user = {
 		.fn = on_seal,
 		.message_max = LENFRAME_STANDING_MAX,
-		.open_ms = open->deadline_ms,
+		.open_ms = open->deadline_ms < OPEN_MS_MAX ? open->deadline_ms
+		                                           : OPEN_MS_MAX,
 	};
 	struct fault fault;
 
-	if (a->session_count < SESSIONS_MAX)
+	if (has_room(a, link))
 		s = calloc(1, sizeof(*s));
+	if (s != NULL &&
+	    loop_timer_new(a->loop, on_deadline, s, &s->deadline) != RC_OK) {
+		free(s);
+		s = NULL;
+	}
 	if (s == NULL) {
 		fault_set(&fault, REASON_TOO_MANY, link_net_name(a->net),
 		    "%s serves %zu seals already", a->member->name,
@@ -204,6 +254,7 @@ void session_accept(struct agent *a, struct link *link, uint32_t stream,
 		return;
 	}
 	s->agent = a;
+	s->link = link;
 	s->class = open->service_class;
 	user.arg = s;
 	TAILQ_INSERT_TAIL(&a->sessions, s, all);

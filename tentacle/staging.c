@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The server sends piece after piece: silence is the end of it. */
+#define IDLE_MS 300000
+
 struct staging {
 	struct session *session; /* NULL: orphan, a worker still verifies */
 	struct blob_writer *writer;
@@ -99,6 +102,7 @@ static void finish(struct session *s)
 	struct staging *t = s->staging;
 
 	t->verifying = true;
+	session_expect(s, 0);
 	if (worker_submit_owned(s->agent->pool, verify, verified, dropped, t) !=
 	    RC_OK) {
 		t->verifying = false;
@@ -127,6 +131,8 @@ static void say_from(struct session *s, bool complete)
 		session_end(s, NULL);
 	else if (from.offset == t->size)
 		finish(s);
+	else
+		session_expect(s, IDLE_MS);
 }
 
 void staging_begin(struct session *s, struct bytes message)
@@ -183,4 +189,6 @@ void staging_piece(struct session *s, struct bytes message)
 		fail_with(s, &fault);
 	else if (blob_writer_offset(t->writer) == t->size)
 		finish(s);
+	else
+		session_expect(s, IDLE_MS);
 }
