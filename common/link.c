@@ -162,7 +162,9 @@ void link_ready(struct link *link)
 	link->peer = *tls_peer(link->tls);
 	set_label(link);
 	link->state = LINK_ST_HELLO;
-	if (link->role == MUX_DIALLER)
+	if (link->net->ops->known != NULL)
+		link->net->ops->known(link->net->owner, link);
+	else if (link->role == MUX_DIALLER)
 		link_hello_send(link, NULL);
 }
 

@@ -86,6 +86,12 @@ struct link_ops {
 	    const struct msg_hello *hello, struct fault *fault);
 	void (*event)(
 	    void *owner, struct link *link, const struct link_event *event);
+	/*
+	 * Only for who wants to know a peer and no more (common/probe.h): TLS
+	 * is open, link_peer() is known, and HELLO is never sent.  NULL in
+	 * programs that serve.
+	 */
+	void (*known)(void *owner, struct link *link);
 };
 
 /*

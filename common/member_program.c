@@ -1,7 +1,6 @@
-#include "common/member_program.h"
+#include "common/member_program_private.h"
 
 #include "common/clock.h"
-#include "common/dial.h"
 #include "common/fs.h"
 #include "common/join.h"
 #include "common/log.h"
@@ -34,7 +33,7 @@ static enum command_exit exit_of(const struct fault *fault)
 	return COMMAND_ERROR;
 }
 
-static MUST_CHECK enum rc read_token(
+enum rc member_read_token(
     const char *path, struct token *out, struct fault *fault)
 {
 	uint8_t *text = NULL;
@@ -57,7 +56,7 @@ static MUST_CHECK enum rc read_token(
 	return rc;
 }
 
-static MUST_CHECK enum rc read_endpoints(const struct command_line *line,
+enum rc member_read_endpoints(const struct command_line *line,
     struct endpoint *out, size_t *count, struct fault *fault)
 {
 	enum rc rc = RC_OK;
@@ -127,10 +126,10 @@ static enum command_exit do_join(const struct member_program *p,
 	enum rc rc = prepare_join(line, c, &join, &fault);
 
 	if (rc == RC_OK)
-		rc = read_token(
+		rc = member_read_token(
 		    command_value(line, "token-file"), &token, &fault);
 	if (rc == RC_OK)
-		rc = read_endpoints(
+		rc = member_read_endpoints(
 		    line, endpoints, &join.endpoint_count, &fault);
 	if (rc == RC_OK)
 		rc = join_run(&join, &joined, &fault);

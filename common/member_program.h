@@ -1,6 +1,6 @@
 /*
  * member_program.h - what the commands of relays and tentacles have in common:
- * run, join, status, leave, config check, config show.
+ * run, join, status, doctor, leave, config check, config show.
  */
 #ifndef COMMON_MEMBER_PROGRAM_H
 #define COMMON_MEMBER_PROGRAM_H
@@ -42,12 +42,31 @@ struct member_program {
 		.help = "Limit of one attempt (default 30s)"                   \
 	}
 
+/* HOST:PORT... is optional: other peers than those it joined through. */
+#define MEMBER_DOCTOR_ARGUMENTS "[HOST:PORT...]"
+#define MEMBER_DOCTOR_OPTION                                                   \
+	{                                                                      \
+		.name = "token-file", .argument = "FILE",                      \
+		.help =                                                        \
+		    "Before joining: try this token at HOST:PORT; - reads "    \
+		    "standard input"                                           \
+	}
+#define MEMBER_DOCTOR_DETAILS                                                  \
+	"Checks settings, state directory, disk, identity, clock, proxy, and " \
+	"of each peer name, connection, TLS and identity.  It dials as the "   \
+	"program would and stops before the first word, so a program that "    \
+	"runs is not disturbed.  HOST:PORT: look at these instead.\n\n"        \
+	"Exit code 1: something here is wrong; 9: a peer cannot be reached."
+
 enum command_exit member_run(
     const struct member_program *p, const struct command_line *line);
 /* HOST:PORT... of line are servers or relays. */
 enum command_exit member_join(
     const struct member_program *p, const struct command_line *line);
 enum command_exit member_status(
+    const struct member_program *p, const struct command_line *line);
+/* COMMAND_MACHINE_UNREACHABLE: all is well here, but not with a peer. */
+enum command_exit member_doctor(
     const struct member_program *p, const struct command_line *line);
 enum command_exit member_leave(
     const struct member_program *p, const struct command_line *line);

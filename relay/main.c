@@ -133,6 +133,11 @@ static enum command_exit run_status(const struct command_line *line)
 	return member_status(&program, line);
 }
 
+static enum command_exit run_doctor(const struct command_line *line)
+{
+	return member_doctor(&program, line);
+}
+
 static enum command_exit run_check(const struct command_line *line)
 {
 	return config_check(&program.config, line);
@@ -155,6 +160,13 @@ static const struct command_option join_options[] = {
 	CONFIG_COMMAND_OPTIONS,
 	MEMBER_STATE_OPTION,
 	MEMBER_JOIN_OPTIONS,
+};
+
+static const struct command_option doctor_options[] = {
+	CONFIG_COMMAND_OPTIONS,
+	MEMBER_STATE_OPTION,
+	OUTPUT_COMMAND_OPTION,
+	MEMBER_DOCTOR_OPTION,
 };
 
 static const struct command_option status_options[] = {
@@ -186,6 +198,15 @@ static const struct command commands[] = {
 	    .options = status_options,
 	    .option_count = COUNT(status_options),
 	    .run = run_status },
+	{ .name = "doctor",
+	    .arguments = MEMBER_DOCTOR_ARGUMENTS,
+	    .help = "Why can this relay not do its work, or reach a peer?",
+	    .details = MEMBER_DOCTOR_DETAILS,
+	    .examples = "longarm-relay doctor --token-file relay.token "
+			"longarm.example:10943",
+	    .options = doctor_options,
+	    .option_count = COUNT(doctor_options),
+	    .run = run_doctor },
 	{ .name = "config check",
 	    .help = "Check the settings",
 	    .options = run_options,

@@ -171,6 +171,11 @@ static enum command_exit run_leave(const struct command_line *line)
 	return member_leave(&program, line);
 }
 
+static enum command_exit run_doctor(const struct command_line *line)
+{
+	return member_doctor(&program, line);
+}
+
 static enum command_exit run_check(const struct command_line *line)
 {
 	return config_check(&program.config, line);
@@ -196,6 +201,13 @@ static const struct command_option join_options[] = {
 	CONFIG_COMMAND_OPTIONS,
 	MEMBER_STATE_OPTION,
 	MEMBER_JOIN_OPTIONS,
+};
+
+static const struct command_option doctor_options[] = {
+	CONFIG_COMMAND_OPTIONS,
+	MEMBER_STATE_OPTION,
+	OUTPUT_COMMAND_OPTION,
+	MEMBER_DOCTOR_OPTION,
 };
 
 static const struct command_option status_options[] = {
@@ -227,6 +239,15 @@ static const struct command commands[] = {
 	    .options = status_options,
 	    .option_count = COUNT(status_options),
 	    .run = run_status },
+	{ .name = "doctor",
+	    .arguments = MEMBER_DOCTOR_ARGUMENTS,
+	    .help = "Why can this machine not do its work, or reach a peer?",
+	    .details = MEMBER_DOCTOR_DETAILS,
+	    .examples = "longarm-tentacle doctor --token-file web.token "
+			"longarm.example:10943",
+	    .options = doctor_options,
+	    .option_count = COUNT(doctor_options),
+	    .run = run_doctor },
 	{ .name = "leave",
 	    .help = "Forget the cluster: key, certificate and peers",
 	    .options = run_options,
