@@ -2,6 +2,7 @@
 #   make                      three programs and a helper in build/<cc>/bin
 #   make unit                 layer check, unit tests, replay of the fuzz corpora
 #   make test                 unit + scenario tests with the real programs
+#   make scenario SCENARIOS=test/scenario/run_test.py
 #   make lint                 clang-format, clang-tidy, layers
 #   make demo                 deploy a real web application through a relay
 #   make fuzz FUZZ=mux FUZZ_SECONDS=60       make fuzz-all
@@ -102,7 +103,7 @@ layers: $(BUILD)/proto.a
 
 scenario: all tools
 	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin /usr/bin/python3 -m pytest -q \
-	    $(PYTEST_FLAGS) test/scenario
+	    $(PYTEST_FLAGS) $(or $(SCENARIOS),test/scenario)
 
 test: unit scenario
 
