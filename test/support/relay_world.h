@@ -54,6 +54,8 @@ struct world {
 	size_t sent;
 	const char *secret; /* what must not be seen on the way */
 	bool seen;
+	struct seal *far_health; /* a second one, for class health */
+	bool health_open;
 	size_t told;     /* changes of presence that the node got */
 	bool whole_told; /* and the first of them were whole */
 	bool (*until)(struct world *w);
@@ -120,6 +122,17 @@ static UNUSED void on_far(
 	check(w);
 }
 
+static UNUSED void on_far_health(
+    void *arg, struct seal *seal, const struct seal_event *event)
+{
+	struct world *w = arg;
+
+	(void)seal;
+	if (event->type == SEAL_CLOSED)
+		w->far_health = NULL;
+	check(w);
+}
+
 static UNUSED void on_link(
     void *owner, struct link *link, const struct link_event *event)
 {
@@ -133,7 +146,11 @@ static UNUSED void on_link(
 		if (end->link == link)
 			end->link = NULL;
 	} else if (event->type == LINK_OPENED) {
-		const struct seal_user user = { .fn = on_far,
+		struct world *w = end->world;
+		/* The first is the bulk, or the only one. */
+		bool second = w->far != NULL;
+		const struct seal_user user = { .fn = second ? on_far_health
+			                                     : on_far,
 			.arg = end->world,
 			.message_max = LENFRAME_STANDING_MAX,
 			.open_ms = 10000 };
@@ -141,7 +158,8 @@ static UNUSED void on_link(
 		assert_int_equal(event->open->path.count, 0);
 		assert_int_equal(
 		    seal_accept(link, event->stream, event->open->service_class,
-			TLS_SEAL_SERVER, &user, &end->world->far),
+			TLS_SEAL_SERVER, &user,
+			second ? &w->far_health : &w->far),
 		    RC_OK);
 	}
 	check(end->world);
@@ -246,6 +264,7 @@ static UNUSED void world_free(struct world *w)
 	seal_close(w->control, &bye);
 	seal_close(w->near, &bye);
 	seal_close(w->far, &bye);
+	seal_close(w->far_health, &bye);
 	end_free(&w->other);
 	end_free(&w->tentacle);
 	end_free(&w->node);
@@ -615,7 +634,7 @@ static UNUSED void start(struct world *w)
 	run_until(w, has_table);
 }
 
-static UNUSED void join_tentacle(struct world *w)
+static UNUSED void join_tentacle_at(struct world *w, const char *address)
 {
 	struct endpoint to;
 	struct fault fault;
@@ -626,12 +645,15 @@ static UNUSED void join_tentacle(struct world *w)
 		.count = 1,
 	};
 
-	assert_int_equal(endpoint_parse(listener_address(w->relay->listener), 0,
-			     &to, &fault),
-	    RC_OK);
+	assert_int_equal(endpoint_parse(address, 0, &to, &fault), RC_OK);
 	end_new(w, &w->tentacle, ROLE_TENTACLE, MACHINE);
 	assert_int_equal(
 	    dial_new(w->tentacle.net, &spec, &w->tentacle.dialler), RC_OK);
+}
+
+static UNUSED void join_tentacle(struct world *w)
+{
+	join_tentacle_at(w, listener_address(w->relay->listener));
 }
 
 #endif
