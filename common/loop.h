@@ -99,7 +99,8 @@ MUST_CHECK enum rc loop_lookup(struct loop *loop, const char *host,
 /* No callback follows.  NULL is fine. */
 void loop_lookup_cancel(struct loop_lookup *l);
 
-/* "10.0.0.3:10933" or "[fd00::1]:10933"; returns buf. */
+/* "10.0.0.3:10933" (also for ::ffff:10.0.0.3) or "[fd00::1]:10933"; returns
+ * buf. */
 const char *address_text(const struct address *a, char *buf, size_t size);
 
 #endif

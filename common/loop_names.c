@@ -136,6 +136,7 @@ const char *address_text(const struct address *a, char *buf, size_t size)
 	char host[INET6_ADDRSTRLEN] = "?";
 	struct sockaddr_in v4;
 	struct sockaddr_in6 v6;
+	bool mapped;
 
 	if (a->sa.ss_family == AF_INET) {
 		memcpy(&v4, &a->sa, sizeof(v4));
@@ -145,8 +146,11 @@ const char *address_text(const struct address *a, char *buf, size_t size)
 	} else {
 		memcpy(&v6, &a->sa, sizeof(v6));
 		(void)inet_ntop(AF_INET6, &v6.sin6_addr, host, sizeof(host));
-		(void)snprintf(
-		    buf, size, "[%s]:%u", host, (unsigned)ntohs(v6.sin6_port));
+		/* Who came by IPv4 to a socket for both is shown as that. */
+		mapped = IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr);
+		(void)snprintf(buf, size, mapped ? "%s:%u" : "[%s]:%u",
+		    mapped ? strrchr(host, ':') + 1 : host,
+		    (unsigned)ntohs(v6.sin6_port));
 	}
 	return buf;
 }

@@ -1,6 +1,7 @@
 #include "common/loop.h"
 #include "common/worker.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -130,9 +131,29 @@ static void test_work_runs_on_a_worker_and_is_done_on_the_loop(void **state)
 	loop_free(sum.loop);
 }
 
+static void test_who_came_by_ipv4_is_shown_so(void **state)
+{
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+	struct address a = { .len = sizeof(v6) };
+	char text[ADDRESS_TEXT_MAX];
+
+	(void)state;
+	v6.sin6_port = htons(10933);
+	assert_int_equal(
+	    inet_pton(AF_INET6, "::ffff:10.0.0.3", &v6.sin6_addr), 1);
+	memcpy(&a.sa, &v6, sizeof(v6));
+	assert_string_equal(
+	    address_text(&a, text, sizeof(text)), "10.0.0.3:10933");
+	assert_int_equal(inet_pton(AF_INET6, "fd00::1", &v6.sin6_addr), 1);
+	memcpy(&a.sa, &v6, sizeof(v6));
+	assert_string_equal(
+	    address_text(&a, text, sizeof(text)), "[fd00::1]:10933");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_who_came_by_ipv4_is_shown_so),
 		cmocka_unit_test(test_a_timer_fires_once),
 		cmocka_unit_test(test_another_thread_wakes_the_loop),
 		cmocka_unit_test(test_a_numeric_host_is_answered_at_once),
