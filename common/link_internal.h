@@ -132,7 +132,7 @@ void link_ping(struct link *link, uint64_t now_us);
 void link_pong(struct link *link, const struct mux_event *event);
 
 /* link_recheck.c */
-void link_recheck_all(void *net); /* timer */
+void link_recheck_all(void *arg); /* timer; the net */
 void link_check_peer(struct link *link);
 
 /* link.c */

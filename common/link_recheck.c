@@ -30,13 +30,10 @@ void link_net_recheck(struct link_net *net)
  * Closing one may end others, so no place in the lists can be kept: each goes
  * to the end when it has been looked at, until all have.
  */
-void link_recheck_all(void *arg)
+static void recheck_watches(struct link_net *net)
 {
-	struct link_net *net = arg;
 	struct link_watch *w;
-	struct link *link;
 
-	net->recheck_round++;
 	while ((w = TAILQ_FIRST(&net->watches)) != NULL &&
 	       w->round != net->recheck_round) {
 		w->round = net->recheck_round;
@@ -44,6 +41,12 @@ void link_recheck_all(void *arg)
 		TAILQ_INSERT_TAIL(&net->watches, w, all);
 		w->recheck(w);
 	}
+}
+
+static void recheck_links(struct link_net *net)
+{
+	struct link *link;
+
 	while ((link = TAILQ_FIRST(&net->links)) != NULL &&
 	       link->recheck_round != net->recheck_round) {
 		link->recheck_round = net->recheck_round;
@@ -53,4 +56,13 @@ void link_recheck_all(void *arg)
 		if (link->state != LINK_ST_HANDSHAKE)
 			link_check_peer(link);
 	}
+}
+
+void link_recheck_all(void *arg)
+{
+	struct link_net *net = arg;
+
+	net->recheck_round++;
+	recheck_watches(net);
+	recheck_links(net);
 }

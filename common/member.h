@@ -34,6 +34,7 @@ struct member {
 	char dir[1024];
 	int lock_fd;
 	struct identity *identity;
+	bool unsaved; /* its certificate is newer than the one on the disk */
 	struct trust *trust;
 	struct tls_contexts *contexts;
 	char name[NAME_SIZE]; /* as people call it */
@@ -75,6 +76,14 @@ void member_close(struct member *m); /* NULL is fine */
 MUST_CHECK enum rc member_remove(const char *dir, struct fault *fault);
 
 const char *member_cluster(const struct member *m);
+/*
+ * Take a later certificate for the key that we have: on disk, and in
+ * m->contexts, which is a new object then (*changed).  Not later than the one
+ * that we have: RC_OK, nothing changes.  RC_DENIED, RC_CRYPTO: it is not for
+ * us, or not good now; RC_IO and others: it is not on the disk (yet).  *fault.
+ */
+MUST_CHECK enum rc member_renew(struct member *m, const struct certs *chain,
+    int64_t now_s, bool *changed, struct fault *fault);
 /* The id in our certificate: machine id or relay name. */
 const char *member_id(const struct member *m);
 

@@ -39,7 +39,9 @@ static void load_list(struct member *m, enum revocation_kind kind)
 		return;
 	if (rc == RC_OK)
 		rc = revocation_book_take(&m->book, m->trust,
-		    bytes_of(data, len), now_s(), &found, &changed, &fault);
+		    &(struct revocation_take){
+			bytes_of(data, len), now_s(), &changed },
+		    &found, &fault);
 	free(data);
 	if (rc != RC_OK)
 		log_warn("member", m->name,
@@ -106,8 +108,8 @@ static MUST_CHECK enum rc take_list(struct member *m,
 	struct bytes list = bytes_of(inbox->data, inbox->size);
 	char path[FS_PATH_MAX];
 	enum revocation_kind kind = REVOKED_AGENTS;
-	enum rc rc = revocation_book_take(
-	    &m->book, m->trust, list, now_s(), &kind, changed, fault);
+	enum rc rc = revocation_book_take(&m->book, m->trust,
+	    &(struct revocation_take){ list, now_s(), changed }, &kind, fault);
 
 	if (rc == RC_STATE)
 		return RC_OK; /* the reply tells which one is known */
@@ -183,10 +185,59 @@ static MUST_CHECK enum rc on_revoked(
 	return answer(u->seal, msg_revoked_reply_encode(&reply, &pack), &pack);
 }
 
+static MUST_CHECK enum rc take_chain(const struct msg_certificate *message,
+    struct member *m, bool *changed, struct fault *fault)
+{
+	struct certs chain;
+	enum rc rc = RC_OK;
+
+	certs_init(&chain);
+	for (size_t i = 0; i < message->chain.count && rc == RC_OK; i++)
+		rc = certs_add_der(&chain, message->chain.items[i].p,
+		    message->chain.items[i].len, fault);
+	if (rc == RC_OK)
+		rc = member_renew(m, &chain, now_s(), changed, fault);
+	certs_fini(&chain);
+	return rc;
+}
+
+static MUST_CHECK enum rc on_certificate(
+    const struct member_user *u, struct bytes message, struct fault *fault)
+{
+	struct member *m = u->member;
+	struct msg_certificate certificate;
+	struct msg_certificate_reply reply = { .reply.id = 0 };
+	struct packbuf pack;
+	bool changed = false;
+	enum rc rc = msg_certificate_decode(message, &certificate, fault);
+
+	if (rc != RC_OK)
+		return rc;
+	fault_set(&reply.reply.fault, REASON_INTERNAL, "", "out of memory");
+	rc = take_chain(&certificate, m, &changed, &reply.reply.fault);
+	/* Links and seals from now on; those that are open stay. */
+	if (changed)
+		link_net_set_contexts(u->net, m->contexts);
+	if (rc == RC_OK)
+		fault_clear(&reply.reply.fault);
+	else
+		log_warn("member", m->name,
+		    "a new certificate is not taken: %s",
+		    reply.reply.fault.text);
+	reply.reply.id = certificate.id;
+	reply.not_after_s = (uint64_t)identity_not_after_s(m->identity);
+	msg_certificate_clear(&certificate);
+	packbuf_init(&pack, 4096);
+	return answer(
+	    u->seal, msg_certificate_reply_encode(&reply, &pack), &pack);
+}
+
 enum rc member_upkeep(const struct member_user *u, const struct msg_head *head,
     struct bytes message, struct fault *fault)
 {
-	if (head->is_reply || head->op != OP_REVOKED)
-		return RC_NOTFOUND;
-	return on_revoked(u, message, fault);
+	if (!head->is_reply && head->op == OP_REVOKED)
+		return on_revoked(u, message, fault);
+	if (!head->is_reply && head->op == OP_CERTIFICATE)
+		return on_certificate(u, message, fault);
+	return RC_NOTFOUND;
 }

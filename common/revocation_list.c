@@ -194,45 +194,56 @@ static MUST_CHECK enum rc make_snapshot(const struct revocation_book *book,
 	return revocations_new(lists, out);
 }
 
-enum rc revocation_book_take(struct revocation_book *book, struct trust *trust,
-    struct bytes bytes, int64_t now_s, enum revocation_kind *kind,
-    bool *changed, struct fault *fault)
+/* A verified list that is not older than the one of its kind. */
+static MUST_CHECK enum rc replace(struct revocation_book *book,
+    struct trust *trust, const struct revocation_list_read *next)
 {
-	struct revocation_list_read next;
 	struct revocations *snapshot = NULL;
-	uint8_t *hashes;
-	size_t len;
-	enum rc rc = revocation_list_verify(trust, bytes, now_s, &next, fault);
+	size_t len = next->list.count * KEY_HASH_SIZE;
+	uint8_t *hashes = malloc(len + 1);
+	enum rc rc;
 
-	*changed = false;
-	if (rc != RC_OK)
-		return rc;
-	*kind = next.kind;
-	if (next.list.number < book->held[next.kind].number) {
-		fault_set(fault, REASON_CONFLICT, "",
-		    "the list of revoked %s has number %llu, and %llu is known",
-		    revocation_kind_name(next.kind),
-		    (unsigned long long)next.list.number,
-		    (unsigned long long)book->held[next.kind].number);
-		return RC_STATE;
-	}
-	len = next.list.count * KEY_HASH_SIZE;
-	hashes = malloc(len + 1);
 	if (hashes == NULL)
 		return RC_NOMEM;
-	rc = make_snapshot(book, &next, &snapshot);
+	rc = make_snapshot(book, next, &snapshot);
 	if (rc != RC_OK) {
 		free(hashes);
 		return rc;
 	}
 	if (len > 0)
-		memcpy(hashes, next.list.hashes, len);
-	*changed = next.list.number > book->held[next.kind].number;
-	free(book->held[next.kind].hashes);
-	book->held[next.kind].number = next.list.number;
-	book->held[next.kind].hashes = hashes;
-	book->held[next.kind].count = next.list.count;
+		memcpy(hashes, next->list.hashes, len);
+	free(book->held[next->kind].hashes);
+	book->held[next->kind].number = next->list.number;
+	book->held[next->kind].hashes = hashes;
+	book->held[next->kind].count = next->list.count;
 	trust_set_revocations(trust, snapshot);
 	revocations_unref(snapshot);
 	return RC_OK;
+}
+
+enum rc revocation_book_take(struct revocation_book *book, struct trust *trust,
+    const struct revocation_take *take, enum revocation_kind *kind,
+    struct fault *fault)
+{
+	struct revocation_list_read next;
+	uint64_t known;
+	enum rc rc = revocation_list_verify(
+	    trust, take->bytes, take->now_s, &next, fault);
+
+	*take->changed = false;
+	if (rc != RC_OK)
+		return rc;
+	*kind = next.kind;
+	known = book->held[next.kind].number;
+	if (next.list.number < known) {
+		fault_set(fault, REASON_CONFLICT, "",
+		    "the list of revoked %s has number %llu, and %llu is known",
+		    revocation_kind_name(next.kind),
+		    (unsigned long long)next.list.number,
+		    (unsigned long long)known);
+		return RC_STATE;
+	}
+	rc = replace(book, trust, &next);
+	*take->changed = rc == RC_OK && next.list.number > known;
+	return rc;
 }

@@ -46,14 +46,20 @@ struct revocation_book {
 	} held[REVOKED_COUNT];
 };
 
+struct revocation_take {
+	struct bytes bytes; /* a signed list; hostile */
+	int64_t now_s;
+	bool *changed; /* set: it is newer than the one before */
+};
+
 void revocation_book_fini(struct revocation_book *book);
 /*
  * Verify a list, and let trust refuse what it names from now on.  *kind is
- * its kind; *changed: it is newer than the one before.  RC_STATE: it is older,
+ * its kind.  RC_STATE: it is older,
  * and nothing has changed; others as revocation_list_verify().
  */
 MUST_CHECK enum rc revocation_book_take(struct revocation_book *book,
-    struct trust *trust, struct bytes bytes, int64_t now_s,
-    enum revocation_kind *kind, bool *changed, struct fault *fault);
+    struct trust *trust, const struct revocation_take *take,
+    enum revocation_kind *kind, struct fault *fault);
 
 #endif

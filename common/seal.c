@@ -529,6 +529,11 @@ const struct peer *seal_peer(const struct seal *s)
 	return tls_peer(s->tls);
 }
 
+EVP_PKEY *seal_peer_key(const struct seal *s)
+{
+	return s->tls != NULL ? tls_peer_key(s->tls) : NULL;
+}
+
 struct link *seal_link(const struct seal *s)
 {
 	return s->link;

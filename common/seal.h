@@ -79,6 +79,8 @@ void seal_close(struct seal *seal, const struct fault *fault);
 bool seal_is_open(const struct seal *seal);
 /* After SEAL_OPEN. */
 const struct peer *seal_peer(const struct seal *seal);
+/* See tls_peer_key(). */
+EVP_PKEY *seal_peer_key(const struct seal *seal);
 struct link *seal_link(const struct seal *seal);
 /* Unsent bytes. */
 size_t seal_unsent(const struct seal *seal);

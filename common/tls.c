@@ -296,6 +296,15 @@ const struct peer *tls_peer(const struct tls *t)
 	return &t->peer;
 }
 
+EVP_PKEY *tls_peer_key(const struct tls *t)
+{
+	X509 *cert = t->state == TLS_OPEN || t->state == TLS_PEER_CLOSED
+	                 ? SSL_get0_peer_certificate(t->ssl)
+	                 : NULL;
+
+	return cert != NULL ? X509_get0_pubkey(cert) : NULL;
+}
+
 enum rc tls_recheck(struct tls *t, int64_t now_s, struct fault *fault)
 {
 	return trust_recheck(t->contexts->trust, &t->peer, now_s, fault);

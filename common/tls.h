@@ -124,6 +124,8 @@ enum tls_state tls_state(const struct tls *t);
 const struct fault *tls_fault(const struct tls *t);
 /* After the handshake; role ROLE_ANONYMOUS before.  Lives as long as t. */
 const struct peer *tls_peer(const struct tls *t);
+/* The public key that the peer proved to have; NULL: none.  Borrowed from t. */
+EVP_PKEY *tls_peer_key(const struct tls *t);
 /* Has the peer expired or been revoked meanwhile?  See trust_recheck(). */
 MUST_CHECK enum rc tls_recheck(
     struct tls *t, int64_t now_s, struct fault *fault);

@@ -89,7 +89,7 @@ static const struct field list_fields[] = {
 	{ SHAPE_U64("number", msg_revocation_list, number) },
 	{ SHAPE_U64("made_s", msg_revocation_list, made_s) },
 	{ SHAPE_BYTES("hashes", msg_revocation_list, hashes,
-	      REVOCATIONS_MAX *REVOKED_HASH_LEN),
+	      (size_t)REVOCATIONS_MAX *REVOKED_HASH_LEN),
 	    .optional = true },
 };
 

@@ -91,6 +91,15 @@ static const struct config_option options[] = {
 	COUNT("fleet", "deploys", "2000", 100000, "Deploy seals at a time"),
 	COUNT("fleet", "requests", "20000", 1000000, "Requests at a time"),
 	COUNT("fleet", "enrolments", "256", 10000, "Joiners at a time"),
+	{ .section = "fleet",
+	    .key = "certificate",
+	    .type = CONFIG_DURATION,
+	    .initial = "14d",
+	    .min = 20000,
+	    .max = CA_AGENT_LIFE_S * 1000,
+	    .needs_restart = true,
+	    .help = "Certificates of relays and machines live so long; they "
+		    "are renewed at half of it" },
 	SETTINGS_LOG,
 	SETTINGS_LINK,
 };

@@ -41,6 +41,11 @@ enum rc control_send(struct control *c, enum rc rc, struct packbuf *pack)
 	return way_send(&c->way, rc, pack);
 }
 
+const struct seal *control_seal(const struct control *c)
+{
+	return control_is_open(c) ? c->way.seal : NULL;
+}
+
 /* --- Tables down -----------------------------------------------------------
  */
 
@@ -313,7 +318,8 @@ static void on_message(struct way *w, struct bytes message)
 		on_ack(c, message);
 	else if (rc == RC_OK && head.op == OP_PRESENCE)
 		on_presence(c, message);
-	else if (rc == RC_OK && head.is_reply && head.op == OP_REVOKED)
+	else if (rc == RC_OK && head.is_reply &&
+		 (head.op == OP_REVOKED || head.op == OP_CERTIFICATE))
 		upkeep_answered(c->relay, message);
 	/* Else it is of a newer relay, or nothing that we asked. */
 }

@@ -256,7 +256,7 @@ static void begin_signing(struct enrol *e)
 	e->request.csr_len = e->csr_len;
 	/* Clocks differ a little. */
 	e->request.now_s = (int64_t)(fleet_wall_ms() / 1000) - TRUST_SKEW_S;
-	e->request.life_s = CA_AGENT_LIFE_S + TRUST_SKEW_S;
+	e->request.life_s = e->fleet->settings->certificate_s + TRUST_SKEW_S;
 	e->agents = e->fleet->parts.issuer.agents;
 	e->state = ENROL_SIGNING;
 	if (worker_submit(e->fleet->parts.pool, sign, on_signed, e) == RC_OK)

@@ -109,6 +109,7 @@ bool control_is_open(const struct control *c);
 /* Has the relay confirmed this change? */
 bool control_has(const struct control *c, uint64_t mark);
 uint64_t control_acked_seq(const struct control *c);
+const struct seal *control_seal(const struct control *c); /* NULL: none */
 /* Send what rc = encode(&pack) made, and free it.  RC_STATE: no session. */
 MUST_CHECK enum rc control_send(
     struct control *c, enum rc rc, struct packbuf *pack);

@@ -53,6 +53,7 @@ void upkeep_set_lists(
 	}
 	if (changed) {
 		link_net_recheck(f->net);
+		f->upkeep.soon = true;
 		loop_timer_set(f->upkeep.walk, 0);
 	}
 }
@@ -67,7 +68,7 @@ static enum msg_op next_for(const struct station *t, enum revocation_kind *list)
 		if (u->number[i] > t->upkeep.known[i])
 			return OP_REVOKED;
 	}
-	return OP_COUNT;
+	return renewal_is_due(t) ? OP_CERTIFICATE : OP_COUNT;
 }
 
 static bool is_wanted(const struct station *t)
@@ -110,6 +111,8 @@ static void on_walk(void *arg)
 	struct fleet *f = arg;
 	struct station *t;
 
+	f->upkeep.soon = false;
+	loop_timer_set(f->upkeep.walk, renewal_period_ms(f));
 	TAILQ_FOREACH(t, &f->stations, all) upkeep_want(t);
 }
 
@@ -145,6 +148,8 @@ static MUST_CHECK enum rc encode_next(
 	t->upkeep.op = next_for(t, &t->upkeep.list);
 	if (t->upkeep.op == OP_REVOKED)
 		return encode_piece(t, id, out);
+	if (t->upkeep.op == OP_CERTIFICATE)
+		return renewal_encode(t, id, out);
 	return RC_EXISTS;
 }
 
@@ -201,16 +206,22 @@ static void done(struct station *t, const struct fault *why)
 		return;
 	}
 	t->upkeep.offset = 0;
-	log_info("fleet", t->name, "not told of revoked keys: %s", why->text);
-	if (!loop_timer_pending(u->walk))
-		loop_timer_set(u->walk, UPKEEP_AGAIN_MS);
+	log_info("fleet", t->name, "has not taken its lists or certificate: %s",
+	    why->text);
+	if (u->soon)
+		return;
+	u->soon = true;
+	loop_timer_set(u->walk, UPKEEP_AGAIN_MS);
 }
 
 static void answered(struct station *t, struct bytes message)
 {
 	struct fault why;
+	enum rc rc = t->upkeep.op == OP_CERTIFICATE
+	                 ? renewal_answered(t, message, &why)
+	                 : on_revoked(t, message, &why);
 
-	done(t, on_revoked(t, message, &why) == RC_OK ? NULL : &why);
+	done(t, rc == RC_OK ? NULL : &why);
 }
 
 static enum rc encode_for_machine(
@@ -343,6 +354,9 @@ enum rc upkeep_init(struct fleet *f)
 		packbuf_init(&u->list[i], REVOKED_SIGNED_MAX + 65536);
 	if (rc == RC_OK)
 		rc = loop_timer_new(f->parts.loop, on_walk, f, &u->walk);
+	if (rc == RC_OK)
+		loop_timer_set(u->walk, renewal_period_ms(f));
+	u->started_s = (int64_t)(fleet_wall_ms() / 1000);
 	return rc;
 }
 

@@ -1,6 +1,7 @@
 /*
  * upkeep.h - what every relay and machine is told so that trust stays fresh:
- * the signed lists of revoked keys (proto/message_upkeep.h).
+ * the signed lists of revoked keys, and a new certificate when half of the life
+ * of the one that it shows is over (proto/message_upkeep.h).
  *
  * Relays hear it on their control sessions, machines on standing seals, which
  * are opened for it.  Who is to be told something and is there waits in one
@@ -27,6 +28,8 @@ struct station_upkeep {
 	bool busy;                     /* one request is out, or on its way */
 	struct fleet_ask *ask;         /* a machine's; NULL: none */
 	uint64_t known[REVOKED_COUNT]; /* numbers of its lists, as it told */
+	int64_t not_after_s; /* of its newest certificate; 0: not seen yet */
+	int64_t renewed_s;   /* when it took one from us; 0: never */
 	/* The request that is out. */
 	enum msg_op op; /* OP_COUNT: none was sent */
 	enum revocation_kind list;
@@ -43,6 +46,8 @@ struct fleet_upkeep {
 	struct upkeep_queue queue;
 	size_t busy; /* machines */
 	struct loop_timer *pump, *walk;
+	bool soon;         /* the walk is pulled up */
+	int64_t started_s; /* of this fleet */
 };
 
 MUST_CHECK enum rc upkeep_init(struct fleet *f);
@@ -59,5 +64,18 @@ void upkeep_forget(struct station *t);
 /* What a relay answered, and the end of its control session. */
 void upkeep_answered(struct station *t, struct bytes message);
 void upkeep_lost(struct station *t);
+
+/* --- renewal.c -------------------------------------------------------------
+ */
+
+/* Is half of its certificate's life over? */
+bool renewal_is_due(const struct station *t);
+/* How often all are looked at. */
+uint64_t renewal_period_ms(const struct fleet *f);
+MUST_CHECK enum rc renewal_encode(
+    const struct station *t, uint32_t id, struct packbuf *out);
+/* RC_DENIED: not taken; *why says why. */
+MUST_CHECK enum rc renewal_answered(
+    struct station *t, struct bytes message, struct fault *why);
 
 #endif

@@ -215,6 +215,7 @@ static void check_key(struct way *w)
 	struct fault fault;
 
 	w->state = WAY_GREETING;
+	w->station->upkeep.not_after_s = seal_peer(w->seal)->not_after_s;
 	if (memcmp(t->spki, none, sizeof(none)) == 0 ||
 	    memcmp(t->spki, seal_peer(w->seal)->key_hash, sizeof(t->spki)) == 0)
 		return;

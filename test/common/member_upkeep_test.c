@@ -147,6 +147,102 @@ static void test_a_damaged_file_is_told_again(void **state)
 	packbuf_fini(&b);
 }
 
+/* A chain for id's key, to that name, from start_s on for life_s. */
+static void issue(struct world *w, struct identity *id, const char *name,
+    int64_t start_s, int64_t life_s, struct certs *chain)
+{
+	struct ca_request request = {
+		.id = { .role = ROLE_TENTACLE },
+		.key = identity_key(id),
+		.now_s = w->pki.now_s + start_s,
+		.life_s = life_s,
+	};
+
+	strcpy(request.id.cluster, CLUSTER);
+	strcpy(request.id.name, name);
+	certs_init(chain);
+	assert_int_equal(
+	    ca_issue(w->pki.agents, &request, chain, &w->fault), RC_OK);
+}
+
+static enum rc renew(struct world *w, struct certs *chain)
+{
+	enum rc rc = member_renew(
+	    w->member, chain, w->pki.now_s, &w->changed, &w->fault);
+
+	certs_fini(chain);
+	return rc;
+}
+
+static int64_t ends_after_restart(struct world *w)
+{
+	member_close(w->member);
+	w->member = NULL;
+	assert_int_equal(member_open(w->dir, &w->member, &w->fault), RC_OK);
+	return identity_not_after_s(w->member->identity) - w->pki.now_s;
+}
+
+static void test_a_later_certificate_counts_and_is_on_the_disk(void **state)
+{
+	struct world *w = *state;
+	struct tls_contexts *before = tls_contexts_ref(w->member->contexts);
+	struct certs chain;
+
+	issue(w, w->member->identity, MACHINE, -300, 10 * DAY, &chain);
+	assert_int_equal(renew(w, &chain), RC_OK);
+	assert_true(w->changed);
+	assert_ptr_not_equal(w->member->contexts, before);
+	tls_contexts_unref(before);
+	assert_true(ends_after_restart(w) == 10 * DAY - 300);
+}
+
+static void test_the_same_or_an_older_certificate_changes_nothing(void **state)
+{
+	struct world *w = *state;
+	struct tls_contexts *before;
+	struct certs chain;
+
+	issue(w, w->member->identity, MACHINE, -300, 10 * DAY, &chain);
+	assert_int_equal(renew(w, &chain), RC_OK);
+	before = w->member->contexts;
+	issue(w, w->member->identity, MACHINE, -300, 10 * DAY, &chain);
+	assert_int_equal(renew(w, &chain), RC_OK);
+	assert_false(w->changed);
+	issue(w, w->member->identity, MACHINE, -300, 5 * DAY, &chain);
+	assert_int_equal(renew(w, &chain), RC_OK);
+	assert_false(w->changed);
+	assert_ptr_equal(w->member->contexts, before);
+	assert_true(ends_after_restart(w) == 10 * DAY - 300);
+}
+
+static void test_a_certificate_for_somebody_else_is_refused(void **state)
+{
+	struct world *w = *state;
+	struct identity *other = NULL;
+	struct certs chain;
+
+	issue(w, w->member->identity, "7f000000000000000000000000000002", 0,
+	    10 * DAY, &chain);
+	assert_int_equal(renew(w, &chain), RC_DENIED);
+	assert_non_null(strstr(w->fault.text, "not for tentacle " MACHINE));
+	assert_int_equal(identity_generate(&other), RC_OK);
+	issue(w, other, MACHINE, 0, 10 * DAY, &chain);
+	assert_int_equal(renew(w, &chain), RC_CRYPTO);
+	identity_free(other);
+	assert_true(ends_after_restart(w) < DAY);
+}
+
+static void test_a_certificate_that_is_not_valid_now_is_refused(void **state)
+{
+	struct world *w = *state;
+	struct certs chain;
+
+	issue(w, w->member->identity, MACHINE, 3600, 10 * DAY, &chain);
+	assert_int_equal(renew(w, &chain), RC_DENIED);
+	assert_int_equal(w->fault.code, REASON_CLOCK);
+	assert_true(ends_after_restart(w) < DAY);
+}
+
 static int set_up(void **state)
 {
 	static struct world w;
@@ -192,6 +288,10 @@ int main(void)
 		EACH(test_a_list_outlives_a_restart),
 		EACH(test_an_older_list_changes_nothing),
 		EACH(test_a_damaged_file_is_told_again),
+		EACH(test_a_later_certificate_counts_and_is_on_the_disk),
+		EACH(test_the_same_or_an_older_certificate_changes_nothing),
+		EACH(test_a_certificate_for_somebody_else_is_refused),
+		EACH(test_a_certificate_that_is_not_valid_now_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,135 @@
+#include "common/log.h"
+#include "common/seal.h"
+#include "server/fleet/fleet_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * A new certificate is for the key that the peer has proven in the very seal
+ * that brings it.  So nothing has to be remembered here: until a relay or
+ * machine shows a later one it gets another, and the old one and all the new
+ * ones are good side by side.  Whoever is killed in between, and whichever of
+ * them is on the disk then: nobody is locked out.
+ */
+
+#define PERIOD_MAX_MS (10ULL * 60 * 1000)
+
+static int64_t now_s(void)
+{
+	return (int64_t)(fleet_wall_ms() / 1000);
+}
+
+uint64_t renewal_period_ms(const struct fleet *f)
+{
+	uint64_t period = (uint64_t)f->settings->certificate_s * 1000 / 40;
+
+	return period < PERIOD_MAX_MS ? period : PERIOD_MAX_MS;
+}
+
+bool renewal_is_due(const struct station *t)
+{
+	const struct fleet *f = t->fleet;
+	int64_t life = f->settings->certificate_s, now = now_s();
+	int64_t period = (int64_t)(renewal_period_ms(f) / 1000);
+
+	/* Those not seen yet are asked in the end, but not all at the start. */
+	if (t->upkeep.not_after_s == 0)
+		return now - f->upkeep.started_s > period;
+	/* One that is cut short by its authority's end is never good enough. */
+	if (now - t->upkeep.renewed_s < life / 4)
+		return false;
+	return t->upkeep.not_after_s - now <= life / 2;
+}
+
+static const struct seal *seal_of(const struct station *t)
+{
+	const struct way *way;
+
+	if (t->role == ROLE_RELAY)
+		return control_seal(t->control);
+	way = standing_way(t);
+	return way != NULL ? way->seal : NULL;
+}
+
+static MUST_CHECK enum rc issue(const struct station *t,
+    const struct seal *seal, struct certs *chain, struct fault *fault)
+{
+	const struct fleet *f = t->fleet;
+	const struct ca_request request = {
+		.id = seal_peer(seal)->id,
+		.key = seal_peer_key(seal),
+		/* Clocks differ a little. */
+		.now_s = now_s() - TRUST_SKEW_S,
+		.life_s = f->settings->certificate_s + TRUST_SKEW_S,
+	};
+
+	if (request.key == NULL)
+		return RC_STATE;
+	return ca_issue(f->parts.issuer.agents, &request, chain, fault);
+}
+
+static MUST_CHECK enum rc encode_chain(
+    const struct certs *chain, uint32_t id, struct packbuf *out)
+{
+	struct bytes items[CERTS_MAX];
+	uint8_t *der[CERTS_MAX] = { NULL };
+	const struct msg_certificate m = {
+		.id = id,
+		.chain = { items, chain->count },
+	};
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < chain->count && rc == RC_OK; i++) {
+		size_t len = 0;
+
+		rc = certs_der(chain, i, &der[i], &len);
+		items[i] = bytes_of(der[i], len);
+	}
+	if (rc == RC_OK)
+		rc = msg_certificate_encode(&m, out);
+	for (size_t i = 0; i < chain->count; i++)
+		free(der[i]);
+	return rc;
+}
+
+enum rc renewal_encode(
+    const struct station *t, uint32_t id, struct packbuf *out)
+{
+	const struct seal *seal = seal_of(t);
+	struct certs chain;
+	struct fault fault = { .code = REASON_NONE };
+	enum rc rc;
+
+	if (seal == NULL)
+		return RC_STATE;
+	certs_init(&chain);
+	rc = issue(t, seal, &chain, &fault);
+	if (rc == RC_OK)
+		rc = encode_chain(&chain, id, out);
+	else
+		log_error("fleet", t->name, "no new certificate: %s",
+		    fault.code != REASON_NONE ? fault.text : rc_name(rc));
+	certs_fini(&chain);
+	return rc;
+}
+
+enum rc renewal_answered(
+    struct station *t, struct bytes message, struct fault *why)
+{
+	struct msg_certificate_reply reply;
+	enum rc rc = msg_certificate_reply_decode(message, &reply, why);
+
+	if (rc != RC_OK)
+		return rc;
+	if (reply.reply.fault.code != REASON_NONE) {
+		*why = reply.reply.fault;
+		rc = RC_DENIED;
+	} else {
+		t->upkeep.not_after_s = (int64_t)reply.not_after_s;
+		t->upkeep.renewed_s = now_s();
+		log_info("fleet", t->name, "has a new certificate");
+	}
+	msg_certificate_reply_clear(&reply);
+	return rc;
+}
