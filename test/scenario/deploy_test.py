@@ -102,8 +102,8 @@ def test_a_failed_smoke_test_stops_the_roll_out(w):
     w.machines["web-01"].touch("sick")
     w.machines["web-02"].touch("hold")
     task = w.deploy("3.0")
-    wait_until(lambda: w.runs(task)["web-01", "smoke test"]["state"]
-               == "failed", "the smoke test")
+    wait_until(lambda: w.run_state(task, "web-01", "smoke test") == "failed",
+               "the smoke test")
     w.machines["web-02"].path("hold").unlink()
     result = w.cli("task", "wait", task, code=None)
     assert result.code in (5, 10), result

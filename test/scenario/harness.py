@@ -341,6 +341,10 @@ class World:
         """{(machine, step): run} of a task."""
         return {(r["machine"], r["step"]): r for r in self.task(task)["runs"]}
 
+    def run_state(self, task, machine, step="run"):
+        """"" while there is no such run yet."""
+        return self.runs(task).get((machine, step), {"state": ""})["state"]
+
     def wait_task(self, task, *states):
         return wait_until(
             lambda: (lambda t: t["state"] in states and t)(self.task(task)),
@@ -383,8 +387,17 @@ class World:
         parts = []
         for log in sorted(self.directory.glob("*.log")):
             lines = log.read_text(errors="replace").splitlines()
-            parts.append(f"--- {log.name}\n" + "\n".join(lines[-60:]))
+            parts.append(f"--- {log.name}{self._end_of(log)}\n"
+                         + "\n".join(lines[-60:]))
         return "\n".join(parts)
+
+
+    def _end_of(self, log):
+        for process in self.processes:
+            if getattr(process, "log", None) == log:
+                code = process.child.poll()
+                return "" if code is None else f" (ended: {code})"
+        return ""
 
 
 class _Open:

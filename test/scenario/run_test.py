@@ -125,8 +125,8 @@ def test_a_machine_with_a_full_queue_says_so(w):
     machine = w.machines["web-01"]
     tasks = [w.start_run(GATE, "-m", "web-01") for _ in range(2)]
     for task in tasks:
-        wait_until(lambda: list(w.runs(task).values())[0]["state"]
-                   == "running", "accepted")
+        wait_until(lambda: w.run_state(task, "web-01") == "running",
+                   "accepted")
     result = w.cli("run", "-m", "web-01", "--queue", "1s", "--", "true",
                    code=None)
     machine.touch("go")
