@@ -108,7 +108,7 @@ scenario: all tools
 test: unit scenario
 
 demo: all
-	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin scripts/demo
+	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin exec scripts/demo
 
 lint: format tidy layers
 

@@ -30,7 +30,6 @@ for address in sys.argv[1:]:
 
 NGINX = """# What the machine's administrator set up once; sites come by Longarm.
 {user}daemon off;
-master_process {master};
 worker_processes 1;
 pid {home}/nginx/nginx.pid;
 error_log {home}/nginx/error.log;
@@ -48,7 +47,6 @@ http {{
 
 BALANCER = """# The load balancer of the private network: who answers 503 is skipped.
 {user}daemon off;
-master_process {master};
 worker_processes 1;
 pid {home}/nginx/nginx.pid;
 error_log {home}/nginx/error.log;
@@ -163,9 +161,14 @@ class Story:
         home = self.world.home(place)
         (home / "nginx" / "tmp").mkdir(parents=True)
         (home / "nginx" / "nginx.conf").write_text(template.format(
-            home=home, user="user root;\n" if os.getuid() == 0 else "",
-            master="on" if self.world.isolated else "off", **more),
+            home=home, user="user root;\n" if os.getuid() == 0 else "", **more),
             encoding="utf-8")
+
+    def nginx(self, place):
+        # With us it ends by TERM: only so it takes its workers along.
+        self.world.daemon(place, "nginx", [
+            "nginx", "-p", str(self.world.home(place) / "nginx"), "-c",
+            "nginx.conf"], end="TERM")
 
     def configure(self):
         """What would be /etc/longarm/*.conf."""
@@ -233,9 +236,7 @@ class Story:
             print(f"{place}$ longarm-tentacle run -c tentacle.conf &")
             self.world.daemon(place, "tentacle", [
                 "longarm-tentacle", "run", "-c", "tentacle.conf"])
-            self.world.daemon(place, "nginx", [
-                "nginx", "-p", str(self.world.home(place) / "nginx"),
-                "-c", "nginx.conf"])
+            self.nginx(place)
         wait_for("three machines online", lambda: len([
             m for m in self.ask("longarm machine list")
             if m["presence"] == "online"]) == len(MACHINES))
@@ -304,9 +305,7 @@ class Story:
 
     def second_deploy(self):
         """With visitors at the load balancer all the while."""
-        self.world.daemon("edge", "nginx", [
-            "nginx", "-p", str(self.world.home("edge") / "nginx"),
-            "-c", "nginx.conf"])
+        self.nginx("edge")
         visitor = self.world.popen(
             "edge", ["/usr/bin/python3", "-B", str(HERE / "visitor.py"),
                      f"http://{self.at('edge', 80)}/package.json"]

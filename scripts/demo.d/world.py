@@ -91,18 +91,18 @@ class World:
             self.into(place) + argv, **{**self.options(place), **more},
             check=False)
 
-    def popen(self, place, argv, **more):
-        """A process that ends with us at the latest."""
+    def popen(self, place, argv, end="KILL", **more):
+        """A process that ends with us at the latest, by the signal `end`."""
         child = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL"] + self.into(place) + argv,
+            ["setpriv", "--pdeathsig", end] + self.into(place) + argv,
             start_new_session=True, **{**self.options(place), **more})
         self.processes.append(child)
         return child
 
-    def daemon(self, place, name, argv):
+    def daemon(self, place, name, argv, end="KILL"):
         """The same with its output in name.log there."""
         with open(self.home(place) / f"{name}.log", "wb") as log:
-            return self.popen(place, argv, stdout=log, stderr=log)
+            return self.popen(place, argv, end, stdout=log, stderr=log)
 
     def stop(self):
         for sign in (signal.SIGTERM, signal.SIGKILL):

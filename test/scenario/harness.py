@@ -382,6 +382,16 @@ class World:
     def close(self):
         for process in reversed(self.processes):
             process.end()
+        self.end_scripts()
+
+    def end_scripts(self):
+        """Those that outlived their tentacle: they ran in this world."""
+        for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                if f"{self.directory}/".encode() in path.read_bytes():
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+            except OSError:
+                pass
 
     def logs(self):
         parts = []
