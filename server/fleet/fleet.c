@@ -102,6 +102,16 @@ static bool key_is_right(const struct station *t, const struct peer *peer)
 	       memcmp(t->spki, peer->key_hash, sizeof(t->spki)) == 0;
 }
 
+/* Somebody whom we dialled, and who dials us too: one link is enough, and two
+ * would replace each other for ever. */
+static bool is_crossing(const struct station *t, const struct link *link,
+    const struct msg_hello *hello)
+{
+	return t->link != NULL && t->link_start == hello->instance.start &&
+	       link_role(link) == MUX_ACCEPTOR &&
+	       link_role(t->link) == MUX_DIALLER;
+}
+
 static enum rc admit(void *owner, struct link *link,
     const struct msg_hello *hello, struct fault *fault)
 {
@@ -131,6 +141,13 @@ static enum rc admit(void *owner, struct link *link,
 	if (!hello->has_instance) {
 		fault_set(fault, REASON_PROTOCOL, f->at,
 		    "%s: did not tell its instance", t->name);
+		return RC_DENIED;
+	}
+	if (is_crossing(t, link, hello)) {
+		fault_set(fault, REASON_CONFLICT, f->at,
+		    "%s: is connected already, by a link that server %s "
+		    "dialled",
+		    t->name, f->node);
 		return RC_DENIED;
 	}
 	return RC_OK;

@@ -213,6 +213,13 @@ static void leave_changes(struct station *t)
 
 static void free_fields(struct station *t)
 {
+	struct fleet *f = t->fleet;
+
+	/* Here, because the end of its links and seals was news once more. */
+	if (t->dirty != 0)
+		TAILQ_REMOVE(&f->dirty, t, dirty_next);
+	if (t->has_moved)
+		TAILQ_REMOVE(&f->moved, t, moved_next);
 	free(t->routes);
 	free(t->route_states);
 	free(t->change);
@@ -246,7 +253,7 @@ static struct station *make(
 	return t;
 }
 
-/* Out of every list but the changes. */
+/* Nobody finds it any more. */
 static void unlist(struct station *t)
 {
 	struct fleet *f = t->fleet;
@@ -254,12 +261,6 @@ static void unlist(struct station *t)
 	upkeep_forget(t);
 	LIST_REMOVE(t, bucket);
 	TAILQ_REMOVE(&f->stations, t, all);
-	if (t->dirty != 0)
-		TAILQ_REMOVE(&f->dirty, t, dirty_next);
-	t->dirty = 0;
-	if (t->has_moved)
-		TAILQ_REMOVE(&f->moved, t, moved_next);
-	t->has_moved = false;
 }
 
 static void drop_links(struct station *t, const struct fault *fault)

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from harness import free_port, wait_until
+from harness import LINK_TIMERS, flags, free_port, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -174,3 +174,23 @@ def test_a_machine_added_before_joins_as_what_it_was_added(w):
     assert machine["roles"] == ["db"]
     assert machine["environments"] == ["prod"]
     w.cli("machine", "remove", "planned")
+
+
+@pytest.mark.parametrize("via", [None, "dc2-a"])
+def test_who_dials_and_is_dialled_has_one_link_that_stays(w, via):
+    name = f"both-{via or 'direct'}"
+    machine = w.join(name, via, dialled=False)
+    machine.process = w.spawn(name, [
+        "longarm-tentacle", "run", "--state", str(machine.state), "--listen",
+        machine.address()] + flags(LINK_TIMERS))
+    w.wait_presence("machine", name)
+    w.cli("machine", "set-route", name,
+          f"{via or 'direct'}={machine.address()}")
+    # Both ends have tried more than once by the time that this is said twice.
+    wait_until(lambda: machine.process.text().count("connected already") > 1,
+               "the second link refused")
+    before = machine.process.text().count(": connected")
+    assert before < 6
+    w.cli("run", "-m", name, "--", "sleep 1")
+    assert machine.process.text().count(": connected") == before
+    w.cli("machine", "remove", name)
