@@ -15,15 +15,33 @@
 
 #define SUFFIX_BYTES 6 /* of the random name of a file being written */
 
+static enum reason reason_of(int error)
+{
+	switch (error) {
+	case ENOSPC:
+	case EDQUOT:
+		return REASON_NO_SPACE;
+	case ENOENT:
+		return REASON_NOT_FOUND;
+	case EACCES:
+	case EPERM:
+	case EROFS:
+	case EISDIR:
+	case ENOTDIR:
+	case ELOOP:
+		return REASON_BAD_CONFIG; /* the path that somebody gave us */
+	default:
+		return REASON_INTERNAL;
+	}
+}
+
 /* Tell what did not work; errno is kept for the caller. */
 static enum rc io_fault(struct fault *fault, const char *what, const char *path)
 {
 	int error = errno;
 
-	fault_set(fault,
-	    error == ENOSPC || error == EDQUOT ? REASON_NO_SPACE
-					       : REASON_INTERNAL,
-	    "", "cannot %s %s: %s", what, path, strerrordesc_np(error));
+	fault_set(fault, reason_of(error), "", "cannot %s %s: %s", what, path,
+	    strerrordesc_np(error));
 	errno = error;
 	return error == ENOENT ? RC_NOTFOUND : RC_IO;
 }
