@@ -438,8 +438,11 @@ enum command_exit member_doctor(
 	log_set_level(LOG_LEVEL_ERROR); /* the findings say it all */
 	if (config_from_command(&p->config, line, &config) == RC_OK) {
 		d.config = config;
-		good(&d, "config", "%s is understood",
-		    file != NULL ? file : p->config.file);
+		if (file == NULL)
+			file = p->config.file;
+		good(&d, "config", "%s%s", file,
+		    access(file, R_OK) == 0 ? " is understood"
+					    : " is not there: defaults");
 		check_all(&d, line);
 	} else {
 		bad(&d, "config", &unread);

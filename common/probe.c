@@ -3,6 +3,7 @@
 #include "common/dial.h"
 
 #include <arpa/inet.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -114,21 +115,42 @@ static void on_timer(void *arg)
 
 /* --- The name ------------------------------------------------------------- */
 
+static void host_text(const struct address *a, char out[INET6_ADDRSTRLEN + 1])
+{
+	if (getnameinfo((const struct sockaddr *)&a->sa, a->len, out,
+		INET6_ADDRSTRLEN + 1, NULL, 0, NI_NUMERICHOST) != 0)
+		(void)snprintf(out, INET6_ADDRSTRLEN + 1, "?");
+}
+
+/* Some resolvers give an address more than once. */
+static bool is_among(
+    const struct address *addresses, size_t count, const char *text)
+{
+	char other[INET6_ADDRSTRLEN + 1];
+
+	for (size_t i = 0; i < count; i++) {
+		host_text(&addresses[i], other);
+		if (strcmp(other, text) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void on_addresses(
     void *arg, const struct address *addresses, size_t count, const char *error)
 {
 	struct probing *p = arg;
-	char *out = p->out->addresses;
+	char *out = p->out->addresses, text[INET6_ADDRSTRLEN + 1];
 	size_t len = 0, size = sizeof(p->out->addresses);
 
 	(void)error; /* the dialler will say so */
 	p->lookup = NULL;
 	for (size_t i = 0; i < count && len < size; i++) {
-		char text[ADDRESS_TEXT_MAX];
-
-		len += (size_t)snprintf(out + len, size - len, "%s%s",
-		    i > 0 ? ", " : "",
-		    address_text(&addresses[i], text, sizeof(text)));
+		host_text(&addresses[i], text);
+		if (is_among(addresses, i, text))
+			continue;
+		len += (size_t)snprintf(
+		    out + len, size - len, "%s%s", len > 0 ? ", " : "", text);
 	}
 }
 

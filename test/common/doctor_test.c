@@ -34,6 +34,7 @@ static const struct member_program program = {
 	.name = "longarm-relay",
 	.config = {
 		.program = "relay",
+		.file = "/nonexistent/relay.conf",
 		.options = options,
 		.option_count = sizeof(options) / sizeof(options[0]),
 	},

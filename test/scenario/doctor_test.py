@@ -93,6 +93,23 @@ def test_json_has_each_finding_with_reason_and_advice(w):
     assert rows[-1]["reason"] == "refused" and rows[-1]["advice"]
 
 
+def test_a_name_is_told_with_its_addresses(w):
+    result = doctor(w, "relay", w.relays["dc2-a"].state,
+                    f"localhost:{w.links}")
+    assert result.code == 0, result
+    assert "localhost is 127.0.0.1\n" in result.out \
+        or "localhost is ::1, 127.0.0.1\n" in result.out \
+        or "localhost is 127.0.0.1, ::1\n" in result.out, result
+
+
+def test_a_token_file_that_is_not_there_is_our_mistake(w):
+    result = doctor(w, "tentacle", w.directory / "none", "--token-file",
+                    "/nonexistent/token", w.upstream(None))
+    assert result.code == 1, result
+    assert failures(result)[0][0] == "token"
+    assert "Check the name" in result.out
+
+
 def test_a_name_that_nobody_knows_is_dns(w):
     result = doctor(w, "relay", w.relays["dc2-a"].state,
                     "nobody.invalid:10943")
