@@ -24,8 +24,10 @@ static void tell(struct link *link, const struct link_event *event)
 
 static void leave_handshake(struct link *link)
 {
-	if (link->counted)
-		link->net->handshakes--;
+	if (!link->counted)
+		return;
+	TAILQ_REMOVE(&link->net->pending, link, pending);
+	link->net->handshakes--;
 	link->counted = false;
 }
 
@@ -222,14 +224,37 @@ static MUST_CHECK enum rc prepare(
 	return link_io_start(link);
 }
 
+/*
+ * Make room for one that was accepted.  Who has been at it for long gives way:
+ * an honest handshake takes milliseconds, and slow ones must not keep it out.
+ * But nobody gives way at once, or a returning fleet would displace itself for
+ * ever.
+ */
+static bool has_room(struct link_net *net)
+{
+	struct link *oldest = TAILQ_FIRST(&net->pending);
+	uint64_t slow_us =
+	    (uint64_t)net->config->handshake_ms * 1000 / LINK_SLOW_PART;
+
+	if (net->handshakes < net->config->handshakes_max)
+		return true;
+	if (oldest == NULL ||
+	    loop_now_us(net->loop) < oldest->started_us + slow_us)
+		return false;
+	link_fail(oldest, REASON_CONNECT_TIMEOUT,
+	    "slow, and the room is needed: %u handshakes at once "
+	    "(link.handshakes)",
+	    net->handshakes);
+	return true;
+}
+
 enum rc link_new(struct link_net *net, int fd, enum mux_role role,
     const struct tls_expect *expect, const char *address, struct link **out)
 {
 	struct link *link = NULL;
 	enum rc rc;
 
-	if (role == MUX_ACCEPTOR &&
-	    net->handshakes >= net->config->handshakes_max) {
+	if (role == MUX_ACCEPTOR && !has_room(net)) {
 		(void)close(fd);
 		return RC_LIMIT;
 	}
@@ -255,8 +280,10 @@ enum rc link_new(struct link_net *net, int fd, enum mux_role role,
 	}
 	/* Whom we dial is our own choice: strangers must not prevent it. */
 	link->counted = role == MUX_ACCEPTOR;
-	if (link->counted)
+	if (link->counted) {
 		net->handshakes++;
+		TAILQ_INSERT_TAIL(&net->pending, link, pending);
+	}
 	TAILQ_INSERT_TAIL(&net->links, link, all);
 	loop_timer_set(link->timer, net->config->handshake_ms);
 	*out = link;

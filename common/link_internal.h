@@ -25,6 +25,8 @@
 /* What may be written while the kernel still has unsent bytes. */
 #define LINK_AHEAD_MAX ((size_t)64 * 1024)
 #define LINK_LOWAT     16384
+/* A handshake is slow after this part of its limit. */
+#define LINK_SLOW_PART 10
 /* What a peer may make us owe without reading it. */
 #define LINK_UNSENT_MAX ((size_t)1024 * 1024)
 
@@ -38,6 +40,7 @@ enum link_state {
 struct link {
 	TAILQ_ENTRY(link) all;
 	TAILQ_ENTRY(link) dirty;
+	TAILQ_ENTRY(link) pending; /* while counted */
 	struct link_net *net;
 	uint64_t recheck_round; /* looked at in this one */
 	enum link_state state;
@@ -91,10 +94,11 @@ struct link_net {
 	struct tls_contexts *contexts;
 	char name[80];
 	struct link_list links, dirty, closed;
+	struct link_list pending; /* accepted and not up yet, oldest first */
 	struct loop_timer *flush, *recheck;
 	struct link_watch_list watches;
 	uint64_t recheck_round;
-	uint32_t handshakes; /* accepted and not up yet */
+	uint32_t handshakes; /* how many are pending */
 	uint32_t strangers;  /* accepted, up, and without a certificate */
 	uint8_t protocol_reset[256], too_many_reset[256], memory_reset[256];
 	struct mux_limits mux_limits;

@@ -95,6 +95,7 @@ enum rc link_net_new(struct loop *loop, struct worker_pool *pool,
 	TAILQ_INIT(&net->links);
 	TAILQ_INIT(&net->dirty);
 	TAILQ_INIT(&net->closed);
+	TAILQ_INIT(&net->pending);
 	TAILQ_INIT(&net->watches);
 	rc = loop_timer_new(loop, flush_all, net, &net->flush);
 	if (rc == RC_OK)

@@ -229,6 +229,25 @@ static void test_too_many_handshakes_are_dropped_at_once(void **state)
 	world_free(&w);
 }
 
+static void test_a_slow_handshake_gives_way_to_an_honest_one(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_new(&w);
+	w.config.handshakes_max = 1;
+	w.config.handshake_ms = 3000;
+	listen_far(&w, &w.pki, ROLE_RELAY, "dc2-a");
+	side_new(&w, &w.near, &w.pki,
+	    pki_identity(&w.pki, ROLE_TENTACLE, MACHINE), "near");
+	dial_raw(&w);
+	dial_to(
+	    &w, listener_address(w.listener), TRUST_ROLE(ROLE_RELAY), "dc2-a");
+	run_until(&w, both_up);
+	assert_non_null(strstr(w.far.down.text, "the room is needed"));
+	world_free(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,6 +265,8 @@ int main(void)
 		cmocka_unit_test(test_garbage_is_dropped_and_named),
 		cmocka_unit_test(test_a_peer_that_says_nothing_is_given_up),
 		cmocka_unit_test(test_too_many_handshakes_are_dropped_at_once),
+		cmocka_unit_test(
+		    test_a_slow_handshake_gives_way_to_an_honest_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
