@@ -4,6 +4,7 @@
 #   make test                 unit + scenario tests with the real programs
 #   make scenario SCENARIOS=test/scenario/run_test.py
 #   make lint                 clang-format, clang-tidy, layers
+#   make soak PLACES=20       cut and silence everywhere; minutes to hours
 #   make demo                 deploy a real web application through a relay
 #   make fuzz FUZZ=mux FUZZ_SECONDS=60       make fuzz-all
 #   make SAN=address,undefined unit          make CC=clang unit
@@ -11,7 +12,7 @@
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all tools unit test scenario layers lint format tidy fuzz fuzz-all fuzz-replay \
+.PHONY: all tools unit test scenario soak layers lint format tidy fuzz fuzz-all fuzz-replay \
     demo install clean
 
 VERSION  := 0.1.0
@@ -25,7 +26,7 @@ SRCS     := $(shell find proto common $(PROGRAMS) -name '*.c')
 SUPPORT  := $(wildcard test/support/*.c)
 TESTS    := $(shell find test -name '*_test.c')
 # Programs that only tests use; what else is in test/tools is their archive.
-TOOLS    := fault_proxy
+TOOLS    := fault_proxy hostile_peer
 TOOL_SRC := $(filter-out %_test.c,$(wildcard test/tools/*.c))
 FUZZERS  := $(wildcard test/fuzz/*_fuzz.c)
 
@@ -104,6 +105,12 @@ layers: $(BUILD)/proto.a
 scenario: all tools
 	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin /usr/bin/python3 -m pytest -q \
 	    $(PYTEST_FLAGS) $(or $(SCENARIOS),test/scenario)
+
+# The sweeps of the scenario tests as fine as half an hour allows.
+soak: all tools
+	LONGARM_SOAK=$(or $(PLACES),20) LONGARM_BIN=$(CURDIR)/$(BUILD)/bin \
+	    /usr/bin/python3 -m pytest -q $(PYTEST_FLAGS) \
+	    test/scenario/cut_test.py test/scenario/slow_test.py
 
 test: unit scenario
 

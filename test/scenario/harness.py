@@ -230,16 +230,16 @@ class World:
         return path
 
     def relay(self, name="dc2-a", via=None, settings=None, timers=None,
-              dialled=False):
-        """A relay that has joined through the server, or another relay;
-        dialled: by the server."""
+              dialled=False, upstream=None):
+        """A relay that has joined through the server, another relay, or
+        what stands at the address upstream; dialled: by the server."""
         timers = RELAY_TIMERS | LINK_TIMERS if timers is None else timers
         port, state = free_port(), self.directory / name / "state"
         state.parent.mkdir()
         token = self.token(name, "--relay")
         joined = self.call([
             "longarm-relay", "join", "--state", str(state), "--token-file",
-            str(token), self.upstream(via)]
+            str(token), upstream or self.upstream(via)]
             + (["--advertise", f"127.0.0.1:{port}"] if dialled else []))
         assert joined.code == 0, joined
         process = self.spawn(name, [

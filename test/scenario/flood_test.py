@@ -1,0 +1,85 @@
+"""A member that has gone bad and floods its link is thrown out at once, and
+costs the others nothing (S6)."""
+import threading
+import time
+
+import pytest
+
+from faults import TOOLS
+from harness import SLOW
+
+FLOODS = ("open", "reset", "ping", "empty", "credit", "tell", "unknown")
+# What the issue asks for.
+ENDED_MS, OTHERS_MS, GROWTH_MIB = 1000, 100, 16
+
+
+def rss_mib(process):
+    with open(f"/proc/{process.child.pid}/status", encoding="ascii") as f:
+        [kib] = [int(line.split()[1]) for line in f
+                 if line.startswith("VmRSS:")]
+    return kib / 1024
+
+
+@pytest.fixture(scope="module")
+def w(shared):
+    shared.server()
+    shared.relay("dc2-a")
+    shared.tentacle("good", via="dc2-a")
+    shared.tentacle("beside")
+    # Their identities are used by hostile_peer; they never run themselves.
+    shared.join("bad", via="dc2-a", dialled=False, words=("-e", "prod"))
+    shared.join("worse", dialled=False, words=("-e", "prod"))
+    return shared
+
+
+class Latency:
+    """How long the server's API takes, again and again, all the while."""
+
+    def __init__(self, w):
+        self.w, self.times = w, []
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self.go, daemon=True)
+        self.thread.start()
+
+    def go(self):
+        while not self.stop.is_set():
+            began = time.monotonic()
+            if self.w.api("GET", "/livez")[0] == 200:
+                self.times.append((time.monotonic() - began) * 1000)
+
+    def end(self):
+        self.stop.set()
+        self.thread.join()
+        return sorted(self.times)
+
+
+def flood(w, name, target, kind):
+    done = w.call([str(TOOLS / "hostile_peer"), target,
+                   str(w.machines[name].state), kind, "5"])
+    assert done.code == 0, done
+    return {k: int(v) for k, v in
+            (word.split("=") for word in done.out.split())}
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+@pytest.mark.parametrize("victim", ["relay", "server"])
+def test_a_flood_ends_its_link_and_nothing_else(w, victim, kind):
+    process, name, target = (
+        (w.relays["dc2-a"], "bad", w.upstream("dc2-a"))
+        if victim == "relay" else
+        (w.server_process, "worse", w.upstream(None)))
+    other = "good" if victim == "relay" else "beside"
+    before = rss_mib(process)
+    # So that the server opens a stream to it, which some floods need.
+    task = w.start_run("true", "-m", name, "--queue", "60s")
+    latency = Latency(w)
+    got = flood(w, name, target, kind)
+    times = latency.end()
+    w.cli("task", "cancel", task, code=None)
+    assert got["ended"] == 1 and got["ms"] <= ENDED_MS * SLOW, got
+    assert times[len(times) * 99 // 100] < OTHERS_MS * SLOW, times[-5:]
+    assert rss_mib(process) - before < GROWTH_MIB * SLOW
+    assert "too many" in process.text()
+    # Who behaves has noticed nothing.
+    assert w.row("machine", other)["presence"] == "online"
+    w.cli("run", "-m", other, "--", "true")
