@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from harness import free_port, write
+from harness import free_port, wait_until, write
 
 
 @pytest.fixture(scope="module")
@@ -238,3 +238,15 @@ def test_credentials_for_the_proxy_that_others_can_read_fail(w):
     assert failures(result)[0][0] == "proxy"
     assert "chmod 600" in failures(result)[0][1]
     assert "pw-of-the-proxy" not in result.out + result.err
+
+
+def test_a_key_that_was_revoked_is_refused_by_the_peer(w):
+    """It comes after our side of the handshake: doctor waits for it."""
+    relay = w.relay("doomed")
+    w.cli("relay", "revoke", "doomed")
+    wait_until(lambda: "revoked" in relay.text(), "the relay told")
+    relay.stop()
+    result = doctor(w, "relay", relay.state)
+    assert result.code == 9, result
+    assert [f[0] for f in failures(result)] == ["identity"], result
+    assert "our certificate was revoked" in failures(result)[0][1]

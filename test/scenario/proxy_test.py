@@ -1,6 +1,8 @@
 """Dialling through real proxies: HTTP CONNECT (tinyproxy), SOCKS5 (microsocks)."""
 import shutil
 import socket
+import threading
+import time
 
 import pytest
 
@@ -198,3 +200,118 @@ def test_a_server_dials_a_machine_through_a_proxy(w):
     wait_until(lambda: f"proxy 127.0.0.1:{proxy.port}" in
                (w.row("machine", "web-01")["presence_text"] or ""),
                "the proxy in the machine's presence")
+
+
+class OddProxy:
+    """Speaks HTTP as told: answer(connection) before it carries anything."""
+
+    def __init__(self, answer, target=None):
+        self.answer, self.target = answer, target
+        self.door = socket.create_server(("127.0.0.1", 0))
+        self.port = self.door.getsockname()[1]
+        self.asked, self.open = b"", [self.door]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def settings(self):
+        return {"link.proxy": f"http://127.0.0.1:{self.port}",
+                "link.connect": "1s"}
+
+    def serve(self):
+        while True:
+            try:
+                near, _ = self.door.accept()
+                self.open.append(near)
+                self.asked = near.recv(4096)
+                if self.answer(near) and self.target:
+                    far = socket.create_connection(self.target)
+                    self.open.append(far)
+                    for pair in ((near, far), (far, near)):
+                        threading.Thread(target=self.carry, args=pair,
+                                         daemon=True).start()
+            except OSError:
+                return
+
+    @staticmethod
+    def carry(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def close(self):
+        for one in self.open:
+            one.close()
+
+
+@pytest.fixture
+def odd():
+    made = []
+
+    def make(*args):
+        made.append(OddProxy(*args))
+        return made[-1]
+    yield make
+    for one in made:
+        one.close()
+
+
+ANSWER = b"HTTP/1.1 200 OK\r\nVia: odd\r\n\r\n"
+
+
+def test_an_answer_that_comes_byte_by_byte_is_one_answer(w, odd):
+    def trickle(near):
+        for i in range(len(ANSWER)):
+            near.sendall(ANSWER[i:i + 1])
+            time.sleep(0.005)
+        return True
+    proxy = odd(trickle, ("127.0.0.1", w.links))
+    _, joined = join(w, "trickle", proxy.settings())
+    assert joined.code == 0, joined
+    assert proxy.asked.startswith(
+        f"CONNECT 127.0.0.1:{w.links} HTTP/1.1\r\n".encode())
+
+
+def test_an_answer_cut_anywhere_is_told(w, odd):
+    state, token = w.directory / "cut", w.token("cut", "--relay")
+    for k in range(0, len(ANSWER), 4):
+        def cut(near, k=k):
+            near.sendall(ANSWER[:k])
+            near.close()
+        joined = w.call(
+            ["longarm-relay", "join", "--state", str(state), "--token-file",
+             str(token), f"127.0.0.1:{w.links}"] + flags(odd(cut).settings()))
+        assert joined.code == 8, joined
+        assert f"did not open a way to 127.0.0.1:{w.links}: it closed the " \
+            "connection" in joined.err, joined
+
+
+def test_a_proxy_that_never_answers_is_given_up(w, odd):
+    proxy = odd(lambda near: False)
+    _, joined = join(w, "hangs", proxy.settings())
+    assert joined.code == 8, joined
+    assert f"proxy 127.0.0.1:{proxy.port} did not open a way to " \
+        f"127.0.0.1:{w.links}: no answer" in joined.err
+
+
+def test_a_proxy_that_answers_without_end_is_given_up(w, odd):
+    def babble(near):
+        near.sendall(b"HTTP/1.1 200 OK\r\n" + b"X-Y: z\r\n" * 2000)
+        return False
+    _, joined = join(w, "babble", odd(babble).settings())
+    assert joined.code == 8, joined
+    assert "answered more than 8 KiB" in joined.err
+
+
+def test_a_proxy_that_opens_tls_is_refused_for_it(w, odd):
+    """Whoever sits between cannot stand in for the server."""
+    relay = w.relay("stand-in")
+    proxy = odd(lambda near: near.sendall(ANSWER) is None,
+                ("127.0.0.1", w.http))
+    doctored = w.call(
+        ["longarm-relay", "doctor", "--state", str(relay.state)]
+        + flags(proxy.settings()))
+    assert doctored.code == 9, doctored
+    assert "ok   proxy: server n1: it opened a way to" in doctored.out
+    assert "FAIL tls: " in doctored.out or "FAIL identity: " in doctored.out
