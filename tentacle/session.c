@@ -127,6 +127,7 @@ static void on_request(
 	enum rc rc = on_upkeep(s, head, message, &fault);
 
 	if (rc == RC_PROTO) {
+		log_warn("session", s->node, "not understood: %s", fault.text);
 		session_end(s, &fault);
 	} else if (rc != RC_NOTFOUND) {
 		if (rc != RC_OK)
