@@ -144,10 +144,27 @@ fuzz-replay: $(REPLAYS)
 	@set -e; for r in $^; do n=$$(basename $$r _fuzz_replay); \
 	    $$r test/fuzz/corpus/$$n; done
 
-fuzz:
+# Real fuzzing: objects of its own, by clang, with coverage.
+FUZZ_CFLAGS := -g -O1 $(LANGUAGE) $(DEFINES) -fprofile-instr-generate \
+    -fcoverage-mapping -fsanitize=address,undefined
+fuzz_rooms = $(shell sed -n '1s|.*fuzz: *\([a-z ]*\).*|\1|p' $1)
+build/fuzz/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo '  FUZZ  $<'
+	$(Q)clang $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link \
+	    $(shell pkg-config --cflags $(PKGS)) -MMD -MP -c -o $@ $<
+$(foreach f,$(FUZZERS),$(eval build/fuzz/bin/$(f:test/fuzz/%_fuzz.c=%): \
+    $(f:%.c=build/fuzz/%.o) $(foreach r,$(call fuzz_rooms,$f),\
+    $(patsubst %.c,build/fuzz/%.o,$(filter-out %/main.c,$(filter $r/%,$(SRCS)))))))
+build/fuzz/bin/%:
+	@mkdir -p $(@D)
+	@echo '  LINK  $@'
+	$(Q)clang $(FUZZ_CFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+fuzz: build/fuzz/bin/$(FUZZ)
 	scripts/fuzz $(FUZZ) $(or $(FUZZ_SECONDS),60)
-fuzz-all:
-	scripts/fuzz all $(or $(FUZZ_SECONDS),60)
+fuzz-all: $(FUZZERS:test/fuzz/%_fuzz.c=build/fuzz/bin/%)
+	@set -e; for f in $(^F); do \
+	    scripts/fuzz $$f $(or $(FUZZ_SECONDS),60); done
 
 install: all
 	scripts/install-files $(BUILD)/bin "$(DESTDIR)" "$(or $(PREFIX),/usr)"
@@ -156,6 +173,6 @@ clean:
 	rm -rf build
 
 -include $(SRCS:%.c=$(BUILD)/%.d) $(TESTS:%.c=$(BUILD)/%.d) \
-    $(FUZZERS:%.c=$(BUILD)/%.d) $(SUPPORT:%.c=$(BUILD)/%.d) \
+    $(FUZZERS:%.c=$(BUILD)/%.d) $(SRCS:%.c=build/fuzz/%.d) $(SUPPORT:%.c=$(BUILD)/%.d) \
     $(TOOL_SRC:%.c=$(BUILD)/%.d) \
     $(SRCS:%.c=build/tidy/%.d)

@@ -1,8 +1,5 @@
 /* fuzz: server common proto */
-/* about: server/process/process.c server/process/process_steps.c
- * server/process/process_variables.c server/process/yaml_file.c
- * server/process/variables.c server/process/resolve.c server/process/planner.c
- */
+/* about: server/process/process*.c server/process/[yv]*.c */
 #include "server/process/planner.h"
 
 #include <stddef.h>
