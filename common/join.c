@@ -3,6 +3,7 @@
 #include "common/dial.h"
 #include "common/fs.h"
 #include "common/member.h"
+#include "common/random.h"
 #include "common/seal.h"
 #include "proto/lenframe.h"
 
@@ -16,6 +17,8 @@
 /* How often a person's approval is asked for. */
 #define RETRY_MIN_MS 1000
 #define RETRY_MAX_MS 300000
+
+#define TRACE_BYTES 6 /* of an id that is found in the logs of all hops */
 
 /* One attempt through one endpoint. */
 struct attempt {
@@ -263,7 +266,7 @@ static void on_seal(
 
 static void open_enrol(struct attempt *a, struct link *link)
 {
-	const struct msg_open open = {
+	struct msg_open open = {
 		.kind = KIND_ENROL,
 		.to = { .kind = TARGET_SERVER },
 		.service_class = CLASS_HEALTH,
@@ -281,6 +284,7 @@ static void open_enrol(struct attempt *a, struct link *link)
 	};
 	struct fault fault;
 
+	random_hex(open.trace, TRACE_BYTES);
 	a->outer = *link_peer(link);
 	(void)snprintf(
 	    a->address, sizeof(a->address), "%s", link_address(link));

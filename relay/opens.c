@@ -5,10 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static void refuse(
-    struct link *link, uint32_t stream, const struct fault *fault)
+/* The opener's trace id leads through the logs of all hops. */
+static void refuse(struct link *link, uint32_t stream,
+    const struct msg_open *open, const struct fault *fault)
 {
-	log_info("relay", link_label(link), "stream refused: %s", fault->text);
+	log_info_with("relay", open->trace,
+	    LOG_FIELDS(LOG_TEXT("from", link_label(link)),
+		LOG_TEXT("kind", kind_name(open->kind))),
+	    "stream refused: %s", fault->text);
 	link_reset(link, stream, fault, false);
 }
 
@@ -42,14 +46,14 @@ static void open_enrol(struct relay *r, struct link *link, uint32_t stream,
 		fault_set(&fault, REASON_NO_ROUTE, relay_name(r),
 		    "enrolment went in a circle, or through more than %d relays",
 		    PATH_NAMES_MAX);
-		refuse(link, stream, &fault);
+		refuse(link, stream, open, &fault);
 		return;
 	}
 	n = upstream(r, &next.passed);
 	if (n == NULL) {
 		fault_set(&fault, REASON_RELAY_DOWN, relay_name(r),
 		    "relay %s has no link to a server now", relay_name(r));
-		refuse(link, stream, &fault);
+		refuse(link, stream, open, &fault);
 		return;
 	}
 	next.to = (struct target){ .kind = TARGET_SERVER };
@@ -57,7 +61,10 @@ static void open_enrol(struct relay *r, struct link *link, uint32_t stream,
 	next.service_class = CLASS_HEALTH;
 	if (bridge_new(r->enrols, link, stream, n->link, "the server", &next) ==
 	    RC_OK)
-		log_info("relay", link_address(link), "enrolment passed on");
+		log_info_with("relay", open->trace,
+		    LOG_FIELDS(LOG_TEXT("from", link_label(link)),
+			LOG_TEXT("to", link_label(n->link))),
+		    "enrolment passed on");
 }
 
 /* --- Seals: downwards, as the slice permits --------------------------------
@@ -144,19 +151,25 @@ static void open_seal(struct relay *r, struct link *link, uint32_t stream,
 
 	e = permitted(r, link, open, &fault);
 	if (e == NULL || !next_hop(r, e, &next, &n, &fault)) {
-		refuse(link, stream, &fault);
+		refuse(link, stream, open, &fault);
 		return;
 	}
 	if (n->link == NULL || !link_is_up(n->link)) {
 		neighbour_fault(n, &fault);
 		if (n->dialler != NULL)
 			dial_now(n->dialler);
-		refuse(link, stream, &fault);
+		refuse(link, stream, open, &fault);
 		return;
 	}
 	if (bridge_new(r->bridges, link, stream, n->link, e->name, &next) !=
 	    RC_OK)
-		log_warn("relay", e->name, "cannot bridge");
+		log_warn("relay", open->trace, "%s: cannot bridge", e->name);
+	else
+		log_debug_with("relay", open->trace,
+		    LOG_FIELDS(LOG_TEXT("from", link_label(link)),
+			LOG_TEXT("to", e->name),
+			LOG_TEXT("class", class_name(open->service_class))),
+		    "stream passed on");
 }
 
 static bool is_for_us(const struct relay *r, const struct msg_open *open)
@@ -190,7 +203,7 @@ void relay_opened(struct relay *r, struct link *link, uint32_t stream,
 		    kind_name(open->kind),
 		    open->to.kind == TARGET_MACHINE ? "a machine"
 						    : "the server");
-		refuse(link, stream, &fault);
+		refuse(link, stream, open, &fault);
 		return;
 	}
 	if (open->kind == KIND_ENROL &&
@@ -209,5 +222,5 @@ void relay_opened(struct relay *r, struct link *link, uint32_t stream,
 	fault_set(&fault, REASON_NOT_PERMITTED, relay_name(r),
 	    "%s may not open a stream of kind %s at relay %s", link_label(link),
 	    kind_name(open->kind), relay_name(r));
-	refuse(link, stream, &fault);
+	refuse(link, stream, open, &fault);
 }

@@ -54,7 +54,9 @@ static void on_opened(struct agent *a, struct link *link, uint32_t stream,
 	fault_set(&fault, REASON_NOT_PERMITTED, link_net_name(a->net),
 	    "%s accepts only seals to itself, not %s", a->member->name,
 	    kind_name(open->kind));
-	log_warn("agent", link_label(link), "stream refused: %s", fault.text);
+	log_warn_with("agent", open->trace,
+	    LOG_FIELDS(LOG_TEXT("from", link_label(link))),
+	    "stream refused: %s", fault.text);
 	link_reset(link, stream, &fault, false);
 }
 

@@ -93,8 +93,9 @@ struct session {
 	enum session_state state;
 	enum stream_class class;
 	char node[NAME_SIZE];
-	struct follow *follow;   /* attach */
-	struct staging *staging; /* stage */
+	char trace[TRACE_MAX + 1]; /* the opener's id of this seal */
+	struct follow *follow;     /* attach */
+	struct staging *staging;   /* stage */
 };
 
 void session_accept(struct agent *a, struct link *link, uint32_t stream,

@@ -183,7 +183,8 @@ static void on_open(struct session *s)
 		session_end(s, &fault);
 		return;
 	}
-	log_debug("session", s->node, "server proved itself");
+	log_debug_with("session", s->trace,
+	    LOG_FIELDS(LOG_TEXT("node", s->node)), "server proved itself");
 }
 
 static void on_seal(
@@ -205,8 +206,9 @@ static void on_seal(
 		break;
 	case SEAL_CLOSED:
 		if (event->fault->code != REASON_NONE)
-			log_info("session", s->node, "seal closed: %s",
-			    event->fault->text);
+			log_info_with("session", s->trace,
+			    LOG_FIELDS(LOG_TEXT("node", s->node)),
+			    "seal closed: %s", event->fault->text);
 		drop(s);
 		break;
 	}
@@ -257,6 +259,7 @@ void session_accept(struct agent *a, struct link *link, uint32_t stream,
 	s->agent = a;
 	s->link = link;
 	s->class = open->service_class;
+	memcpy(s->trace, open->trace, sizeof(s->trace));
 	user.arg = s;
 	TAILQ_INSERT_TAIL(&a->sessions, s, all);
 	a->session_count++;

@@ -110,6 +110,7 @@ static MUST_CHECK enum rc dial(struct way *w, struct link *link)
 	/* The link's own end is not named any more. */
 	(void)path_shift(&open.path, first);
 	random_hex(open.trace, TRACE_BYTES);
+	memcpy(w->trace, open.trace, sizeof(w->trace));
 	rc = seal_dial(link, &open, &far, &user, &w->seal);
 	if (rc == RC_OK)
 		log_debug("fleet", open.trace, "%s: opening a %s seal on %s",
@@ -157,6 +158,8 @@ static void lost(struct way *w, const struct fault *fault)
 	w->seal = NULL;
 	loop_timer_stop(w->timer);
 	station_name_fault(w->station, fault, &w->fault);
+	if (w->state != WAY_READY && fault->code != REASON_NONE)
+		log_info("fleet", w->trace, "not opened: %s", w->fault.text);
 	if (w->state != WAY_READY && is_trouble_of_the_way(fault->code) &&
 	    try_next(w))
 		return;
