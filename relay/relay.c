@@ -134,6 +134,7 @@ static void on_up(struct relay *r, struct link *link)
 	n = neighbour_get(r, peer->role, peer->id.name);
 	if (n != NULL)
 		neighbour_link_up(n, link, link_hello(link));
+	member_late_link_up(&r->late, link);
 }
 
 static void on_down(struct link *link, const struct fault *fault)
@@ -246,6 +247,7 @@ static MUST_CHECK enum rc open_net(struct relay *r, struct fault *fault)
 	(void)snprintf(name, sizeof(name), "relay %s", relay_name(r));
 	link_net_set_name(r->net, name);
 	link_net_set_contexts(r->net, r->member->contexts);
+	member_late_init(&r->late, r->member, r->net);
 	rc = bridges_new(r->loop, relay_name(r), s->streams_max, &r->bridges);
 	if (rc == RC_OK)
 		rc = bridges_new(
@@ -301,6 +303,7 @@ void relay_free(struct relay *r)
 	if (r->member != NULL)
 		fault_set(&fault, REASON_DRAINING, relay_name(r),
 		    "relay %s is shutting down", relay_name(r));
+	member_late_fini(&r->late);
 	if (r->member != NULL)
 		controls_close(r);
 	while ((n = TAILQ_FIRST(&r->neighbours)) != NULL)

@@ -15,7 +15,7 @@
 #include "common/dial.h"
 #include "common/link.h"
 #include "common/listen.h"
-#include "common/member.h"
+#include "common/member_late.h"
 #include "relay/bridge.h"
 #include "relay/table.h"
 
@@ -59,6 +59,7 @@ struct relay {
 	struct worker_pool *pool;
 	struct member *member;
 	struct link_net *net;
+	struct member_late late;
 	struct listener *listener;
 	struct table *table;
 	struct bridges *bridges;

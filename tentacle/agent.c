@@ -70,6 +70,7 @@ static void on_link(
 		log_info_with("agent", link_label(link),
 		    LOG_FIELDS(LOG_TEXT("address", link_address(link))),
 		    "connected");
+		member_late_link_up(&a->late, link);
 		break;
 	case LINK_OPENED:
 		on_opened(a, link, event->stream, event->open);
@@ -208,6 +209,7 @@ static MUST_CHECK enum rc open_net(struct agent *a, struct fault *fault)
 	(void)snprintf(name, sizeof(name), "machine %s", a->member->name);
 	link_net_set_name(a->net, name);
 	link_net_set_contexts(a->net, a->member->contexts);
+	member_late_init(&a->late, a->member, a->net);
 	if (s->listens)
 		rc = listener_new(a->net, &s->listen, &a->listener, fault);
 	if (rc == RC_OK && s->dials)
@@ -252,6 +254,7 @@ void agent_free(struct agent *a)
 		return;
 	fault_set(&fault, REASON_DRAINING, "", "shutting down");
 	listener_free(a->listener);
+	member_late_fini(&a->late);
 	if (a->net != NULL)
 		sessions_close(a);
 	for (u = TAILQ_FIRST(&a->uplinks); u != NULL; u = next) {

@@ -14,7 +14,7 @@
 
 #include "common/dial.h"
 #include "common/listen.h"
-#include "common/member.h"
+#include "common/member_late.h"
 #include "common/seal.h"
 #include "proto/message_deploy.h"
 #include "tentacle/operations.h"
@@ -58,6 +58,7 @@ struct agent {
 	struct worker_pool *pool;
 	struct member *member;
 	struct link_net *net;
+	struct member_late late;
 	struct listener *listener;
 	struct operations *operations;
 	struct uplink_list uplinks;

@@ -287,6 +287,26 @@ static MUST_CHECK enum rc make_relay(
 	return store_relay_create(db, r, &e->fault);
 }
 
+/* A certificate may have expired, but not longer ago than this. */
+#define LATE_MS (30ULL * 24 * 3600 * 1000)
+
+static MUST_CHECK enum rc check_late(
+    struct enrol_rows *e, const struct store_enrolment *known)
+{
+	const uint64_t life_ms = (uint64_t)CA_AGENT_LIFE_S * 1000;
+	char date[CERTS_DATE_SIZE];
+
+	if (e->now_ms < known->at_ms + life_ms + LATE_MS)
+		return RC_OK;
+	certs_date((int64_t)(known->at_ms / 1000), date);
+	fault_set(&e->fault, REASON_EXPIRED, "",
+	    "%s %s: its last certificate is of %s, which is too long ago to "
+	    "come back by itself; revoke it, and join anew by a token",
+	    e->role == ROLE_RELAY ? "relay" : "machine",
+	    e->role == ROLE_RELAY ? e->relay.name : e->machine.name, date);
+	return RC_DENIED;
+}
+
 /* The same key again: the same identity, without a token. */
 static MUST_CHECK enum rc answer_again(
     struct db *db, struct enrol_rows *e, const struct store_enrolment *known)
@@ -311,6 +331,10 @@ static MUST_CHECK enum rc answer_again(
 		    e->role == ROLE_RELAY ? "this relay" : "this machine");
 		return RC_DENIED;
 	}
+	if (rc == RC_OK)
+		rc = check_late(e, known);
+	if (rc == RC_OK)
+		rc = store_enrolment_renewed(db, e->key_hash, e->now_ms);
 	return rc;
 }
 

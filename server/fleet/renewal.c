@@ -1,6 +1,7 @@
 #include "common/log.h"
 #include "common/seal.h"
 #include "server/fleet/fleet_private.h"
+#include "server/store/token.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -114,6 +115,52 @@ enum rc renewal_encode(
 	return rc;
 }
 
+/* --- When, for those that come late ----------------------------------------
+ */
+
+struct renewed_job {
+	struct fleet_job base;
+	uint8_t spki[STORE_SHA256_SIZE];
+	uint64_t at_ms;
+};
+
+static enum rc write_renewed(struct db *db, struct store_job *job)
+{
+	const struct renewed_job *r =
+	    CONTAINER_OF(job, struct renewed_job, base.job);
+	enum rc rc = store_enrolment_renewed(db, r->spki, r->at_ms);
+
+	return rc == RC_NOTFOUND ? RC_OK : rc; /* the row is made anew then */
+}
+
+static void drop(struct fleet_job *job)
+{
+	free(CONTAINER_OF(job, struct renewed_job, base));
+}
+
+static void wrote(struct fleet_job *job, enum rc rc)
+{
+	if (rc != RC_OK)
+		log_warn(
+		    "fleet", "", "a renewal is not noted: %s", rc_name(rc));
+	drop(job);
+}
+
+/* Not noted, it may come back by itself a little less late: no harm. */
+static void note(const struct station *t)
+{
+	struct renewed_job *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return;
+	r->base.done = wrote;
+	r->base.drop = drop;
+	r->at_ms = fleet_wall_ms();
+	memcpy(r->spki, t->spki, sizeof(r->spki));
+	if (fleet_submit(t->fleet, &r->base, write_renewed) != RC_OK)
+		drop(&r->base);
+}
+
 enum rc renewal_answered(
     struct station *t, struct bytes message, struct fault *why)
 {
@@ -129,6 +176,7 @@ enum rc renewal_answered(
 		t->upkeep.not_after_s = (int64_t)reply.not_after_s;
 		t->upkeep.renewed_s = now_s();
 		log_info("fleet", t->name, "has a new certificate");
+		note(t);
 	}
 	msg_certificate_reply_clear(&reply);
 	return rc;

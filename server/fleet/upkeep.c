@@ -4,11 +4,17 @@
 #include "common/revocation_list.h"
 #include "proto/lenframe.h"
 #include "server/fleet/fleet_private.h"
+#include "server/store/token.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define UPKEEP_BUSY_MAX 64 /* machines at a time */
-#define UPKEEP_AGAIN_MS 3000
+/* Tried again after so long, doubled with each failure so often. */
+#define UPKEEP_AGAIN_MS     3000ULL
+#define UPKEEP_FAILURES_MAX 5U
+/* More than this ahead of us is nonsense of a stolen key. */
+#define UPKEEP_AHEAD_MAX 1000000U
 
 /* --- What there is to tell -------------------------------------------------
  */
@@ -75,8 +81,23 @@ static bool is_wanted(const struct station *t)
 {
 	enum revocation_kind list;
 
-	return t->presence == STORE_PRESENCE_ONLINE && !t->upkeep.busy &&
-	       next_for(t, &list) != OP_COUNT;
+	/* One that is held is not talked to at all. */
+	return t->presence == STORE_PRESENCE_ONLINE && t->hold[0] == '\0' &&
+	       !t->upkeep.busy && next_for(t, &list) != OP_COUNT;
+}
+
+static bool must_wait(const struct station *t)
+{
+	return t->upkeep.wait_us > loop_now_us(t->fleet->parts.loop);
+}
+
+/* The next walk comes soon. */
+static void walk_soon(struct fleet *f, uint64_t ms)
+{
+	if (f->upkeep.soon)
+		return;
+	f->upkeep.soon = true;
+	loop_timer_set(f->upkeep.walk, ms);
 }
 
 /* --- The queue -------------------------------------------------------------
@@ -89,6 +110,10 @@ void upkeep_want(struct station *t)
 
 	if (f->stopping || t->upkeep.queued || !is_wanted(t))
 		return;
+	if (must_wait(t)) {
+		walk_soon(f, UPKEEP_AGAIN_MS);
+		return;
+	}
 	t->upkeep.queued = true;
 	/* Relays first: they keep out what is revoked. */
 	if (t->role == ROLE_RELAY)
@@ -202,16 +227,18 @@ static void done(struct station *t, const struct fault *why)
 	if (!TAILQ_EMPTY(&u->queue))
 		loop_timer_set(u->pump, 0);
 	if (why == NULL) {
+		t->upkeep.failures = 0;
 		upkeep_want(t);
 		return;
 	}
 	t->upkeep.offset = 0;
+	t->upkeep.wait_us = loop_now_us(t->fleet->parts.loop) +
+	                    ((UPKEEP_AGAIN_MS * 1000) << t->upkeep.failures);
+	if (t->upkeep.failures < UPKEEP_FAILURES_MAX)
+		t->upkeep.failures++;
 	log_info("fleet", t->name, "has not taken its lists or certificate: %s",
 	    why->text);
-	if (u->soon)
-		return;
-	u->soon = true;
-	loop_timer_set(u->walk, UPKEEP_AGAIN_MS);
+	walk_soon(t->fleet, UPKEEP_AGAIN_MS);
 }
 
 static void answered(struct station *t, struct bytes message)
@@ -298,20 +325,76 @@ static void on_pump(void *arg)
 /* --- What others tell ------------------------------------------------------
  */
 
+/*
+ * A database that was set back counts anew from a number that others have seen
+ * already, with other keys: go beyond it, or they would not listen.
+ */
+struct raise_job {
+	struct fleet_job base;
+	enum revocation_kind kind;
+	uint64_t number;
+};
+
+static enum rc raise_number(struct db *db, struct store_job *job)
+{
+	const struct raise_job *r =
+	    CONTAINER_OF(job, struct raise_job, base.job);
+
+	return store_revocations_raise(db, r->kind == REVOKED_NODES, r->number);
+}
+
+static void raise_drop(struct fleet_job *job)
+{
+	free(CONTAINER_OF(job, struct raise_job, base));
+}
+
+static void raised(struct fleet_job *job, enum rc rc)
+{
+	const struct raise_job *r = CONTAINER_OF(job, struct raise_job, base);
+	struct fleet *f = job->fleet;
+
+	if (rc == RC_OK)
+		fleet_changed(f, FLEET_ALL, "");
+	else
+		f->upkeep.raised[r->kind] = 0;
+	raise_drop(job);
+}
+
+static void catch_up(const struct station *t, enum revocation_kind kind)
+{
+	struct fleet_upkeep *u = &t->fleet->upkeep;
+	uint64_t known = t->upkeep.known[kind];
+	struct raise_job *r;
+
+	if (known <= u->number[kind] || known <= u->raised[kind])
+		return;
+	log_error("fleet", t->name,
+	    "knows list %llu of revoked %s, and this server %llu: was its "
+	    "database set back?",
+	    (unsigned long long)known, revocation_kind_name(kind),
+	    (unsigned long long)u->number[kind]);
+	if (known - u->number[kind] > UPKEEP_AHEAD_MAX ||
+	    signer_of(t->fleet, kind) == NULL)
+		return;
+	r = calloc(1, sizeof(*r));
+	if (r == NULL)
+		return;
+	r->base.done = raised;
+	r->base.drop = raise_drop;
+	r->kind = kind;
+	r->number = known + 1;
+	u->raised[kind] = known;
+	if (fleet_submit(t->fleet, &r->base, raise_number) == RC_OK)
+		return;
+	u->raised[kind] = 0;
+	raise_drop(&r->base);
+}
+
 void upkeep_greeted(struct station *t, const struct msg_revocations *known)
 {
-	const struct fleet_upkeep *u = &t->fleet->upkeep;
-
 	take_numbers(t, known);
-	for (unsigned i = 0; i < REVOKED_COUNT; i++) {
-		if (t->upkeep.known[i] > u->number[i])
-			log_error("fleet", t->name,
-			    "knows list %llu of revoked %s, and this server "
-			    "%llu: was its database set back?",
-			    (unsigned long long)t->upkeep.known[i],
-			    revocation_kind_name((enum revocation_kind)i),
-			    (unsigned long long)u->number[i]);
-	}
+	for (unsigned i = 0; i < REVOKED_COUNT; i++)
+		catch_up(t, (enum revocation_kind)i);
 	upkeep_want(t);
 }
 

@@ -30,6 +30,8 @@ struct station_upkeep {
 	uint64_t known[REVOKED_COUNT]; /* numbers of its lists, as it told */
 	int64_t not_after_s; /* of its newest certificate; 0: not seen yet */
 	int64_t renewed_s;   /* when it took one from us; 0: never */
+	unsigned failures;   /* since it greeted last, in a row */
+	uint64_t wait_us;    /* not before this, on the loop's clock */
 	/* The request that is out. */
 	enum msg_op op; /* OP_COUNT: none was sent */
 	enum revocation_kind list;
@@ -46,8 +48,10 @@ struct fleet_upkeep {
 	struct upkeep_queue queue;
 	size_t busy; /* machines */
 	struct loop_timer *pump, *walk;
-	bool soon;         /* the walk is pulled up */
-	int64_t started_s; /* of this fleet */
+	bool soon;                      /* the walk is pulled up */
+	uint64_t raised[REVOKED_COUNT]; /* asked of the store, after a number
+	                                   of others that was higher */
+	int64_t started_s;              /* of this fleet */
 };
 
 MUST_CHECK enum rc upkeep_init(struct fleet *f);

@@ -49,6 +49,17 @@ enum rc store_enrolment_add(
 	    store_role_name(e->role), e->id);
 }
 
+enum rc store_enrolment_renewed(
+    struct db *db, const uint8_t spki[STORE_SHA256_SIZE], uint64_t at_ms)
+{
+	struct query q;
+
+	query_start(&q, db, "UPDATE enrolment SET at_ms = ? WHERE spki = ?");
+	query_u64(&q, at_ms);
+	query_blob(&q, spki, STORE_SHA256_SIZE);
+	return query_change(&q);
+}
+
 /* ---- revocations ---- */
 
 static const char *sequence_of(bool nodes)
@@ -83,7 +94,7 @@ enum rc store_revoke_key(struct db *db, const struct store_revoke_key *k)
 {
 	/* Until the last certificate that the key may have has expired, for
 	 * everybody's clock. */
-	const uint64_t keep_s = CA_AGENT_LIFE_S + 4 * TRUST_SKEW_S;
+	const uint64_t keep_s = CA_AGENT_LIFE_S + 4LL * TRUST_SKEW_S;
 	static const uint8_t none[STORE_SHA256_SIZE];
 	struct store_revocation r = {
 		.role = k->role,
@@ -111,6 +122,20 @@ enum rc store_revoked(
 	query_end(&q);
 	*out = rc != RC_NOTFOUND; /* in doubt: yes */
 	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+enum rc store_revocations_raise(struct db *db, bool nodes, uint64_t number)
+{
+	struct query q;
+
+	query_start(&q, db,
+	    "INSERT INTO sequence(name, value) VALUES (?, ?)"
+	    " ON CONFLICT (name) DO UPDATE SET value = CASE"
+	    " WHEN sequence.value < excluded.value THEN excluded.value"
+	    " ELSE sequence.value END");
+	query_text(&q, sequence_of(nodes));
+	query_u64(&q, number);
+	return query_run(&q, NULL);
 }
 
 static void read_revocation(struct query *q, struct store_revocation *r)

@@ -59,12 +59,16 @@ struct store_enrolment {
 	enum store_role role;
 	char id[STORE_NAME_SIZE]; /* machine id or relay name */
 	char token[STORE_TOKEN_ID_SIZE];
-	uint64_t at_ms;
+	uint64_t at_ms; /* its newest certificate was made */
 };
 MUST_CHECK enum rc store_enrolment_get(struct db *db,
     const uint8_t spki[STORE_SHA256_SIZE], struct store_enrolment *out);
 MUST_CHECK enum rc store_enrolment_add(
     struct db *db, const struct store_enrolment *e, struct fault *fault);
+
+/* It has a newer certificate; RC_NOTFOUND. */
+MUST_CHECK enum rc store_enrolment_renewed(
+    struct db *db, const uint8_t spki[STORE_SHA256_SIZE], uint64_t at_ms);
 
 struct store_revocation {
 	uint8_t spki[STORE_SHA256_SIZE];
@@ -90,6 +94,9 @@ MUST_CHECK enum rc store_revoke_key(
     struct db *db, const struct store_revoke_key *k);
 MUST_CHECK enum rc store_revoked(
     struct db *db, const uint8_t spki[STORE_SHA256_SIZE], bool *out);
+/* The list's number is at least this from now on. */
+MUST_CHECK enum rc store_revocations_raise(
+    struct db *db, bool nodes, uint64_t number);
 /* Those still listed at now_ms: nodes true: servers, else relays and
  * tentacles.  *number is the list's.  free(*rows). */
 MUST_CHECK enum rc store_revocation_list(struct db *db, bool nodes,

@@ -116,6 +116,31 @@ def test_a_machine_that_was_away_learns_what_was_revoked(world):
     w.cli("run", "-m", "away", "--", "true")
 
 
+def test_a_database_that_was_set_back_still_revokes(world):
+    w = world
+    w.server()
+    w.relay()
+    w.tentacle("bad", via="dc2-a")
+    w.tentacle("worse", via="dc2-a")
+    assert w.server_process.stop() == 0
+    backup = w.directory / "backup.db"
+    shutil.copy(w.state / "longarm.db", backup)
+    w.server_process.start()
+    w.wait_for_server()
+    w.cli("machine", "revoke", "worse")
+    w.wait_presence("machine", "worse", "offline")
+    assert w.server_process.stop() == 0
+    shutil.copy(backup, w.state / "longarm.db")
+    w.server_process.start()
+    w.wait_for_server()
+    w.wait_presence("machine", "bad")
+    wait_until(lambda: "set back" in w.server_process.text(), "a word")
+    # The same number for another key: they would not listen.
+    w.cli("machine", "revoke", "bad")
+    w.wait_presence("machine", "bad", "offline")
+    stays_away(w, "bad")
+
+
 def test_a_revoked_key_is_in_the_audit(world):
     w = world
     w.server()

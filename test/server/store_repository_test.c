@@ -427,6 +427,25 @@ static void test_a_revoked_key_is_listed_until_it_expires(void **state)
 	tempdb_close(&t);
 }
 
+static void test_a_list_is_raised_and_never_lowered(void **state)
+{
+	struct store_revocation *rows = NULL;
+	struct tempdb t;
+	uint64_t number = 0;
+	size_t count = 0;
+
+	(void)state;
+	tempdb_open(&t);
+	assert_int_equal(store_revocations_raise(t.db, false, 7), RC_OK);
+	assert_int_equal(store_revocations_raise(t.db, false, 5), RC_OK);
+	assert_int_equal(
+	    store_revocation_list(t.db, false, 1, &rows, &count, &number),
+	    RC_OK);
+	assert_true(number == 7 && count == 0);
+	free(rows);
+	tempdb_close(&t);
+}
+
 static void test_an_enrolment_is_found_again_by_its_key(void **state)
 {
 	struct store_enrolment e = { .id = WEB, .token = "abc", .at_ms = 5 };
@@ -693,6 +712,7 @@ int main(void)
 		cmocka_unit_test(test_an_instance_changes_by_compare_and_set),
 		cmocka_unit_test(test_a_token_lets_in_as_often_as_it_says),
 		cmocka_unit_test(test_a_revoked_key_is_listed_until_it_expires),
+		cmocka_unit_test(test_a_list_is_raised_and_never_lowered),
 		cmocka_unit_test(test_an_enrolment_is_found_again_by_its_key),
 		cmocka_unit_test(
 		    test_a_package_is_pushed_once_and_kept_while_used),
