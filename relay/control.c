@@ -30,6 +30,7 @@ struct control {
 	bool busy;                   /* its event is being handled */
 	bool gone;                   /* dropped: freed when that is over */
 	char node[NAME_SIZE];
+	struct msg_revocations newest; /* lists of revoked keys, as it told */
 	bool owes_ack;
 	bool subscribed;
 	/*
@@ -353,6 +354,7 @@ static void on_welcome(struct control *c, struct bytes message)
 		return;
 	}
 	c->state = CONTROL_WELCOMED;
+	c->newest = welcome.revocations;
 	loop_timer_stop(c->deadline);
 	log_info("control", c->node, "session open");
 }
@@ -376,6 +378,21 @@ static void on_upkeep(
 	else if (rc != RC_OK)
 		log_warn("control", c->node, "an answer was not sent: %s",
 		    rc_name(rc));
+}
+
+bool controls_told_revoked(const struct relay *r)
+{
+	const struct msg_revocations ours = member_revocations(r->member);
+	const struct control *c;
+
+	TAILQ_FOREACH(c, &r->controls, all)
+	{
+		if (!c->gone && c->state == CONTROL_WELCOMED &&
+		    ours.agents >= c->newest.agents &&
+		    ours.nodes >= c->newest.nodes)
+			return true;
+	}
+	return false;
 }
 
 static void on_order(

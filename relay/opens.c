@@ -149,6 +149,15 @@ static void open_seal(struct relay *r, struct link *link, uint32_t stream,
 	struct neighbour *n;
 	struct fault fault;
 
+	/* Cut off or started anew, it may believe somebody who was revoked. */
+	if (!controls_told_revoked(r)) {
+		fault_set(&fault, REASON_STALE_ROUTE, relay_name(r),
+		    "relay %s carries nothing before a server has told it "
+		    "which keys were revoked",
+		    relay_name(r));
+		refuse(link, stream, &fault);
+		return;
+	}
 	e = permitted(r, link, open, &fault);
 	if (e == NULL || !next_hop(r, e, &next, &n, &fault)) {
 		refuse(link, stream, open, &fault);

@@ -112,6 +112,8 @@ void control_accept(struct relay *r, struct link *link, uint32_t stream,
     const struct msg_open *open);
 /* Something about this target changed: tell the nodes, soon. */
 void controls_presence(struct relay *r, const struct neighbour *n);
+/* Is there a session whose server told us the newest lists of revoked keys? */
+bool controls_told_revoked(const struct relay *r);
 void controls_close(struct relay *r);
 
 #endif

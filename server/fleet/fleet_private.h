@@ -95,7 +95,7 @@ MUST_CHECK enum rc fleet_submit(struct fleet *f, struct fleet_job *job,
 uint64_t fleet_wall_ms(void);
 
 /* --- greet.c */
-/* The numbers of the lists that count here. */
+/* The numbers of the signed lists: what all others can have. */
 struct msg_revocations fleet_revocations(const struct fleet *f);
 
 /* --- reload.c */

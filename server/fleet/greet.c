@@ -7,14 +7,10 @@
 
 struct msg_revocations fleet_revocations(const struct fleet *f)
 {
-	struct revocations *r = trust_revocations(f->parts.trust);
-	const struct msg_revocations numbers = {
-		.agents = revocations_number(r, REVOKED_AGENTS),
-		.nodes = revocations_number(r, REVOKED_NODES),
+	return (struct msg_revocations){
+		.agents = f->upkeep.number[REVOKED_AGENTS],
+		.nodes = f->upkeep.number[REVOKED_NODES],
 	};
-
-	revocations_unref(r);
-	return numbers;
 }
 
 bool station_is_held(const struct station *t, struct fault *fault)

@@ -212,6 +212,43 @@ static void test_the_server_may_open_seals_as_the_table_says(void **state)
 	world_free(&w);
 }
 
+/* The server's control session ends, and another one begins. */
+static void control_again(struct world *w, uint64_t revoked)
+{
+	const struct fault bye = { .code = REASON_DRAINING };
+
+	seal_close(w->control, &bye);
+	w->control = NULL;
+	w->welcomed = false;
+	w->revoked = revoked;
+	open_control(w);
+	run_until(w, is_welcomed);
+}
+
+static void test_nothing_is_carried_before_it_is_told_what_was_revoked(
+    void **state)
+{
+	static const struct msg_open open = { .kind = KIND_SEAL,
+		.to = { .kind = TARGET_MACHINE, .name = MACHINE },
+		.service_class = CLASS_HEALTH,
+		.deadline_ms = 10000 };
+	const struct fault bye = { .code = REASON_DRAINING };
+	struct world w;
+
+	(void)state;
+	start_full(&w);
+	assert_int_equal(probe(&w, w.node.link, &open), REASON_NONE);
+	seal_close(w.control, &bye);
+	w.control = NULL;
+	assert_int_equal(probe(&w, w.node.link, &open), REASON_STALE_ROUTE);
+	/* There is a list that it has not got. */
+	control_again(&w, 1);
+	assert_int_equal(probe(&w, w.node.link, &open), REASON_STALE_ROUTE);
+	control_again(&w, 0);
+	assert_int_equal(probe(&w, w.node.link, &open), REASON_NONE);
+	world_free(&w);
+}
+
 static void test_a_machine_may_open_nothing(void **state)
 {
 	struct world w;
@@ -429,6 +466,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 		    test_the_server_may_open_seals_as_the_table_says),
+		cmocka_unit_test(
+		    test_nothing_is_carried_before_it_is_told_what_was_revoked),
 		cmocka_unit_test(test_a_machine_may_open_nothing),
 		cmocka_unit_test(
 		    test_another_relay_may_enrol_and_carry_what_the_table_says),

@@ -47,6 +47,7 @@ struct world {
 	struct end node, tentacle, other;
 	struct seal *control, *near, *far; /* near: the node's end */
 	bool welcomed, acked, machine_up;
+	uint64_t revoked; /* number of the list that welcome tells of */
 	uint64_t ack;
 	struct fault near_fault;
 	bool near_closed;
@@ -434,7 +435,9 @@ static UNUSED void send_delta(struct world *w)
 
 static UNUSED void welcome(struct world *w)
 {
-	struct msg_welcome m = { .node = "n1", .incarnation.secs = 1 };
+	struct msg_welcome m = { .node = "n1",
+		.incarnation.secs = 1,
+		.revocations.agents = w->revoked };
 	const struct msg_presence_sub sub = { 0 };
 	struct packbuf pack;
 
