@@ -43,6 +43,7 @@ def everywhere(steps, verb):
             for word, at in dialogue.places(steps[way.name], PLACES or 1)]
 
 
+@pytest.mark.sanitizer
 def test_a_cut_anywhere_costs_nothing_but_time(w, steps):
     harms = [(way, harm + (" reset" if i % 3 == 0 else ""))
              for i, (way, harm) in enumerate(everywhere(steps, "cut"))]

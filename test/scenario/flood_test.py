@@ -61,6 +61,7 @@ def flood(w, name, target, kind):
             (word.split("=") for word in done.out.split())}
 
 
+@pytest.mark.sanitizer
 @pytest.mark.parametrize("kind", FLOODS)
 @pytest.mark.parametrize("victim", ["relay", "server"])
 def test_a_flood_ends_its_link_and_nothing_else(w, victim, kind):

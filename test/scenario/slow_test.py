@@ -113,6 +113,7 @@ def rss_mib(process):
     raise AssertionError("no VmRSS")
 
 
+@pytest.mark.sanitizer
 @pytest.mark.parametrize("victim", ["relay", "server"])
 def test_slow_handshakes_keep_nobody_out(world, victim):
     world.server()
