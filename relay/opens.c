@@ -155,7 +155,7 @@ static void open_seal(struct relay *r, struct link *link, uint32_t stream,
 		    "relay %s carries nothing before a server has told it "
 		    "which keys were revoked",
 		    relay_name(r));
-		refuse(link, stream, &fault);
+		refuse(link, stream, open, &fault);
 		return;
 	}
 	e = permitted(r, link, open, &fault);
