@@ -194,6 +194,7 @@ static enum rc revoke_key(struct api_call *call, struct db *db,
 /* Its key is not believed any more; the machine may join with another one. */
 static enum rc revoke(struct api_call *call, struct db *db)
 {
+	const char *why = call_text(call, "reason");
 	static const uint8_t none[STORE_SHA256_SIZE];
 	struct store_machine m = { 0 };
 	enum rc rc =
@@ -207,7 +208,8 @@ static enum rc revoke(struct api_call *call, struct db *db)
 		    "revoke",
 		    m.name);
 	if (rc == RC_OK)
-		rc = revoke_key(call, db, &m, "revoked by an operator");
+		rc = revoke_key(
+		    call, db, &m, why != NULL ? why : "revoked by an operator");
 	if (rc == RC_OK)
 		rc = store_machine_set_spki(db, m.id, none);
 	if (rc == RC_OK) {
@@ -264,6 +266,12 @@ static const struct route_field list_query[] = {
 	{                                                                      \
 		"enabled", ROUTE_BOOL, false, 0, "Takes work", NULL            \
 	}
+
+static const struct route_field revoke_fields[] = {
+	{ "reason", ROUTE_TEXT, false, STORE_TEXT_SIZE - 1, "For the record",
+	    NULL },
+	{ .name = NULL },
+};
 
 static const struct route_field add_fields[] = {
 	{ "name", ROUTE_TEXT, true, LIMIT_NAME, NAME_RULE, NULL },
@@ -326,6 +334,8 @@ const struct route machine_routes[] = {
 		       "join again with a new one",
 	    .access = ROUTE_OBJECT,
 	    .permission = PERM_MACHINE_EDIT,
+	    .body = ROUTE_JSON,
+	    .fields = revoke_fields,
 	    .handler = revoke },
 	{ .method = HTTP_METHOD_GET,
 	    .pattern = "/api/v1/machines/{name}/route",

@@ -167,6 +167,7 @@ static enum rc revoke_key(struct api_call *call, struct db *db,
 /* Its key is not believed any more; the relay may join with another one. */
 static enum rc revoke(struct api_call *call, struct db *db)
 {
+	const char *why = call_text(call, "reason");
 	static const uint8_t none[STORE_SHA256_SIZE];
 	const char *name = call_param(call, 0);
 	struct store_relay r;
@@ -178,7 +179,8 @@ static enum rc revoke(struct api_call *call, struct db *db)
 		    "revoke",
 		    name);
 	if (rc == RC_OK)
-		rc = revoke_key(call, db, &r, "revoked by an operator");
+		rc = revoke_key(
+		    call, db, &r, why != NULL ? why : "revoked by an operator");
 	if (rc == RC_OK)
 		rc = store_relay_set_spki(db, name, none);
 	if (rc != RC_OK)
@@ -202,6 +204,12 @@ static enum rc drop(struct api_call *call, struct db *db)
 	call->status = 204;
 	return rc;
 }
+
+static const struct route_field revoke_fields[] = {
+	{ "reason", ROUTE_TEXT, false, STORE_TEXT_SIZE - 1, "For the record",
+	    NULL },
+	{ .name = NULL },
+};
 
 static const struct route_field add_fields[] = {
 	{ "name", ROUTE_TEXT, true, LIMIT_NAME, NAME_RULE, NULL },
@@ -266,6 +274,8 @@ const struct route relay_routes[] = {
 		       "join again with a new one",
 	    .access = ROUTE_KEY,
 	    .permission = PERM_MACHINE_EDIT,
+	    .body = ROUTE_JSON,
+	    .fields = revoke_fields,
 	    .handler = revoke },
 	{ .method = HTTP_METHOD_DELETE,
 	    .pattern = "/api/v1/relays/{name}",

@@ -64,13 +64,16 @@ static enum command_exit revoke_one(const struct command_line *line,
     const char *noun, const struct cells *cells)
 {
 	struct session s;
+	json_t *body;
 	char *path;
 
 	if (!session_open(&s, line))
 		return session_close(&s);
+	body = json_object();
 	path = session_path(
 	    "/api/v1/%s/%s/revoke", noun, command_argument(line, 0));
-	session_print_one(&s, cells, session_call(&s, "POST", path, NULL));
+	session_text(&s, body, "reason", "reason");
+	session_print_one(&s, cells, session_call(&s, "POST", path, body));
 	free(path);
 	return session_close(&s);
 }
@@ -470,6 +473,10 @@ static enum command_exit run_relay_revoke(const struct command_line *line)
 			"preferred first"                                      \
 	}
 
+static const struct command_option revoke_options[] = {
+	{ .name = "reason", .argument = "TEXT", .help = "For the record" },
+};
+
 static const struct command_option token_options[] = {
 	{ .name = "relay", .help = "For a relay; else for a tentacle" },
 	{ .name = "name",
@@ -566,6 +573,8 @@ const struct command fleet_commands[] = {
 	{ .name = "machine revoke",
 	    .arguments = "MACHINE",
 	    .help = "Revoke a machine's key; it may join again with a new one",
+	    .options = revoke_options,
+	    .option_count = COUNT_OF(revoke_options),
 	    .run = run_machine_revoke },
 	{ .name = "machine enable",
 	    .arguments = "MACHINE",
@@ -602,6 +611,8 @@ const struct command fleet_commands[] = {
 	{ .name = "relay revoke",
 	    .arguments = "RELAY",
 	    .help = "Revoke a relay's key; it may join again with a new one",
+	    .options = revoke_options,
+	    .option_count = COUNT_OF(revoke_options),
 	    .run = run_relay_revoke },
 	{ .name = NULL },
 };

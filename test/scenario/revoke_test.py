@@ -81,7 +81,7 @@ def test_a_revoked_relay_is_cut_off_and_its_machines_lose_it(world):
     machine = w.tentacle("web-01", via="dc2-a", dialled=False)
     other = w.tentacle("web-02", via="dc2-b", dialled=False)
     w.cli("run", "--all", "--", "true")
-    w.cli("relay", "revoke", "dc2-a")
+    w.cli("relay", "revoke", "dc2-a", "--reason", "stolen from its rack")
     wait_until(lambda: w.row("relay", "dc2-a")["presence"] != "online",
                "the relay gone", PROMISED)
     w.wait_presence("machine", "web-02")
