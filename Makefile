@@ -103,14 +103,9 @@ layers: $(BUILD)/proto.a
 	scripts/check-layers $<
 
 scenario: all tools
-	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin /usr/bin/python3 -m pytest -q \
-	    $(PYTEST_FLAGS) $(or $(SCENARIOS),test/scenario)
-
-# The sweeps of the scenario tests as fine as half an hour allows.
-soak: all tools
-	LONGARM_SOAK=$(or $(PLACES),20) LONGARM_BIN=$(CURDIR)/$(BUILD)/bin \
-	    /usr/bin/python3 -m pytest -q $(PYTEST_FLAGS) \
-	    test/scenario/cut_test.py test/scenario/slow_test.py
+	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin PYTEST_FLAGS="$(PYTEST_FLAGS)" \
+	    scripts/run-scenarios -j $(or $(SCENARIO_JOBS),3) \
+	    $(or $(SCENARIOS),test/scenario)
 
 test: unit scenario
 
