@@ -26,7 +26,9 @@ def make_world():
 def drop_world(world):
     world.close()
     _open.remove(world)
+    crashes = world.crashes()
     shutil.rmtree(world.directory, ignore_errors=True)
+    assert not crashes, "\n".join(crashes)
 
 
 @pytest.fixture

@@ -384,6 +384,19 @@ class World:
             process.end()
         self.end_scripts()
 
+    def crashes(self):
+        """Programs that broke, or that a sanitizer has something to say of."""
+        found = []
+        for process in self.processes:
+            if process.child.poll() in (-signal.SIGSEGV, -signal.SIGABRT,
+                                        -signal.SIGBUS, -signal.SIGILL):
+                found.append(shlex.join(process.child.args[3:5]))
+        for log in sorted(self.directory.glob("*.log")):
+            text = log.read_text(errors="replace")
+            if "Sanitizer" in text or ": runtime error: " in text:
+                found.append(f"{log.name}\n{text[-8000:]}")
+        return found
+
     def end_scripts(self):
         """Those that outlived their tentacle: they ran in this world."""
         for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
