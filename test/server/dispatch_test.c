@@ -269,7 +269,7 @@ static void give_output(struct fleet *f, struct event *e)
 	for (size_t at = a->offset; at < end && !follow->over; at += 7) {
 		size_t len = end - at < 7 ? end - at : 7;
 
-		a->output(a->arg, at, bytes_of(LOG + at, len));
+		a->output(a->arg, at, bytes_of(&LOG[at], len));
 	}
 	if (!follow->over && f->cut > 0) {
 		f->cut = 0;
