@@ -387,10 +387,13 @@ class World:
     def crashes(self):
         """Programs that broke, or that a sanitizer has something to say of."""
         found = []
+        broken = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS,
+                  -signal.SIGILL)
         for process in self.processes:
-            if process.child.poll() in (-signal.SIGSEGV, -signal.SIGABRT,
-                                        -signal.SIGBUS, -signal.SIGILL):
-                found.append(shlex.join(process.child.args[3:5]))
+            # A line is several programs, all else is one.
+            for child in getattr(process, "children", None) or [process.child]:
+                if child.poll() in broken:
+                    found.append(shlex.join(child.args[3:5]))
         for log in sorted(self.directory.glob("*.log")):
             text = log.read_text(errors="replace")
             if "Sanitizer" in text or ": runtime error: " in text:
