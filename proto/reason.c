@@ -77,7 +77,7 @@ static const struct {
 	[REASON_TIMED_OUT] = { "timed-out",
 	    "Raise the step's timeout or find out what it waits for." },
 	[REASON_UNKNOWN] = { "unknown",
-	    "Look at the machine, then decide: longarm task resolve." },
+	    "Look at the machine, then run or deploy it again if that is needed." },
 	[REASON_INTERNAL] = { "internal",
 	    "This is a fault in Longarm; please report it with the log." },
 	[REASON_PROXY] = { "proxy",

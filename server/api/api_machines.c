@@ -221,6 +221,30 @@ static enum rc revoke(struct api_call *call, struct db *db)
 	return rc;
 }
 
+/* A person has looked: what was held may work again. */
+static enum rc release(struct api_call *call, struct db *db)
+{
+	struct store_machine m = { 0 };
+	enum rc rc =
+	    store_machine_get(db, call_param(call, 0), &m, &call->fault);
+
+	if (rc == RC_OK)
+		rc = api_may_all(call, &m.environments);
+	if (rc == RC_OK && m.hold[0] == '\0')
+		rc = call_fail(call, RC_STATE, REASON_CONFLICT,
+		    "machine %s: is not held; there is nothing to release",
+		    m.name);
+	if (rc == RC_OK)
+		rc = store_machine_hold(db, m.id, "");
+	if (rc == RC_OK) {
+		m.hold[0] = '\0';
+		changed(call, &m);
+		rc = call_answer(call, 200, machine_json(&m, false));
+	}
+	store_machine_clear(&m);
+	return rc;
+}
+
 static enum rc drop(struct api_call *call, struct db *db)
 {
 	struct store_machine m = { 0 };
@@ -327,6 +351,15 @@ const struct route machine_routes[] = {
 	    .access = ROUTE_OBJECT,
 	    .permission = PERM_MACHINE_EDIT,
 	    .handler = drop },
+	{ .method = HTTP_METHOD_POST,
+	    .pattern = "/api/v1/machines/{name}/release",
+	    .operation = "machine.release",
+	    .summary = "Let a machine work again that is held for its journal "
+		       "or as a copy",
+	    .access = ROUTE_OBJECT,
+	    .permission = PERM_MACHINE_EDIT,
+	    .body = ROUTE_JSON,
+	    .handler = release },
 	{ .method = HTTP_METHOD_POST,
 	    .pattern = "/api/v1/machines/{name}/revoke",
 	    .operation = "machine.revoke",

@@ -296,6 +296,21 @@ static enum command_exit run_machine_revoke(const struct command_line *line)
 	return revoke_one(line, "machines", &machine_cells);
 }
 
+static enum command_exit run_machine_release(const struct command_line *line)
+{
+	struct session s;
+	char *path;
+
+	if (!session_open(&s, line))
+		return session_close(&s);
+	path = session_path(
+	    "/api/v1/machines/%s/release", command_argument(line, 0));
+	session_print_one(
+	    &s, &machine_cells, session_call(&s, "POST", path, json_object()));
+	free(path);
+	return session_close(&s);
+}
+
 static enum command_exit edit_machine(
     struct session *s, const char *name, json_t *body)
 {
@@ -576,6 +591,10 @@ const struct command fleet_commands[] = {
 	    .options = revoke_options,
 	    .option_count = COUNT_OF(revoke_options),
 	    .run = run_machine_revoke },
+	{ .name = "machine release",
+	    .arguments = "MACHINE",
+	    .help = "Let a machine work again that is held (see machine show)",
+	    .run = run_machine_release },
 	{ .name = "machine enable",
 	    .arguments = "MACHINE",
 	    .help = "Give a machine work again",

@@ -121,3 +121,30 @@ def test_a_removed_machine_is_not_let_in_again(w):
 def test_route_explain_names_each_hop(w):
     text = w.cli("route", "explain", "web-01").out
     assert "dc2-a" in text
+
+
+def test_a_machine_whose_disk_was_set_back_is_held_until_released(w):
+    machine = w.machines["web-02"]
+    machine.process.stop()
+    journal = machine.state / "journal"
+    before = journal.read_bytes()
+    machine.process.start()
+    w.wait_presence("machine", "web-02")
+    w.cli("run", "-m", "web-02", "--", "true")
+    machine.process.stop()
+    journal.write_bytes(before)
+    machine.process.start()
+    w.wait_presence("machine", "web-02")
+    # It greets with its journal when it is asked for something.
+    err = refused(w, "web-02", code=5)
+    assert "web-02" in err and "held" in err, err
+    wait_until(lambda: w.row("machine", "web-02")["hold"] == "journal",
+               "the hold")
+    err = refused(w, "web-02", code=5)
+    assert "web-02" in err and "is held" in err, err
+    assert "longarm machine release" in err, err
+    w.cli("machine", "release", "web-02")
+    w.cli("run", "-m", "web-02", "--", "true")
+    assert w.row("machine", "web-02")["hold"] == ""
+    err = w.cli("machine", "release", "web-02", code=1).err
+    assert "not held" in err, err

@@ -251,6 +251,45 @@ static void test_a_directory_packs_to_the_same_bytes(void **state)
 	(void)close(fd);
 }
 
+static bool is_command(const char *words, size_t len)
+{
+	const struct command *c;
+
+	for (size_t i = 0; (c = cli_command(i)) != NULL; i++) {
+		if (strlen(c->name) == len && memcmp(c->name, words, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Advice that names a command names one that there is. */
+static void test_advice_names_only_commands_that_exist(void **state)
+{
+	static const char program[] = "longarm ";
+	size_t named = 0;
+
+	(void)state;
+	for (int code = 0; code < REASON_COUNT; code++) {
+		const char *advice = reason_advice((enum reason)code);
+
+		while ((advice = strstr(advice, program)) != NULL) {
+			size_t noun, verb;
+
+			advice += strlen(program);
+			noun = strcspn(advice, " .,");
+			verb = noun + (advice[noun] == ' ') +
+			       strcspn(advice + noun + (advice[noun] == ' '),
+				   " .,");
+			if (!is_command(advice, noun) &&
+			    !is_command(advice, verb))
+				fail_msg("%s: no such command: %s",
+				    reason_name((enum reason)code), advice);
+			named++;
+		}
+	}
+	assert_true(named > 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -264,6 +303,7 @@ int main(void)
 		cmocka_unit_test(test_names_are_escaped_in_paths),
 		cmocka_unit_test(test_every_command_can_run),
 		cmocka_unit_test(test_a_directory_packs_to_the_same_bytes),
+		cmocka_unit_test(test_advice_names_only_commands_that_exist),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

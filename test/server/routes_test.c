@@ -27,6 +27,7 @@ static const char *const golden[] = {
 	"GET /api/v1/machines/{name} machine.show machine.view",
 	"PUT /api/v1/machines/{name} machine.edit machine.edit",
 	"DELETE /api/v1/machines/{name} machine.remove machine.edit",
+	"POST /api/v1/machines/{name}/release machine.release machine.edit",
 	"POST /api/v1/machines/{name}/revoke machine.revoke machine.edit",
 	"GET /api/v1/machines/{name}/route route.explain machine.view",
 	"GET /api/v1/packages package.list project.view",
