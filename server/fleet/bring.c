@@ -163,15 +163,9 @@ static void on_staged(struct fleet_bring *b, struct bytes message)
 
 static void on_refused(struct fleet_bring *b, struct bytes message)
 {
-	struct msg_fault refusal;
 	struct fault fault;
 
-	if (msg_fault_decode(message, &refusal, &fault) == RC_OK) {
-		station_name_fault(b->way.station, &refusal.fault, &fault);
-		msg_fault_clear(&refusal);
-	}
-	if (fault.at[0] == '\0')
-		station_label(b->way.station, fault.at);
+	way_read_refusal(&b->way, message, &fault);
 	end(b, &fault);
 }
 

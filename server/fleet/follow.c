@@ -74,15 +74,9 @@ static void on_result(struct fleet_follow *w, struct bytes message)
 
 static void on_refused(struct fleet_follow *w, struct bytes message)
 {
-	struct msg_fault refusal;
 	struct fault fault;
 
-	if (msg_fault_decode(message, &refusal, &fault) == RC_OK) {
-		station_name_fault(w->way.station, &refusal.fault, &fault);
-		msg_fault_clear(&refusal);
-	}
-	if (fault.at[0] == '\0')
-		station_label(w->way.station, fault.at);
+	way_read_refusal(&w->way, message, &fault);
 	down(w, &fault);
 }
 

@@ -335,3 +335,17 @@ enum rc way_send(struct way *w, enum rc rc, struct packbuf *pack)
 	packbuf_fini(pack);
 	return rc;
 }
+
+void way_read_refusal(
+    const struct way *w, struct bytes message, struct fault *out)
+{
+	struct msg_fault refusal;
+
+	/* A message that cannot be read is a fault, too: *out says which. */
+	if (msg_fault_decode(message, &refusal, out) == RC_OK) {
+		station_name_fault(w->station, &refusal.fault, out);
+		msg_fault_clear(&refusal);
+	}
+	if (out->at[0] == '\0')
+		station_label(w->station, out->at);
+}

@@ -73,6 +73,9 @@ MUST_CHECK enum rc way_init(struct way *w, struct fleet *f,
 /* Close without callbacks; fault NULL: after what was sent.  Twice is fine. */
 void way_fini(struct way *w, const struct fault *fault);
 void way_open(struct way *w);
+/* What a struct msg_fault on this seal says, in the machine's name. */
+void way_read_refusal(
+    const struct way *w, struct bytes message, struct fault *out);
 /* End the seal without callbacks; it is CLOSED then. */
 void way_close(struct way *w, const struct fault *fault);
 /* The same, and closed() is told from the loop. */
