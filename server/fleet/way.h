@@ -60,8 +60,8 @@ struct way {
 	unsigned tried;         /* bit per route */
 	size_t route;           /* the one in use */
 	uint64_t table_version; /* as a relay greeted */
-	char trace[TRACE_MAX +
-		   1]; /* of the last OPEN: the same id at every hop */
+	/* Of the last OPEN: the same id in the logs of every hop. */
+	char trace[TRACE_MAX + 1];
 	struct fault fault;
 };
 

@@ -89,6 +89,8 @@ def test_a_relay_sees_no_byte_of_package_script_variable_or_log(w):
     record = w.record.read_bytes()
     # The recorder does record: what every TLS session says in the clear.
     assert b"longarm-seal/1" in record
+    # And what is there would be found.
+    assert contains_any(record, windows(record[-200:-100])) != []
     package = wait_until(lambda: [
         p for p in (w.state / "blobs").rglob("*") if p.is_file()
         and p.stat().st_size > 50000], "the package")[0].read_bytes()

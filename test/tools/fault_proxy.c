@@ -47,7 +47,7 @@ struct connection {
 	int fd[2]; /* 0: who dialled, 1: the target */
 	struct loop_io *io[2];
 	bool connected, frozen;
-	uint64_t since_us;
+	unsigned trips; /* of the proxy, when this came */
 	struct flow flow[FAULT_DIR_COUNT];
 };
 
@@ -146,7 +146,7 @@ static void note_back(struct connection *c)
 {
 	struct proxy *p = c->proxy;
 
-	if (p->trips > 0 && p->back_us < 0 && c->since_us > p->tripped_us &&
+	if (p->trips > 0 && p->back_us < 0 && c->trips == p->trips &&
 	    c->flow[FAULT_UP].carried >= BACK_BYTES &&
 	    c->flow[FAULT_DOWN].carried >= BACK_BYTES)
 		p->back_us = (int64_t)(loop_now_us(p->loop) - p->tripped_us);
@@ -252,7 +252,7 @@ static void on_connection(void *arg, unsigned ready)
 	if (c == NULL)
 		return;
 	c->proxy = p;
-	c->since_us = loop_now_us(p->loop);
+	c->trips = p->trips;
 	c->fd[0] =
 	    accept4(p->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	c->fd[1] = dial(p->target);
@@ -269,7 +269,7 @@ static void on_connection(void *arg, unsigned ready)
 	}
 	p->accepted++;
 	if (p->trips > 0 && p->again_us < 0)
-		p->again_us = (int64_t)(c->since_us - p->tripped_us);
+		p->again_us = (int64_t)(loop_now_us(p->loop) - p->tripped_us);
 	want(c);
 }
 
