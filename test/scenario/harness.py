@@ -23,8 +23,10 @@ import time
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(
     os.environ.get("LONGARM_BIN", TOP / "build" / "cc" / "bin")).resolve()
-# Sanitizers and a busy host make everything slower, not different.
-SLOW = 4 if any(s in str(BIN) for s in ("address", "thread")) else 1
+# A sanitizer's build takes this many times the memory and the time; and a
+# machine that has more to do than processors takes its time, too.
+LARGE = 4 if any(s in str(BIN) for s in ("address", "thread")) else 1
+SLOW = LARGE * min(4, max(1, os.getloadavg()[0] / os.cpu_count()))
 
 # Timers at a tenth of what a real installation has.
 LINK_TIMERS = {
@@ -40,7 +42,7 @@ RELAY_TIMERS = {"relay.presence": "100ms"}
 TENTACLE_TIMERS = {"tentacle.grace": "1s", "tentacle.follow": "20ms"}
 
 
-def wait_until(condition, what="it", seconds=20.0):
+def wait_until(condition, what="it", seconds=40.0):
     """The first true answer of condition(); fails when there is none."""
     end = time.monotonic() + seconds * SLOW
     while True:
@@ -51,16 +53,24 @@ def wait_until(condition, what="it", seconds=20.0):
         time.sleep(0.02)
 
 
+CLAIMED = []
+
+
 def free_port():
-    """A port outside the kernel's own choice: it stays free."""
+    """A port outside the kernel's own choice, and of no other test's while
+    this process lives: it stays free even while its program is down."""
     while True:
         port = random.randrange(20000, 30000)
+        claim = socket.socket(socket.AF_UNIX)
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
+                claim.bind(f"\0longarm-test-port-{port}")
                 s.bind(("127.0.0.1", port))
             except OSError:
+                claim.close()
                 continue
+            CLAIMED.append(claim)
             return port
 
 
