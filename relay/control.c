@@ -32,19 +32,14 @@ struct control {
 	char node[NAME_SIZE];
 	struct msg_revocations newest; /* lists of revoked keys, as it told */
 	bool owes_ack;
+	bool refused; /* pages that did not follow; said so already */
 	bool subscribed;
-	/*
-	 * Presence.  Each changed target once, told together.  A walk over the
-	 * table notes all of it, a batch at a time: as the seal takes them.
-	 */
+	/* Presence: the table keeps its entries in the order of their news, so
+	 * nothing waits here but the number up to which all was told. */
 	struct loop_timer *presence;
-	struct msg_presence_change *changes;
-	size_t change_count, change_capacity;
+	uint64_t told;
 	uint64_t told_us;
-	bool walking;
-	bool whole;      /* the next message is the first of a whole one */
-	size_t walk;     /* index in the table */
-	uint64_t walked; /* entries that are no newer are not told again */
+	bool whole; /* the next message is the first of a whole one */
 };
 
 static void drop(struct control *c)
@@ -52,10 +47,6 @@ static void drop(struct control *c)
 	TAILQ_REMOVE(&c->relay->controls, c, all);
 	loop_timer_free(c->deadline);
 	loop_timer_free(c->presence);
-	free(c->changes);
-	c->changes = NULL;
-	c->change_count = c->change_capacity = 0;
-	c->walking = c->whole = false;
 	c->gone = true;
 	if (!c->busy)
 		free(c);
@@ -104,111 +95,68 @@ static void describe(
 /* At most PRESENCE_CHANGES_MAX fit; a fault's text can be long, so fewer. */
 #define PRESENCE_BATCH 200
 
-/* Tell what is noted; false: the seal is full. */
-static bool send_changes(struct control *c)
+/* The next ones; *told: the news up to which they tell. */
+static size_t gather(const struct control *c,
+    struct msg_presence_change changes[PRESENCE_BATCH], uint64_t *told)
 {
-	while (c->change_count > 0 || c->whole) {
-		const struct msg_presence message = {
-			.whole = c->whole,
-			.changes = c->changes,
-			.change_count = c->change_count < PRESENCE_BATCH
-			                    ? c->change_count
-			                    : PRESENCE_BATCH,
-		};
-		struct packbuf pack;
+	struct table_entry *e = table_news(c->relay->table, c->told);
+	size_t n = 0;
 
-		packbuf_init(&pack, LENFRAME_CONTROL_MAX);
-		if (send_packed(c, msg_presence_encode(&message, &pack),
-			&pack) == RC_AGAIN)
-			return false;
-		c->whole = false;
-		c->told_us = loop_now_us(c->relay->loop);
-		c->change_count -= message.change_count;
-		if (c->change_count > 0)
-			memmove(c->changes, c->changes + message.change_count,
-			    c->change_count * sizeof(*c->changes));
+	*told = c->told;
+	for (; e != NULL && n < PRESENCE_BATCH; e = table_next(e)) {
+		*told = e->news;
+		if (e->owner != NULL)
+			describe(e, &changes[n++]);
 	}
-	return true;
+	return n;
 }
 
-static bool note(struct control *c, const struct table_entry *e)
+/* Tell one batch.  RC_NOTFOUND: all is told; RC_AGAIN: the seal is full. */
+static MUST_CHECK enum rc send_batch(
+    struct control *c, struct msg_presence_change changes[PRESENCE_BATCH])
 {
-	struct msg_presence_change change;
+	struct msg_presence message = { .whole = c->whole, .changes = changes };
+	struct packbuf pack;
+	uint64_t told;
+	enum rc rc;
 
-	describe(e, &change);
-	for (size_t i = 0; i < c->change_count; i++) {
-		if (strcmp(c->changes[i].target, change.target) == 0) {
-			c->changes[i] = change;
-			return true;
-		}
+	message.change_count = gather(c, changes, &told);
+	if (message.change_count == 0 && !c->whole) {
+		c->told = told;
+		return RC_NOTFOUND;
 	}
-	if (c->change_count == c->change_capacity) {
-		size_t capacity =
-		    c->change_capacity > 0 ? c->change_capacity * 2 : 16;
-		struct msg_presence_change *grown =
-		    realloc(c->changes, capacity * sizeof(*grown));
-
-		if (grown == NULL)
-			return false;
-		c->changes = grown;
-		c->change_capacity = capacity;
-	}
-	c->changes[c->change_count++] = change;
-	return true;
-}
-
-/* Note the next entries, up to a batch. */
-static MUST_CHECK enum rc walk(struct control *c)
-{
-	while (c->change_count < PRESENCE_BATCH) {
-		struct table_entry *e = table_at(c->relay->table, c->walk);
-
-		if (e == NULL) {
-			c->walking = false;
-			return RC_OK;
-		}
-		c->walk++;
-		if (e->owner != NULL && e->seq > c->walked && !note(c, e))
-			return RC_NOMEM;
-	}
+	packbuf_init(&pack, LENFRAME_CONTROL_MAX);
+	rc = send_packed(c, msg_presence_encode(&message, &pack), &pack);
+	if (rc != RC_OK)
+		return rc;
+	c->told = told;
+	c->told_us = loop_now_us(c->relay->loop);
+	c->whole = false;
 	return RC_OK;
 }
 
-/* As much as the seal takes. */
-static void go_on(struct control *c)
+/* As much as the seal takes; the rest when it is writable. */
+static void tell_presence(struct control *c)
 {
+	struct msg_presence_change *changes;
 	enum rc rc = RC_OK;
 
-	while (c->walking && rc == RC_OK) {
-		rc = walk(c);
-		if (rc == RC_OK && !send_changes(c))
-			return;
-	}
-	if (rc != RC_OK)
-		end(c, REASON_MEMORY, "no memory to tell who is there");
-	else
-		(void)send_changes(c); /* or as soon as it is writable */
-}
-
-/* Tell of all entries above this number; 0: of all there are. */
-static void tell_since(struct control *c, uint64_t seq)
-{
-	if (c->gone)
+	if (!c->subscribed || c->gone ||
+	    (!c->whole && table_news(c->relay->table, c->told) == NULL))
 		return;
-	c->whole = c->whole || seq == 0;
-	/* A walk that is not over has more to tell. */
-	if (!c->walking || seq < c->walked)
-		c->walked = seq;
-	c->walk = 0;
-	c->walking = true;
-	go_on(c);
+	changes = calloc(PRESENCE_BATCH, sizeof(*changes));
+	if (changes == NULL)
+		rc = RC_NOMEM;
+	while (rc == RC_OK)
+		rc = send_batch(c, changes);
+	free(changes);
+	if (rc != RC_AGAIN && rc != RC_NOTFOUND)
+		end(c, REASON_MEMORY, "no memory to tell who is there");
 }
 
 static void on_presence_timer(void *arg)
 {
-	struct control *c = arg;
-
-	go_on(c);
+	tell_presence(arg);
 }
 
 static void schedule(struct control *c)
@@ -220,6 +168,17 @@ static void schedule(struct control *c)
 		loop_timer_set(c->presence, since >= every ? 0 : every - since);
 }
 
+static void schedule_all(struct relay *r)
+{
+	struct control *c;
+
+	TAILQ_FOREACH(c, &r->controls, all)
+	{
+		if (c->subscribed)
+			schedule(c);
+	}
+}
+
 void controls_presence(struct relay *r, const struct neighbour *n)
 {
 	struct target target = {
@@ -227,19 +186,13 @@ void controls_presence(struct relay *r, const struct neighbour *n)
 		    n->role == ROLE_TENTACLE ? TARGET_MACHINE : TARGET_RELAY,
 	};
 	struct table_entry *e;
-	struct control *c;
 
 	memcpy(target.name, n->name, sizeof(target.name));
 	e = table_find(r->table, &target);
 	if (e == NULL || e->owner == NULL)
 		return;
-	TAILQ_FOREACH(c, &r->controls, all)
-	{
-		if (!c->subscribed || !note(c, e))
-			continue;
-		if (c->change_count < PRESENCE_BATCH || !send_changes(c))
-			schedule(c);
-	}
+	table_touch(r->table, e);
+	schedule_all(r);
 }
 
 /* --- In ------------------------------------------------------------------- */
@@ -256,44 +209,54 @@ static void tell_seq(struct control *c)
 			  &pack) == RC_AGAIN;
 }
 
+/* The server learns what we have, once for all pages that do not follow. */
+static void on_refused_page(struct control *c,
+    const struct msg_table_page *page, const struct fault *fault)
+{
+	if (c->refused && page->page > 0)
+		return;
+	log_warn("control", c->node, "%s", fault->text);
+	c->refused = true;
+	tell_seq(c);
+}
+
+static void on_whole_table(struct control *c)
+{
+	struct relay *r = c->relay;
+
+	log_info_with("control", c->node,
+	    LOG_FIELDS(LOG_NUMBER("seq", (int64_t)table_seq(r->table)),
+		LOG_NUMBER("targets", (int64_t)table_count(r->table))),
+	    "route table");
+	tell_seq(c);
+	schedule_all(r); /* what is new or leads elsewhere */
+}
+
 static void on_table_page(struct control *c, struct bytes message)
 {
 	struct relay *r = c->relay;
 	struct msg_table_page page;
 	struct fault fault;
-	uint64_t before = table_seq(r->table);
-	bool changed = false;
+	bool whole = false;
 	enum rc rc = msg_table_page_decode(message, &page, &fault);
 
 	if (rc != RC_OK) {
 		end(c, REASON_PROTOCOL, fault.text);
 		return;
 	}
-	rc = table_apply(r->table, &page, &changed, &fault);
-	msg_table_page_clear(&page);
-	if (rc != RC_OK && rc != RC_STATE) {
-		end(c, REASON_MEMORY, rc_name(rc));
-		return;
+	rc = table_apply(r->table, &page, &whole, &fault);
+	if (rc == RC_OK) {
+		c->refused = false;
+		table_file_add(r->table_file, r->table, &page, message);
+		neighbours_follow_table(r);
 	}
 	if (rc == RC_STATE)
-		log_warn("control", c->node, "%s", fault.text);
-	if (changed) {
-		neighbours_follow_table(r);
-		rc = table_save(r->table, r->table_path, &fault);
-		if (rc != RC_OK) {
-			end(c, REASON_NO_SPACE, fault.text);
-			return;
-		}
-		log_info_with("control", c->node,
-		    LOG_FIELDS(LOG_NUMBER("seq", (int64_t)table_seq(r->table)),
-			LOG_NUMBER("targets", (int64_t)table_count(r->table))),
-		    "route table");
-	}
-	/* Also when it did not follow: the node sees what we have. */
-	if (changed || rc == RC_STATE)
-		tell_seq(c);
-	if (changed && c->subscribed)
-		tell_since(c, before);
+		on_refused_page(c, &page, &fault);
+	else if (rc != RC_OK)
+		end(c, REASON_MEMORY, rc_name(rc));
+	else if (whole)
+		on_whole_table(c);
+	msg_table_page_clear(&page);
 }
 
 static void on_peers(struct control *c, struct bytes message)
@@ -401,8 +364,9 @@ static void on_order(
 	if (head->op == OP_TABLE_PAGE) {
 		on_table_page(c, message);
 	} else if (head->op == OP_PRESENCE_SUB) {
-		c->subscribed = true;
-		tell_since(c, 0);
+		c->subscribed = c->whole = true;
+		c->told = 0;
+		tell_presence(c);
 	} else if (head->op == OP_PEERS) {
 		on_peers(c, message);
 	} else if (head->op == OP_STATUS) {
@@ -440,7 +404,7 @@ static void on_writable(struct control *c)
 	if (c->owes_ack)
 		tell_seq(c);
 	if (!c->owes_ack)
-		go_on(c);
+		tell_presence(c);
 }
 
 static void handle(

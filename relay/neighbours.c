@@ -6,17 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void key_of(enum peer_role role, const char *name, char out[TARGET_SIZE])
+{
+	(void)snprintf(out, TARGET_SIZE, "%s/%s", role_name(role), name);
+}
+
 struct neighbour *neighbour_find(
     const struct relay *r, enum peer_role role, const char *name)
 {
-	struct neighbour *n;
+	char key[TARGET_SIZE];
 
-	TAILQ_FOREACH(n, &r->neighbours, all)
-	{
-		if (n->role == role && strcmp(n->name, name) == 0)
-			return n;
-	}
-	return NULL;
+	key_of(role, name, key);
+	return (struct neighbour *)lookup_find(&r->neighbours_by_key, key);
 }
 
 struct neighbour *neighbour_get(
@@ -33,7 +34,9 @@ struct neighbour *neighbour_get(
 	n->role = role;
 	(void)snprintf(n->name, sizeof(n->name), "%s", name);
 	(void)snprintf(n->label, sizeof(n->label), "%s", name);
+	key_of(role, name, n->key);
 	TAILQ_INSERT_TAIL(&r->neighbours, n, all);
+	lookup_add(&r->neighbours_by_key, &n->item, n->key);
 	return n;
 }
 
@@ -126,6 +129,7 @@ void neighbour_free(struct neighbour *n, const struct fault *fault)
 		link_close(link, fault);
 	}
 	TAILQ_REMOVE(&r->neighbours, n, all);
+	lookup_remove(&r->neighbours_by_key, &n->item);
 	free(n);
 }
 
@@ -180,7 +184,7 @@ void neighbours_follow_table(struct relay *r)
 {
 	struct table_entry *e;
 
-	for (size_t i = 0; (e = table_at(r->table, i)) != NULL; i++) {
+	while ((e = table_take_fresh(r->table)) != NULL) {
 		enum peer_role role = e->target.kind == TARGET_MACHINE
 		                          ? ROLE_TENTACLE
 		                          : ROLE_RELAY;

@@ -213,21 +213,13 @@ static void on_gone(void *arg, struct table_entry *e)
 
 static MUST_CHECK enum rc open_table(struct relay *r, struct fault *fault)
 {
+	char path[1100];
 	enum rc rc = table_new(&r->table);
 
 	if (rc != RC_OK)
 		return rc;
-	(void)snprintf(r->table_path, sizeof(r->table_path), "%s/table",
-	    r->settings->state_dir);
-	rc = table_load(r->table, r->table_path, fault);
-	if (rc == RC_NOTFOUND)
-		rc = RC_OK;
-	if (rc == RC_PROTO || rc == RC_LIMIT) {
-		/* The server sends it again. */
-		log_warn("relay", relay_name(r), "%s: %s; asking for it anew",
-		    r->table_path, fault->text);
-		rc = RC_OK;
-	}
+	(void)snprintf(path, sizeof(path), "%s/table", r->settings->state_dir);
+	rc = table_file_open(path, r->table, &r->table_file, fault);
 	table_on_gone(r->table, on_gone, r);
 	return rc;
 }
@@ -276,7 +268,9 @@ enum rc relay_new(struct loop *loop, const struct relay_settings *settings,
 	TAILQ_INIT(&r->neighbours);
 	TAILQ_INIT(&r->controls);
 	fault_set(fault, REASON_MEMORY, "", "out of memory");
-	rc = member_open(settings->state_dir, &r->member, fault);
+	rc = lookup_init(&r->neighbours_by_key);
+	if (rc == RC_OK)
+		rc = member_open(settings->state_dir, &r->member, fault);
 	if (rc == RC_OK)
 		rc = open_table(r, fault);
 	if (rc == RC_OK)
@@ -312,6 +306,8 @@ void relay_free(struct relay *r)
 	worker_pool_free(r->pool);
 	bridges_free(r->bridges);
 	bridges_free(r->enrols);
+	lookup_fini(&r->neighbours_by_key);
+	table_file_close(r->table_file);
 	table_free(r->table);
 	member_close(r->member);
 	if (r->record_fd >= 0)

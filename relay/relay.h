@@ -7,7 +7,7 @@
  *     opens.c       who may open what, and where it goes
  *     control.c     control sessions: the table comes in, presence goes out
  *     bridge.c      two streams spliced
- *     table.c       the slice
+ *     table.c       the slice; table_file.c: its copy on disk
  */
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
@@ -18,6 +18,7 @@
 #include "common/member_late.h"
 #include "relay/bridge.h"
 #include "relay/table.h"
+#include "relay/table_file.h"
 
 #include <sys/queue.h>
 
@@ -28,6 +29,8 @@ TAILQ_HEAD(neighbour_list, neighbour);
 TAILQ_HEAD(control_list, control);
 
 struct neighbour {
+	struct lookup_item item; /* first; by key */
+	char key[TARGET_SIZE];   /* "tentacle/<id>" */
 	TAILQ_ENTRY(neighbour) all;
 	struct relay *relay;
 	enum peer_role role;
@@ -62,13 +65,14 @@ struct relay {
 	struct member_late late;
 	struct listener *listener;
 	struct table *table;
+	struct table_file *table_file;
 	struct bridges *bridges;
 	struct bridges *enrols; /* a small pool of their own */
 	struct neighbour_list neighbours;
+	struct lookup neighbours_by_key;
 	struct control_list controls;
 	const struct relay_settings *settings;
 	uint64_t started_us;
-	char table_path[1100];
 	int record_fd;
 	bool stopping;
 };
@@ -97,7 +101,8 @@ void neighbour_dial(struct neighbour *n, const struct endpoint *endpoint);
 void neighbour_unroute(struct relay *r, struct table_entry *e);
 /* Its link goes, and so does it. */
 void neighbour_free(struct neighbour *n, const struct fault *fault);
-/* After the table or the peers changed: dial and drop accordingly. */
+/* After the table or the peers changed: dial and drop accordingly.  Of the
+ * table, only what changed is looked at. */
 void neighbours_follow_table(struct relay *r);
 void neighbours_follow_peers(struct relay *r);
 /* Why nothing can be opened to it now. */

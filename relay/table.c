@@ -1,47 +1,65 @@
 #include "relay/table.h"
 
-#include "common/fs.h"
-#include "proto/lenframe.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Sorted by target text; look-ups by bisection. */
+TAILQ_HEAD(entry_list, table_entry);
+
+#define SEQ_NONE 0 /* real numbers begin at 1 */
+
 struct table {
-	struct table_entry **entries;
-	size_t count, capacity;
+	struct lookup lookup;    /* by text */
+	struct entry_list all;   /* in the order of their news */
+	struct entry_list fresh; /* not taken yet */
+	uint64_t news;           /* of the newest */
 	struct msg_incarnation incarnation;
 	uint64_t seq;
-	/* While the pages of a full table come in. */
-	bool filling;
+	uint64_t round; /* one more with each full table */
+	/* While the pages of one set come in. */
+	bool open;
+	bool filling; /* a full table */
 	uint32_t next_page;
+	uint64_t next_seq;
 	table_gone_fn gone;
 	void *gone_arg;
 };
 
 enum rc table_new(struct table **out)
 {
-	*out = calloc(1, sizeof(**out));
-	return *out != NULL ? RC_OK : RC_NOMEM;
+	struct table *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return RC_NOMEM;
+	TAILQ_INIT(&t->all);
+	TAILQ_INIT(&t->fresh);
+	if (lookup_init(&t->lookup) != RC_OK) {
+		free(t);
+		return RC_NOMEM;
+	}
+	*out = t;
+	return RC_OK;
 }
 
-static void drop(struct table *t, size_t index)
+static void drop(struct table *t, struct table_entry *e)
 {
-	struct table_entry *e = t->entries[index];
-
 	if (t->gone != NULL)
 		t->gone(t->gone_arg, e);
-	memmove(&t->entries[index], &t->entries[index + 1],
-	    (t->count - index - 1) * sizeof(struct table_entry *));
-	t->count--;
+	if (e->fresh)
+		TAILQ_REMOVE(&t->fresh, e, fresh_next);
+	TAILQ_REMOVE(&t->all, e, all);
+	lookup_remove(&t->lookup, &e->item);
 	free(e);
 }
 
-static void drop_all(struct table *t)
+void table_clear(struct table *t)
 {
-	while (t->count > 0)
-		drop(t, t->count - 1);
+	struct table_entry *e;
+
+	while ((e = TAILQ_FIRST(&t->all)) != NULL)
+		drop(t, e);
+	t->seq = SEQ_NONE;
+	t->open = false;
 }
 
 void table_free(struct table *t)
@@ -49,58 +67,33 @@ void table_free(struct table *t)
 	if (t == NULL)
 		return;
 	t->gone = NULL;
-	drop_all(t);
-	free(t->entries);
+	table_clear(t);
+	lookup_fini(&t->lookup);
 	free(t);
 }
 
 uint64_t table_seq(const struct table *t)
 {
-	return t->filling ? 0 : t->seq;
+	return t->seq;
 }
 
 size_t table_count(const struct table *t)
 {
-	return t->count;
+	return lookup_count(&t->lookup);
 }
 
-/* Where the text is, or would be. */
-static size_t place(const struct table *t, const char *text, bool *found)
+static struct table_entry *find(const struct table *t, const char *text)
 {
-	size_t low = 0, high = t->count;
-
-	*found = false;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		int order = strcmp(t->entries[mid]->text, text);
-
-		if (order == 0) {
-			*found = true;
-			return mid;
-		}
-		if (order < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return (struct table_entry *)lookup_find(&t->lookup, text);
 }
 
 struct table_entry *table_find(
     const struct table *t, const struct target *target)
 {
 	char text[TARGET_SIZE];
-	bool found;
-	size_t index;
 
 	target_format(target, text);
-	index = place(t, text, &found);
-	return found ? t->entries[index] : NULL;
-}
-
-struct table_entry *table_at(const struct table *t, size_t index)
-{
-	return index < t->count ? t->entries[index] : NULL;
+	return find(t, text);
 }
 
 void table_on_gone(struct table *t, table_gone_fn fn, void *arg)
@@ -109,81 +102,162 @@ void table_on_gone(struct table *t, table_gone_fn fn, void *arg)
 	t->gone_arg = arg;
 }
 
-/* --- Pages ---------------------------------------------------------------- */
+/* --- News ------------------------------------------------------------------
+ */
 
-static MUST_CHECK enum rc insert(
-    struct table *t, size_t index, struct table_entry **out)
+void table_touch(struct table *t, struct table_entry *e)
 {
-	struct table_entry *e;
+	TAILQ_REMOVE(&t->all, e, all);
+	TAILQ_INSERT_TAIL(&t->all, e, all);
+	e->news = ++t->news;
+}
 
-	if (t->count == t->capacity) {
-		size_t capacity = t->capacity > 0 ? t->capacity * 2 : 64;
-		struct table_entry **grown = realloc(
-		    t->entries, capacity * sizeof(struct table_entry *));
+/* From the newest back: there is most often little to tell. */
+struct table_entry *table_news(const struct table *t, uint64_t after)
+{
+	struct table_entry *e = TAILQ_LAST(&t->all, entry_list);
+	struct table_entry *found = NULL;
 
-		if (grown == NULL)
-			return RC_NOMEM;
-		t->entries = grown;
-		t->capacity = capacity;
+	if (after == 0)
+		return TAILQ_FIRST(&t->all);
+	while (e != NULL && e->news > after) {
+		found = e;
+		e = TAILQ_PREV(e, entry_list, all);
 	}
-	e = calloc(1, sizeof(*e));
-	if (e == NULL)
-		return RC_NOMEM;
-	memmove(&t->entries[index + 1], &t->entries[index],
-	    (t->count - index) * sizeof(struct table_entry *));
-	t->entries[index] = e;
-	t->count++;
-	*out = e;
+	return found;
+}
+
+struct table_entry *table_first(const struct table *t)
+{
+	return TAILQ_FIRST(&t->all);
+}
+
+struct table_entry *table_next(const struct table_entry *e)
+{
+	return TAILQ_NEXT(e, all);
+}
+
+static void freshen(struct table *t, struct table_entry *e)
+{
+	table_touch(t, e);
+	if (!e->fresh)
+		TAILQ_INSERT_TAIL(&t->fresh, e, fresh_next);
+	e->fresh = true;
+}
+
+struct table_entry *table_take_fresh(struct table *t)
+{
+	struct table_entry *e = TAILQ_FIRST(&t->fresh);
+
+	if (e != NULL) {
+		TAILQ_REMOVE(&t->fresh, e, fresh_next);
+		e->fresh = false;
+	}
+	return e;
+}
+
+/* --- Entries ---------------------------------------------------------------
+ */
+
+/* What a message says of the target; nothing that is the table's own. */
+static MUST_CHECK enum rc read_entry(const struct msg_table_entry *m,
+    struct table_entry *out, struct fault *fault)
+{
+	enum rc rc;
+
+	*out = (struct table_entry){ .seq = m->seq, .how = m->how };
+	if (m->from_count > TABLE_FROM_MAX)
+		return RC_LIMIT;
+	rc = target_parse(m->target, &out->target, fault);
+	if (rc == RC_OK && m->how == ROUTE_DIAL)
+		rc = endpoint_parse(m->endpoint, 0, &out->endpoint, fault);
+	if (rc != RC_OK)
+		return rc;
+	(void)snprintf(out->text, sizeof(out->text), "%s", m->target);
+	(void)snprintf(out->name, sizeof(out->name), "%s",
+	    m->name[0] != '\0' ? m->name : out->target.name);
+	(void)snprintf(out->via, sizeof(out->via), "%s", m->via);
+	out->from_count = m->from_count;
+	if (m->from_count > 0)
+		memcpy(out->from, m->from, m->from_count * sizeof(*m->from));
 	return RC_OK;
 }
 
-static MUST_CHECK enum rc fill(
-    struct table_entry *e, const struct msg_table_entry *m, struct fault *fault)
+static bool same_from(const struct table_entry *a, const struct table_entry *b)
 {
-	enum rc rc = target_parse(m->target, &e->target, fault);
+	if (a->from_count != b->from_count)
+		return false;
+	for (size_t i = 0; i < a->from_count; i++) {
+		if (a->from[i].role != b->from[i].role ||
+		    strcmp(a->from[i].name, b->from[i].name) != 0)
+			return false;
+	}
+	return true;
+}
 
-	if (rc == RC_OK && m->how == ROUTE_DIAL)
-		rc = endpoint_parse(m->endpoint, 0, &e->endpoint, fault);
-	if (rc != RC_OK)
-		return rc;
-	(void)snprintf(e->text, sizeof(e->text), "%s", m->target);
-	(void)snprintf(e->name, sizeof(e->name), "%s",
-	    m->name[0] != '\0' ? m->name : e->target.name);
-	(void)snprintf(e->via, sizeof(e->via), "%s", m->via);
-	e->seq = m->seq;
-	e->how = m->how;
-	e->from_count = m->from_count;
-	memcpy(e->from, m->from, m->from_count * sizeof(*m->from));
+static bool leads_alike(
+    const struct table_entry *a, const struct table_entry *b)
+{
+	return a->how == b->how && a->endpoint.port == b->endpoint.port &&
+	       strcmp(a->endpoint.host, b->endpoint.host) == 0 &&
+	       strcmp(a->via, b->via) == 0 && strcmp(a->name, b->name) == 0;
+}
+
+static void take(struct table_entry *e, const struct table_entry *from)
+{
+	e->how = from->how;
+	e->endpoint = from->endpoint;
+	e->from_count = from->from_count;
+	memcpy(e->via, from->via, sizeof(e->via));
+	memcpy(e->name, from->name, sizeof(e->name));
+	memcpy(e->from, from->from, sizeof(e->from));
+}
+
+static MUST_CHECK enum rc add(struct table *t, const struct table_entry *from)
+{
+	struct table_entry *e = calloc(1, sizeof(*e));
+
+	if (e == NULL)
+		return RC_NOMEM;
+	*e = *from;
+	e->round = t->round;
+	TAILQ_INSERT_TAIL(&t->all, e, all);
+	lookup_add(&t->lookup, &e->item, e->text);
+	freshen(t, e);
 	return RC_OK;
 }
 
 static MUST_CHECK enum rc apply_entry(
     struct table *t, const struct msg_table_entry *m, struct fault *fault)
 {
-	struct table_entry *e;
-	bool found;
-	size_t index = place(t, m->target, &found);
-	enum rc rc = RC_OK;
+	struct table_entry *e = find(t, m->target);
+	struct table_entry said;
+	enum rc rc;
 
 	if (m->gone) {
-		if (found && t->entries[index]->seq <= m->seq)
-			drop(t, index);
+		if (e != NULL && e->seq <= m->seq)
+			drop(t, e);
 		return RC_OK;
 	}
-	if (found && t->entries[index]->seq > m->seq)
+	if (e != NULL)
+		e->round = t->round;
+	if (e != NULL && e->seq > m->seq)
 		return RC_OK;
-	if (m->from_count > TABLE_FROM_MAX)
-		return RC_LIMIT;
-	if (found)
-		e = t->entries[index];
-	else
-		rc = insert(t, index, &e);
-	if (rc == RC_OK)
-		rc = fill(e, m, fault);
-	if (rc != RC_OK && !found && rc != RC_NOMEM)
-		drop(t, index);
-	return rc;
+	rc = read_entry(m, &said, fault);
+	if (rc != RC_OK)
+		return rc;
+	if (e == NULL)
+		return add(t, &said);
+	e->seq = m->seq;
+	if (leads_alike(e, &said) && same_from(e, &said))
+		return RC_OK;
+	take(e, &said);
+	freshen(t, e);
+	return RC_OK;
 }
+
+/* --- Pages -----------------------------------------------------------------
+ */
 
 static bool same_incarnation(
     const struct msg_incarnation *a, const struct msg_incarnation *b)
@@ -191,61 +265,86 @@ static bool same_incarnation(
 	return a->secs == b->secs && strcmp(a->random, b->random) == 0;
 }
 
-/* What a full table has not named since its first page is gone. */
-static void drop_unnamed(struct table *t, uint64_t before)
+/* What a full table has not named is gone. */
+static void drop_unnamed(struct table *t)
 {
-	for (size_t i = t->count; i > 0; i--) {
-		if (t->entries[i - 1]->seq == before)
-			drop(t, i - 1);
+	struct table_entry *e, *next;
+
+	for (e = TAILQ_FIRST(&t->all); e != NULL; e = next) {
+		next = TAILQ_NEXT(e, all);
+		if (e->round != t->round)
+			drop(t, e);
 	}
 }
 
-#define SEQ_STALE 0 /* real numbers begin at 1 */
-
-static MUST_CHECK enum rc begin_page(
-    struct table *t, const struct msg_table_page *page, struct fault *fault)
+/* Another life of the database: its numbers say nothing about those before.
+ * Until it names them, targets are reached as they were. */
+static void begin_life(struct table *t, const struct msg_incarnation *life)
 {
-	if (page->from_seq == 0 && page->page == 0) {
-		/* All entries become stale until they are named again. */
-		for (size_t i = 0; i < t->count; i++)
-			t->entries[i]->seq = SEQ_STALE;
-		t->filling = true;
-		t->next_page = 0;
-		t->incarnation = page->incarnation;
-		return RC_OK;
-	}
-	/* The session that brought the pages before this one may have ended. */
-	if (page->page == 0 && !t->filling)
-		t->next_page = 0;
-	if (page->page == t->next_page &&
-	    same_incarnation(&page->incarnation, &t->incarnation) &&
-	    (page->from_seq == 0 ? t->filling
-				 : !t->filling && page->from_seq <= t->seq))
-		return RC_OK;
-	fault_set(fault, REASON_STALE_ROUTE, "",
-	    "table page %u from %llu does not follow %llu", page->page,
-	    (unsigned long long)page->from_seq, (unsigned long long)t->seq);
-	return RC_STATE;
+	struct table_entry *e;
+
+	TAILQ_FOREACH(e, &t->all, all) e->seq = SEQ_NONE;
+	t->seq = SEQ_NONE;
+	t->incarnation = *life;
+}
+
+static bool begins(struct table *t, const struct msg_table_page *page)
+{
+	bool same = same_incarnation(&page->incarnation, &t->incarnation);
+
+	t->open = false;
+	if (page->from_seq > 0 && (!same || page->from_seq > t->seq))
+		return false;
+	if (same && page->seq < t->seq)
+		return false;
+	if (!same)
+		begin_life(t, &page->incarnation);
+	t->open = true;
+	t->filling = page->from_seq == 0;
+	t->next_page = 0;
+	t->next_seq = page->seq;
+	if (t->filling)
+		t->round++;
+	return true;
+}
+
+static bool goes_on(const struct table *t, const struct msg_table_page *page)
+{
+	return t->open && page->page == t->next_page &&
+	       page->seq == t->next_seq &&
+	       (page->from_seq == 0) == t->filling &&
+	       same_incarnation(&page->incarnation, &t->incarnation);
 }
 
 enum rc table_apply(struct table *t, const struct msg_table_page *page,
     bool *changed, struct fault *fault)
 {
-	enum rc rc = begin_page(t, page, fault);
+	enum rc rc = RC_OK;
 
 	*changed = false;
+	if (!(page->page == 0 ? begins(t, page) : goes_on(t, page))) {
+		t->open = false;
+		fault_set(fault, REASON_STALE_ROUTE, "",
+		    "table page %u of %llu, from %llu, does not follow %llu",
+		    page->page, (unsigned long long)page->seq,
+		    (unsigned long long)page->from_seq,
+		    (unsigned long long)t->seq);
+		return RC_STATE;
+	}
 	for (size_t i = 0; i < page->entry_count && rc == RC_OK; i++)
 		rc = apply_entry(t, &page->entries[i], fault);
-	if (rc != RC_OK)
+	if (rc != RC_OK) {
+		t->open = false;
 		return rc;
-	t->next_page = page->last ? 0 : page->page + 1;
-	if (page->last) {
-		if (t->filling)
-			drop_unnamed(t, SEQ_STALE);
-		t->filling = false;
-		t->seq = page->seq;
-		*changed = true;
 	}
+	t->next_page++;
+	if (!page->last)
+		return RC_OK;
+	if (t->filling)
+		drop_unnamed(t);
+	t->open = false;
+	t->seq = page->seq;
+	*changed = true;
 	return RC_OK;
 }
 
@@ -260,11 +359,12 @@ bool table_permits(
 	return false;
 }
 
-/* --- On disk: the pages of a full table, each behind its length ----------- */
+/* --- As pages --------------------------------------------------------------
+ */
 
-#define PAGE_ENTRIES  200
-#define FILE_SIZE_MAX ((size_t)256 * 1024 * 1024)
+#define PAGE_ENTRIES 100
 
+/* `from` is shared: an encoder only reads it. */
 static void export_entry(struct table_entry *e, struct msg_table_entry *m)
 {
 	*m = (struct msg_table_entry){
@@ -273,96 +373,31 @@ static void export_entry(struct table_entry *e, struct msg_table_entry *m)
 		.from = e->from,
 		.from_count = e->from_count,
 	};
-	(void)snprintf(m->target, sizeof(m->target), "%s", e->text);
-	(void)snprintf(m->name, sizeof(m->name), "%s", e->name);
-	(void)snprintf(m->via, sizeof(m->via), "%s", e->via);
+	memcpy(m->target, e->text, sizeof(m->target));
+	memcpy(m->name, e->name, sizeof(m->name));
+	memcpy(m->via, e->via, sizeof(m->via));
 	if (e->how == ROUTE_DIAL)
 		endpoint_format(&e->endpoint, m->endpoint);
 }
 
-static MUST_CHECK enum rc export_page(
-    const struct table *t, uint32_t number, struct packbuf *out)
+enum rc table_export_page(
+    const struct table *t, struct table_export *x, struct packbuf *out)
 {
 	struct msg_table_entry entries[PAGE_ENTRIES];
 	struct msg_table_page page = {
 		.incarnation = t->incarnation,
 		.seq = t->seq,
-		.page = number,
+		.page = x->page,
 		.entries = entries,
 	};
-	size_t at = (size_t)number * PAGE_ENTRIES, mark = lenframe_begin(out);
-	enum rc rc;
+	struct table_entry *e = x->page == 0 ? table_first(t) : x->next;
 
-	while (at < t->count && page.entry_count < PAGE_ENTRIES)
-		export_entry(t->entries[at++], &entries[page.entry_count++]);
-	page.last = at == t->count;
-	rc = msg_table_page_encode(&page, out);
-	if (rc == RC_OK)
-		rc = lenframe_end(out, mark, LENFRAME_CONTROL_MAX);
-	return rc;
-}
-
-enum rc table_save(const struct table *t, const char *path, struct fault *fault)
-{
-	uint32_t pages = (uint32_t)(t->count / PAGE_ENTRIES + 1);
-	struct packbuf out;
-	enum rc rc = RC_OK;
-
-	if (t->filling)
-		return RC_OK; /* the old file is good until all is there */
-	if (t->count > 0 && t->count % PAGE_ENTRIES == 0)
-		pages--;
-	packbuf_init(&out, FILE_SIZE_MAX);
-	for (uint32_t i = 0; i < pages && rc == RC_OK; i++)
-		rc = export_page(t, i, &out);
-	if (rc == RC_OK)
-		rc = fs_write_atomic(path, out.data, out.len, 0600, fault);
-	packbuf_fini(&out);
-	return rc;
-}
-
-static MUST_CHECK enum rc import(
-    struct table *t, struct bytes input, struct fault *fault)
-{
-	struct lenframe frames;
-	struct bytes message;
-	bool changed;
-	enum rc rc;
-
-	lenframe_init(&frames, LENFRAME_CONTROL_MAX);
-	do {
-		struct msg_table_page page;
-
-		rc = lenframe_feed(&frames, &input, fault);
-		if (rc != RC_OK || lenframe_next(&frames, &message) != RC_OK)
-			continue;
-		rc = msg_table_page_decode(message, &page, fault);
-		if (rc == RC_OK)
-			rc = table_apply(t, &page, &changed, fault);
-		msg_table_page_clear(&page);
-	} while (rc == RC_OK && input.len > 0);
-	if (rc == RC_OK && (t->filling || !lenframe_is_empty(&frames))) {
-		fault_set(fault, REASON_BAD_CONFIG, "", "it is cut short");
-		rc = RC_PROTO;
+	while (e != NULL && page.entry_count < PAGE_ENTRIES) {
+		export_entry(e, &entries[page.entry_count++]);
+		e = table_next(e);
 	}
-	lenframe_fini(&frames);
-	return rc;
-}
-
-enum rc table_load(struct table *t, const char *path, struct fault *fault)
-{
-	uint8_t *data;
-	size_t len;
-	enum rc rc = fs_read_file(path, FILE_SIZE_MAX, &data, &len, fault);
-
-	if (rc != RC_OK)
-		return rc;
-	rc = import(t, bytes_of(data, len), fault);
-	free(data);
-	if (rc != RC_OK) {
-		drop_all(t);
-		t->seq = 0;
-		t->filling = false;
-	}
-	return rc;
+	page.last = x->done = e == NULL;
+	x->next = e;
+	x->page++;
+	return msg_table_page_encode(&page, out);
 }

@@ -1,20 +1,11 @@
 #include "tentacle/journal_record.h"
 
+#include "proto/crc.h"
+
 #include <string.h>
 
 static const uint8_t magic[8] = { 'L', 'G', 'J', 'R', 'N', 'L', '\n', 0 };
 static const uint8_t mark[4] = { 'L', 'g', 'F', '1' };
-
-uint32_t journal_crc(uint32_t crc, const uint8_t *p, size_t len)
-{
-	crc = ~crc;
-	for (size_t i = 0; i < len; i++) {
-		crc ^= p[i];
-		for (int bit = 0; bit < 8; bit++)
-			crc = (crc >> 1) ^ (0xedb88320u & (0u - (crc & 1)));
-	}
-	return ~crc;
-}
 
 /* --- Writing ------------------------------------------------------------ */
 
@@ -158,8 +149,8 @@ static uint32_t frame_crc(uint64_t counter, struct bytes records)
 
 	for (size_t i = 0; i < 8; i++)
 		le[i] = (uint8_t)(counter >> (8 * i));
-	return journal_crc(
-	    journal_crc(0, le, sizeof(le)), records.p, records.len);
+	return crc32_more(
+	    crc32_more(0, le, sizeof(le)), records.p, records.len);
 }
 
 void journal_frame_encode(
@@ -182,7 +173,7 @@ void journal_header_encode(
 	put_number(&w, h->version, 4);
 	put_id(&w, h->id);
 	put_number(&w, h->counter, 8);
-	put_number(&w, journal_crc(0, out, w.len), 4);
+	put_number(&w, crc32_more(0, out, w.len), 4);
 }
 
 /* --- Reading ------------------------------------------------------------ */
@@ -475,7 +466,7 @@ enum rc journal_header_decode(
 	take_id(&r, h->id);
 	h->counter = take_number(&r, 8);
 	crc = (uint32_t)take_number(&r, 4);
-	if (r.bad || crc != journal_crc(0, in.p, JOURNAL_HEADER_LEN - 4)) {
+	if (r.bad || crc != crc32_more(0, in.p, JOURNAL_HEADER_LEN - 4)) {
 		fault_set(fault, REASON_JOURNAL, "",
 		    "the header of the journal is broken");
 		return RC_PROTO;

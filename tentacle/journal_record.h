@@ -131,7 +131,4 @@ void journal_cursor_init(
 MUST_CHECK enum rc journal_cursor_next(
     struct journal_cursor *c, struct journal_record *r, struct fault *fault);
 
-/* CRC-32 as zlib's; begin with 0. */
-uint32_t journal_crc(uint32_t crc, const uint8_t *p, size_t len);
-
 #endif

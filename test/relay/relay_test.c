@@ -73,6 +73,7 @@ static void test_the_table_survives_a_restart(void **state)
 {
 	struct target target = { .kind = TARGET_MACHINE, .name = MACHINE };
 	struct world w;
+	struct table_file *file;
 	struct table *t;
 	struct fault fault;
 	char path[128];
@@ -81,12 +82,13 @@ static void test_the_table_survives_a_restart(void **state)
 	start(&w);
 	(void)snprintf(path, sizeof(path), "%s/table", w.dir);
 	assert_int_equal(table_new(&t), RC_OK);
-	assert_int_equal(table_load(t, path, &fault), RC_OK);
+	assert_int_equal(table_file_open(path, t, &file, &fault), RC_OK);
 	assert_int_equal(table_seq(t), 7);
 	assert_non_null(table_find(t, &target));
 	assert_string_equal(table_find(t, &target)->name, "web-03");
 	assert_true(table_permits(table_find(t, &target), ROLE_SERVER, "n1"));
 	assert_false(table_permits(table_find(t, &target), ROLE_SERVER, "n2"));
+	table_file_close(file);
 	table_free(t);
 	world_free(&w);
 }
