@@ -83,6 +83,9 @@ static void set_openssl_fault(struct tls *t)
 		 reason == SSL_R_HTTP_REQUEST)
 		fault_set(
 		    &t->fault, REASON_TLS, "", "the peer does not speak TLS");
+	else if (reason == SSL_R_TOO_MUCH_EARLY_DATA)
+		fault_set(&t->fault, REASON_TLS, "",
+		    "the peer sent early data, which is never taken");
 	else if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
 		fault_set(&t->fault, REASON_TLS, "",
 		    "the peer showed no certificate");

@@ -282,6 +282,8 @@ static bool set_rules(SSL_CTX *ctx, const struct kind_info *info)
 	return SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
 	       SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) == 1 &&
 	       SSL_CTX_set_num_tickets(ctx, 0) == 1 &&
+	       /* early data ends the handshake instead of being skipped */
+	       SSL_CTX_set_recv_max_early_data(ctx, 0) == 1 &&
 	       SSL_CTX_set_ciphersuites(ctx,
 		   "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256") ==
 	           1 &&

@@ -177,8 +177,10 @@ static void on_down(struct link *link, const struct fault *fault)
 
 	if (t != NULL)
 		station_link_down(t, link, fault);
-	else
+	else if (link_was_up(link)) /* a joiner that is done */
 		log_debug("fleet", link_address(link), "%s", fault->text);
+	else
+		log_info("fleet", link_address(link), "%s", fault->text);
 }
 
 static void on_link(
