@@ -271,8 +271,8 @@ enum rc ca_issue(const struct ca *ca, const struct ca_request *request,
 	rc = x509_build(&b, &cert);
 	if (rc == RC_OK)
 		rc = certs_add(chain, cert);
-	if (rc == RC_OK)
-		rc = certs_add(chain, ca->chain.cert[0]);
+	for (size_t i = 0; i + 1 < ca->chain.count && rc == RC_OK; i++)
+		rc = certs_add(chain, ca->chain.cert[i]);
 out:
 	X509_free(cert);
 	EVP_PKEY_free(key);
@@ -334,8 +334,68 @@ enum rc ca_issue_https(const struct ca *root, const struct ca_https *request,
 		rc = x509_build(&b, &cert);
 	if (rc == RC_OK)
 		rc = certs_add(chain, cert);
-	if (rc == RC_OK)
-		rc = certs_add(chain, root->chain.cert[0]);
+	for (i = 0; i < root->chain.count && rc == RC_OK; i++)
+		rc = certs_add(chain, root->chain.cert[i]);
 	X509_free(cert);
 	return rc;
+}
+
+enum rc ca_cross_sign(const struct ca *old_root, const struct ca *new_root,
+    int64_t now_s, X509 **out)
+{
+	struct x509_build b = { .organisation = new_root->cluster,
+		.name = ca_kind_name(CA_ROOT),
+		.not_before_s = now_s,
+		.key = new_root->key,
+		.issuer = old_root->chain.cert[0],
+		.issuer_key = old_root->key,
+		.is_ca = true,
+		.path_len = 1 };
+	char uri[CA_URI_SIZE];
+	enum rc rc;
+
+	if (old_root->kind != CA_ROOT || new_root->kind != CA_ROOT ||
+	    strcmp(old_root->cluster, new_root->cluster) != 0)
+		return RC_STATE;
+	ca_uri(new_root->cluster, CA_ROOT, uri);
+	b.uri = uri;
+	rc = cut_life(old_root, now_s, CA_SUB_LIFE_S, &b.not_after_s);
+	return rc == RC_OK ? x509_build(&b, out) : rc;
+}
+
+enum rc ca_set_above(struct ca *ca, const struct certs *above)
+{
+	struct certs chain;
+	enum rc rc;
+
+	certs_init(&chain);
+	rc = certs_add(&chain, ca->chain.cert[0]);
+	for (size_t i = 0; i < above->count && rc == RC_OK; i++)
+		rc = certs_add(&chain, above->cert[i]);
+	if (rc == RC_OK && !is_authority(&chain))
+		rc = RC_CRYPTO;
+	if (rc == RC_OK)
+		rc = certs_copy(&ca->chain, &chain);
+	certs_fini(&chain);
+	return rc;
+}
+
+enum rc ca_sign_by_root(const struct ca *root, struct bytes data,
+    uint8_t out[CA_ROOT_SIGNATURE_MAX], size_t *out_len)
+{
+	EVP_MD_CTX *ctx;
+	size_t size = CA_ROOT_SIGNATURE_MAX;
+	bool good;
+
+	if (root->kind != CA_ROOT)
+		return RC_STATE;
+	ctx = EVP_MD_CTX_new();
+	if (ctx == NULL)
+		return RC_NOMEM;
+	good =
+	    EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, root->key) == 1 &&
+	    EVP_DigestSign(ctx, out, &size, data.p, data.len) == 1;
+	EVP_MD_CTX_free(ctx);
+	*out_len = size;
+	return good ? RC_OK : RC_CRYPTO;
 }

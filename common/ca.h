@@ -15,6 +15,7 @@
 #include "common/key.h"
 #include "proto/kind.h"
 #include "proto/name.h"
+#include "proto/pack.h"
 #include "proto/rc.h"
 #include "proto/reason.h"
 
@@ -69,7 +70,7 @@ MUST_CHECK enum rc ca_key_pem(
 /*
  * Issue a certificate from now_s for life_s seconds (cut where the
  * authority's own ends).  Only the key is taken from the request.  *chain (an
- * empty list) gets leaf and intermediate, not the root.  RC_STATE: this
+ * empty list) gets leaf and all that is above it, not the root.  RC_STATE: this
  * authority does not sign that role; RC_PROTO, RC_CRYPTO: a bad request.
  */
 struct ca_request {
@@ -91,6 +92,27 @@ MUST_CHECK enum rc ca_issue(const struct ca *ca,
 #define CA_SIGNATURE_SIZE 64
 MUST_CHECK enum rc ca_sign(const struct ca *ca, const uint8_t *data, size_t len,
     uint8_t out[CA_SIGNATURE_SIZE]);
+
+/* --- When a root follows another -------------------------------------------
+ */
+
+/*
+ * The new root's key certified by the old root: who trusts only the old one
+ * finds a way up by it.  RC_STATE: these are not two roots of one cluster.
+ */
+MUST_CHECK enum rc ca_cross_sign(const struct ca *old_root,
+    const struct ca *new_root, int64_t now_s, X509 **out);
+/*
+ * What is above the authority from now on, its issuer first, a root last: what
+ * is issued later shows all of it but the root.  RC_CRYPTO: it is not signed by
+ * these; unchanged then.
+ */
+MUST_CHECK enum rc ca_set_above(struct ca *ca, const struct certs *above);
+/* Sign by a root, for trust bundles (common/trust_bundle.h).  RC_STATE: it is
+ * not a root. */
+#define CA_ROOT_SIGNATURE_MAX 80
+MUST_CHECK enum rc ca_sign_by_root(const struct ca *root, struct bytes data,
+    uint8_t out[CA_ROOT_SIGNATURE_MAX], size_t *out_len);
 
 /*
  * The certificate of the HTTPS port, signed by the root, for a key of kind

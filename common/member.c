@@ -2,6 +2,7 @@
 
 #include "common/fs.h"
 #include "common/hex.h"
+#include "common/member_private.h"
 #include "common/member_upkeep.h"
 #include "common/random.h"
 
@@ -266,8 +267,10 @@ static MUST_CHECK enum rc load(struct member *m, struct fault *fault)
 		rc = load_succession(m, fault);
 	if (rc == RC_OK)
 		rc = load_peers(m, fault);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
+		member_load_trust(m);
 		member_load_revoked(m);
+	}
 	load_boot_id(m->boot_id);
 	return rc;
 }
@@ -334,7 +337,7 @@ void member_close(struct member *m)
 enum rc member_remove(const char *dir, struct fault *fault)
 {
 	static const char *const names[] = { "member", "succession", "peers",
-		"revoked-agents", "revoked-nodes",
+		"revoked-agents", "revoked-nodes", "trust",
 		"joining", /* the key of a join that was cut short */
 		"lock" };
 	char path[FS_PATH_MAX];

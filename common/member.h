@@ -7,6 +7,7 @@
  *     DIR/succession   the token that proves the next start is no copy's
  *     DIR/peers        nodes and relays that it may dial, one per line
  *     DIR/revoked-*    the newest lists of revoked keys
+ *     DIR/trust        the newest trust bundle
  * (common/member_upkeep.h)
  *
  * Every file is replaced whole and synced.  One lock keeps a second process
@@ -35,6 +36,8 @@ struct member {
 	int lock_fd;
 	struct identity *identity;
 	bool unsaved; /* its certificate is newer than the one on the disk */
+	uint64_t trust_number; /* of the newest trust bundle; 0: none */
+	bool trust_unsaved;    /* the one on the disk is older */
 	struct trust *trust;
 	struct tls_contexts *contexts;
 	char name[NAME_SIZE]; /* as people call it */
@@ -84,6 +87,14 @@ const char *member_cluster(const struct member *m);
  */
 MUST_CHECK enum rc member_renew(struct member *m, const struct certs *chain,
     int64_t now_s, bool *changed, struct fault *fault);
+/*
+ * Take a signed trust bundle (common/trust_bundle.h) that is newer than ours:
+ * on disk, in m->trust and in m->contexts, which is a new object then
+ * (*changed).  RC_OK also when ours is as new.  RC_DENIED: not signed by a root
+ * that we trust, or it would not believe our own certificate; others as above.
+ */
+MUST_CHECK enum rc member_take_trust(
+    struct member *m, struct bytes bytes, bool *changed, struct fault *fault);
 /* The id in our certificate: machine id or relay name. */
 const char *member_id(const struct member *m);
 

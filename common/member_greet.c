@@ -12,6 +12,7 @@ enum rc member_greet(const struct member *m, struct seal *seal,
 		.revocations = member_revocations(m),
 		.version = bytes_text(LONGARM_VERSION),
 		.table_version = table_version,
+		.trust = m->trust_number,
 	};
 	struct packbuf pack;
 	enum rc rc;

@@ -1,5 +1,6 @@
 #include "common/member_late.h"
 
+#include "common/certs_wire.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/seal.h"
@@ -80,12 +81,10 @@ static MUST_CHECK enum rc take(struct member_late *late,
     const struct msg_enrolled *m, bool *changed, struct fault *fault)
 {
 	struct certs chain;
-	enum rc rc = RC_OK;
+	enum rc rc;
 
 	certs_init(&chain);
-	for (size_t i = 0; i < m->chain.count && rc == RC_OK; i++)
-		rc = certs_add_der(
-		    &chain, m->chain.items[i].p, m->chain.items[i].len, fault);
+	rc = certs_from_blobs(&m->chain, &chain, fault);
 	if (rc == RC_OK)
 		rc = member_renew(late->member, &chain, clock_wall_ms() / 1000,
 		    changed, fault);

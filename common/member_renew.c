@@ -1,4 +1,4 @@
-#include "common/member.h"
+#include "common/member_private.h"
 
 #include "common/fs.h"
 #include "common/log.h"
@@ -46,7 +46,7 @@ static bool is_later(const struct member *m, const struct certs *chain)
 
 /* The directory is exchanged as a whole: a crash leaves the old certificate or
  * the new one, and both are good for the same key. */
-static MUST_CHECK enum rc save(struct member *m, struct fault *fault)
+enum rc member_save_identity(struct member *m, struct fault *fault)
 {
 	char path[FS_PATH_MAX];
 	enum rc rc = fs_join(path, sizeof(path), m->dir, "identity");
@@ -57,10 +57,21 @@ static MUST_CHECK enum rc save(struct member *m, struct fault *fault)
 	return rc;
 }
 
+enum rc member_new_contexts(struct member *m, struct fault *fault)
+{
+	struct tls_contexts *contexts = NULL;
+	enum rc rc = tls_contexts_new(m->identity, m->trust, &contexts, fault);
+
+	if (rc != RC_OK)
+		return rc;
+	tls_contexts_unref(m->contexts);
+	m->contexts = contexts;
+	return RC_OK;
+}
+
 enum rc member_renew(struct member *m, const struct certs *chain, int64_t now_s,
     bool *changed, struct fault *fault)
 {
-	struct tls_contexts *contexts = NULL;
 	char until[CERTS_DATE_SIZE];
 	enum rc rc = judge(m, chain, now_s, fault);
 
@@ -68,20 +79,18 @@ enum rc member_renew(struct member *m, const struct certs *chain, int64_t now_s,
 	if (rc != RC_OK)
 		return rc;
 	if (!is_later(m, chain))
-		return m->unsaved ? save(m, fault) : RC_OK;
+		return m->unsaved ? member_save_identity(m, fault) : RC_OK;
 	rc = identity_enrol(
 	    m->identity, chain, identity_roots(m->identity), fault);
 	if (rc != RC_OK)
 		return rc;
-	rc = save(m, fault);
+	rc = member_save_identity(m, fault);
 	if (rc == RC_OK)
-		rc = tls_contexts_new(m->identity, m->trust, &contexts, fault);
+		rc = member_new_contexts(m, fault);
 	if (rc != RC_OK) {
 		m->unsaved = true;
 		return rc;
 	}
-	tls_contexts_unref(m->contexts);
-	m->contexts = contexts;
 	*changed = true;
 	certs_date(identity_not_after_s(m->identity), until);
 	log_info("member", m->name, "certificate renewed until %s", until);

@@ -1,5 +1,6 @@
 #include "common/member_upkeep.h"
 
+#include "common/certs_wire.h"
 #include "common/clock.h"
 #include "common/fs.h"
 #include "common/log.h"
@@ -189,12 +190,10 @@ static MUST_CHECK enum rc take_chain(const struct msg_certificate *message,
     struct member *m, bool *changed, struct fault *fault)
 {
 	struct certs chain;
-	enum rc rc = RC_OK;
+	enum rc rc;
 
 	certs_init(&chain);
-	for (size_t i = 0; i < message->chain.count && rc == RC_OK; i++)
-		rc = certs_add_der(&chain, message->chain.items[i].p,
-		    message->chain.items[i].len, fault);
+	rc = certs_from_blobs(&message->chain, &chain, fault);
 	if (rc == RC_OK)
 		rc = member_renew(m, &chain, now_s(), changed, fault);
 	certs_fini(&chain);
@@ -232,6 +231,36 @@ static MUST_CHECK enum rc on_certificate(
 	    u->seal, msg_certificate_reply_encode(&reply, &pack), &pack);
 }
 
+static MUST_CHECK enum rc on_trust(
+    const struct member_user *u, struct bytes message, struct fault *fault)
+{
+	struct member *m = u->member;
+	struct msg_trust trust;
+	struct msg_trust_reply reply = { .reply.id = 0 };
+	struct packbuf pack;
+	bool changed = false;
+	enum rc rc = msg_trust_decode(message, &trust, fault);
+
+	if (rc != RC_OK)
+		return rc;
+	fault_set(&reply.reply.fault, REASON_INTERNAL, "", "out of memory");
+	rc = member_take_trust(m, trust.bundle, &changed, &reply.reply.fault);
+	if (changed) {
+		link_net_set_contexts(u->net, m->contexts);
+		link_net_recheck(u->net);
+	}
+	if (rc == RC_OK)
+		fault_clear(&reply.reply.fault);
+	else
+		log_warn("member", m->name, "a trust bundle is not taken: %s",
+		    reply.reply.fault.text);
+	reply.reply.id = trust.id;
+	reply.number = m->trust_number;
+	msg_trust_clear(&trust);
+	packbuf_init(&pack, 4096);
+	return answer(u->seal, msg_trust_reply_encode(&reply, &pack), &pack);
+}
+
 enum rc member_upkeep(const struct member_user *u, const struct msg_head *head,
     struct bytes message, struct fault *fault)
 {
@@ -239,5 +268,7 @@ enum rc member_upkeep(const struct member_user *u, const struct msg_head *head,
 		return on_revoked(u, message, fault);
 	if (!head->is_reply && head->op == OP_CERTIFICATE)
 		return on_certificate(u, message, fault);
+	if (!head->is_reply && head->op == OP_TRUST)
+		return on_trust(u, message, fault);
 	return RC_NOTFOUND;
 }

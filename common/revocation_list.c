@@ -1,5 +1,7 @@
 #include "common/revocation_list.h"
 
+#include "common/certs_wire.h"
+
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
@@ -48,20 +50,15 @@ static MUST_CHECK enum rc encode_body(const struct ca *ca,
 static MUST_CHECK enum rc encode_signed(const struct ca *ca, struct bytes body,
     struct bytes signature, struct packbuf *out)
 {
-	uint8_t *der = NULL;
-	size_t len = 0;
-	struct bytes item;
-	struct msg_signed_list m = {
-		.body = body,
-		.signature = signature,
-		.chain = { &item, 1 },
-	};
-	enum rc rc = certs_der(ca_chain(ca), 0, &der, &len);
+	struct msg_signed_list m = { .body = body, .signature = signature };
+	struct certs_blobs blobs;
+	enum rc rc =
+	    certs_to_blobs(ca_chain(ca), ca_chain(ca)->count - 1, &blobs);
 
-	item = bytes_of(der, len);
+	m.chain = blobs.list;
 	if (rc == RC_OK)
 		rc = msg_signed_list_encode(&m, out);
-	free(der);
+	certs_blobs_fini(&blobs);
 	return rc;
 }
 
@@ -153,9 +150,7 @@ enum rc revocation_list_verify(struct trust *trust, struct bytes bytes,
 	if (rc != RC_OK)
 		return rc;
 	certs_init(&chain);
-	for (size_t i = 0; i < m.chain.count && rc == RC_OK; i++)
-		rc = certs_add_der(
-		    &chain, m.chain.items[i].p, m.chain.items[i].len, fault);
+	rc = certs_from_blobs(&m.chain, &chain, fault);
 	if (rc == RC_OK)
 		rc = read_body(trust, m.body, out, fault);
 	if (rc == RC_OK)

@@ -1,5 +1,7 @@
 #include "common/trust.h"
 
+#include "common/trust_validity.h"
+
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
@@ -14,10 +16,13 @@
 struct trust {
 	atomic_uint refs;
 	char cluster[ID_SIZE];
-	X509_STORE *store; /* NULL: pinned */
+	bool pinned; /* root_hash, no store */
 	uint8_t root_hash[KEY_HASH_SIZE];
 	pthread_mutex_t lock; /* for what follows */
+	X509_STORE *store;
 	struct revocations *revocations;
+	uint8_t retired[TRUST_RETIRED_MAX][KEY_HASH_SIZE];
+	size_t retired_count;
 };
 
 /* A store that trusts exactly these. */
@@ -84,6 +89,7 @@ enum rc trust_new_pinned(const char *cluster,
 
 	if (rc != RC_OK)
 		return rc;
+	trust->pinned = true;
 	memcpy(trust->root_hash, root_hash, KEY_HASH_SIZE);
 	*out = trust;
 	return RC_OK;
@@ -108,6 +114,55 @@ void trust_unref(struct trust *trust)
 const char *trust_cluster(const struct trust *trust)
 {
 	return trust->cluster;
+}
+
+enum rc trust_replace(struct trust *trust, const struct certs *roots,
+    const uint8_t *retired, size_t count)
+{
+	X509_STORE *store = NULL, *old;
+	enum rc rc;
+
+	if (trust->pinned || roots->count == 0)
+		return RC_CRYPTO;
+	if (count > TRUST_RETIRED_MAX)
+		return RC_LIMIT;
+	rc = new_store(roots->cert, roots->count, &store);
+	if (rc != RC_OK)
+		return rc;
+	(void)pthread_mutex_lock(&trust->lock);
+	old = trust->store;
+	trust->store = store;
+	trust->retired_count = count;
+	if (count > 0)
+		memcpy(trust->retired, retired, count * KEY_HASH_SIZE);
+	(void)pthread_mutex_unlock(&trust->lock);
+	X509_STORE_free(old);
+	return RC_OK;
+}
+
+bool trust_is_retired(
+    struct trust *trust, const uint8_t authority[KEY_HASH_SIZE])
+{
+	bool found = false;
+
+	(void)pthread_mutex_lock(&trust->lock);
+	for (size_t i = 0; i < trust->retired_count && !found; i++)
+		found =
+		    memcmp(trust->retired[i], authority, KEY_HASH_SIZE) == 0;
+	(void)pthread_mutex_unlock(&trust->lock);
+	return found;
+}
+
+/* A reference to the store of now; X509_STORE_free() gives it back. */
+static MUST_CHECK enum rc take_store(struct trust *trust, X509_STORE **out)
+{
+	int ok;
+
+	(void)pthread_mutex_lock(&trust->lock);
+	ok = X509_STORE_up_ref(trust->store);
+	*out = ok == 1 ? trust->store : NULL;
+	(void)pthread_mutex_unlock(&trust->lock);
+	return ok == 1 ? RC_OK : RC_CRYPTO;
 }
 
 void trust_set_revocations(struct trust *trust, struct revocations *r)
@@ -173,9 +228,11 @@ static MUST_CHECK enum rc pinned_store(const struct trust *trust,
 	uint8_t hash[KEY_HASH_SIZE];
 	size_t i;
 
+	/* Its key may also be in a certificate by the root before it. */
 	for (i = 1; i < shown->count; i++)
 		if (certs_key_hash(shown->cert[i], hash) == RC_OK &&
-		    memcmp(hash, trust->root_hash, sizeof(hash)) == 0)
+		    memcmp(hash, trust->root_hash, sizeof(hash)) == 0 &&
+		    X509_self_signed(shown->cert[i], 0) == 1)
 			return new_store(&shown->cert[i], 1, out);
 	fault_set(fault, REASON_WRONG_IDENTITY, "",
 	    "the peer's chain does not contain the root that the join token "
@@ -320,58 +377,18 @@ static MUST_CHECK enum rc check_revoked(struct trust *trust,
 	return RC_OK;
 }
 
-static void set_clock_fault(
-    struct fault *fault, const char *who, int64_t not_before_s, int64_t now_s)
+/* RC_AGAIN: an authority in the chain was retired. */
+static MUST_CHECK enum rc check_retired(struct trust *trust,
+    const struct certs *chain, const char *who, struct fault *fault)
 {
-	char from[CERTS_DATE_SIZE], now[CERTS_DATE_SIZE];
+	uint8_t hash[KEY_HASH_SIZE];
 
-	certs_date(not_before_s, from);
-	certs_date(now_s, now);
-	fault_set(fault, REASON_CLOCK, "",
-	    "the certificate of %s is valid from %s, and this machine's clock "
-	    "says %s",
-	    who, from, now);
-}
-
-static void set_expired_fault(
-    struct fault *fault, const char *who, int64_t not_after_s, int64_t now_s)
-{
-	char until[CERTS_DATE_SIZE], now[CERTS_DATE_SIZE];
-
-	certs_date(not_after_s, until);
-	certs_date(now_s, now);
-	fault_set(fault, REASON_EXPIRED, "",
-	    "the certificate of %s expired %s, and this machine's clock says "
-	    "%s",
-	    who, until, now);
-}
-
-/*
- * RC_OK: inside the validity of all.  RC_AGAIN: only the leaf has expired.
- * *not_after_s: of the leaf.
- */
-static MUST_CHECK enum rc check_time(const struct certs *chain, int64_t now_s,
-    const char *who, int64_t *not_after_s, struct fault *fault)
-{
-	int64_t from = 0, until = 0;
-	size_t i = chain->count;
-
-	while (i-- > 0) {
-		if (certs_validity(chain->cert[i], &from, &until) != RC_OK) {
-			fault_set(fault, REASON_TLS, "",
-			    "the validity of the certificate of %s is "
-			    "unreadable",
-			    who);
-			return RC_DENIED;
-		}
-		*not_after_s = until;
-		if (now_s < from - TRUST_SKEW_S) {
-			set_clock_fault(fault, who, from, now_s);
-			return RC_DENIED;
-		}
-		if (now_s > until + TRUST_SKEW_S) {
-			set_expired_fault(fault, who, until, now_s);
-			return i == 0 ? RC_AGAIN : RC_DENIED;
+	for (size_t i = 1; i < chain->count; i++) {
+		if (certs_key_hash(chain->cert[i], hash) != RC_OK)
+			return RC_CRYPTO;
+		if (trust_is_retired(trust, hash)) {
+			trust_set_retired_fault(fault, who);
+			return RC_AGAIN;
 		}
 	}
 	return RC_OK;
@@ -416,14 +433,18 @@ static MUST_CHECK enum rc check_chain(struct trust *trust,
 		rc = check_expected(check, &peer->id, fault);
 	if (rc != RC_OK)
 		return rc;
-	rc = check_time(chain, check->now_s, who, &peer->not_after_s, fault);
+	rc = trust_check_time(
+	    chain, check->now_s, who, &peer->not_after_s, fault);
+	if (rc == RC_OK)
+		rc = check_retired(trust, chain, who, fault);
 	peer->expired = rc == RC_AGAIN;
 	if (rc == RC_AGAIN) {
 		if (!check->accept_expired)
 			return RC_DENIED;
 		fault_clear(fault);
+		rc = RC_OK;
 	}
-	return rc == RC_DENIED ? RC_DENIED : RC_OK;
+	return rc;
 }
 
 enum rc trust_verify(struct trust *trust, const struct certs *shown,
@@ -431,7 +452,7 @@ enum rc trust_verify(struct trust *trust, const struct certs *shown,
 {
 	struct peer found;
 	struct certs chain;
-	X509_STORE *pinned = NULL;
+	X509_STORE *store = NULL;
 	enum rc rc;
 
 	memset(&found, 0, sizeof(found));
@@ -442,15 +463,18 @@ enum rc trust_verify(struct trust *trust, const struct certs *shown,
 		return RC_DENIED;
 	}
 	rc = check_name(trust, shown->cert[0], &found.id, fault);
-	if (rc == RC_OK && trust->store == NULL)
-		rc = pinned_store(trust, shown, &pinned, fault);
 	if (rc == RC_OK)
-		rc = find_chain(pinned != NULL ? pinned : trust->store,
-		    X509_PURPOSE_SSL_CLIENT, shown, &chain, fault);
+		rc = trust->pinned ? pinned_store(trust, shown, &store, fault)
+		                   : take_store(trust, &store);
+	if (rc == RC_OK)
+		rc = find_chain(
+		    store, X509_PURPOSE_SSL_CLIENT, shown, &chain, fault);
 	if (rc == RC_OK)
 		rc = check_chain(trust, &chain, check, &found, fault);
 	if (rc == RC_OK)
 		rc = certs_key_hash(chain.cert[0], found.key_hash);
+	if (rc == RC_OK)
+		rc = certs_key_hash(chain.cert[1], found.authority);
 	if (rc == RC_OK) {
 		found.role = found.expired ? ROLE_ANONYMOUS : found.id.role;
 		*peer = found;
@@ -459,7 +483,7 @@ enum rc trust_verify(struct trust *trust, const struct certs *shown,
 		    "the peer's certificates cannot be checked");
 		rc = RC_DENIED;
 	}
-	X509_STORE_free(pinned);
+	X509_STORE_free(store);
 	certs_fini(&chain);
 	return rc;
 }
@@ -468,6 +492,7 @@ static MUST_CHECK enum rc check_authority(struct trust *trust,
     const struct certs *chain, enum ca_kind kind, int64_t now_s,
     struct fault *fault)
 {
+	uint8_t hash[KEY_HASH_SIZE];
 	int64_t not_after_s = 0;
 	char who[WHO_SIZE];
 	bool ok =
@@ -485,25 +510,36 @@ static MUST_CHECK enum rc check_authority(struct trust *trust,
 	(void)snprintf(who, sizeof(who), "authority %s", ca_kind_name(kind));
 	rc = check_revoked(trust, chain, who, fault);
 	if (rc == RC_OK)
-		rc = check_time(chain, now_s, who, &not_after_s, fault);
+		rc = trust_check_time(chain, now_s, who, &not_after_s, fault);
+	for (size_t i = 0; i < chain->count && rc == RC_OK; i++) {
+		rc = certs_key_hash(chain->cert[i], hash);
+		if (rc == RC_OK && trust_is_retired(trust, hash)) {
+			trust_set_retired_fault(fault, who);
+			rc = RC_DENIED;
+		}
+	}
 	return rc == RC_AGAIN ? RC_DENIED : rc;
 }
 
 enum rc trust_verify_authority(struct trust *trust, const struct certs *shown,
     enum ca_kind kind, int64_t now_s, struct fault *fault)
 {
+	X509_STORE *store = NULL;
 	struct certs chain;
 	enum rc rc;
 
-	if (trust->store == NULL || shown->count == 0) {
+	if (trust->pinned || shown->count == 0) {
 		fault_set(fault, REASON_TLS, "",
 		    "there is no certificate of an authority, or no root");
 		return RC_DENIED;
 	}
 	certs_init(&chain);
-	rc = find_chain(trust->store, X509_PURPOSE_ANY, shown, &chain, fault);
+	rc = take_store(trust, &store);
+	if (rc == RC_OK)
+		rc = find_chain(store, X509_PURPOSE_ANY, shown, &chain, fault);
 	if (rc == RC_OK)
 		rc = check_authority(trust, &chain, kind, now_s, fault);
+	X509_STORE_free(store);
 	certs_fini(&chain);
 	return rc;
 }
@@ -522,7 +558,11 @@ enum rc trust_recheck(struct trust *trust, const struct peer *peer,
 		return RC_DENIED;
 	}
 	if (now_s > peer->not_after_s + TRUST_SKEW_S) {
-		set_expired_fault(fault, who, peer->not_after_s, now_s);
+		trust_set_expired_fault(fault, who, peer->not_after_s, now_s);
+		return RC_DENIED;
+	}
+	if (trust_is_retired(trust, peer->authority)) {
+		trust_set_retired_fault(fault, who);
 		return RC_DENIED;
 	}
 	return RC_OK;

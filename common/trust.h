@@ -10,7 +10,7 @@
  *     the root issued that intermediate;
  *   - leaf: not a CA, key usage and extended key usage (client and server)
  *     present; keys are Ed25519 or P-256 all the way up;
- *   - no key of the chain is revoked;
+ *   - no key of the chain is revoked, no authority in it retired;
  *   - the clock is inside the validity of all of them, give or take
  *     TRUST_SKEW_S.
  * A struct trust is shared by threads: reference counted, locked inside.
@@ -23,6 +23,7 @@
 #include "common/key.h"
 #include "common/revocations.h"
 #include "proto/kind.h"
+#include "proto/message_upkeep.h"
 #include "proto/name.h"
 #include "proto/rc.h"
 #include "proto/reason.h"
@@ -43,13 +44,15 @@
 struct peer {
 	/*
 	 * What it may act as.  ROLE_ANONYMOUS without a certificate *and* with
-	 * one that is expired (then expired is set, id tells whose it was, and
-	 * the peer may open one enrol stream, nothing else).
+	 * one that is expired, or of a retired authority (then expired is set,
+	 * id tells whose it was, and the peer may open one enrol stream,
+	 * nothing else).
 	 */
 	enum peer_role role;
 	bool expired;
 	struct spiffe id; /* all zero without a certificate */
 	uint8_t key_hash[KEY_HASH_SIZE];
+	uint8_t authority[KEY_HASH_SIZE]; /* of who issued its certificate */
 	int64_t not_after_s;
 };
 
@@ -77,6 +80,17 @@ void trust_unref(struct trust *trust); /* NULL is fine */
 
 const char *trust_cluster(const struct trust *trust);
 
+/*
+ * Believe these roots from now on (at least one; copied), and nobody whose
+ * certificate a retired authority issued: such a one is as if it had expired.
+ * retired: count hashes of keys, KEY_HASH_SIZE each; copied.  Peers that are
+ * known already: trust_recheck().  RC_LIMIT: over TRUST_RETIRED_MAX; RC_CRYPTO.
+ */
+MUST_CHECK enum rc trust_replace(struct trust *trust, const struct certs *roots,
+    const uint8_t *retired, size_t count);
+bool trust_is_retired(
+    struct trust *trust, const uint8_t authority[KEY_HASH_SIZE]);
+
 /* Takes a reference; NULL: nothing is revoked. */
 void trust_set_revocations(struct trust *trust, struct revocations *r);
 /* The caller unrefs; NULL when none was set. */
@@ -101,8 +115,8 @@ MUST_CHECK enum rc trust_verify_authority(struct trust *trust,
     struct fault *fault);
 
 /*
- * Is a peer that was good still good?  RC_DENIED: its certificate has expired
- * or its key was revoked meanwhile.  Anonymous peers pass.
+ * Is a peer that was good still good?  RC_DENIED: its certificate has expired,
+ * its key was revoked, or who issued it was retired.  Anonymous peers pass.
  */
 MUST_CHECK enum rc trust_recheck(struct trust *trust, const struct peer *peer,
     int64_t now_s, struct fault *fault);

@@ -36,6 +36,7 @@ static const char *const op_names[OP_COUNT] = {
 	[OP_STATUS] = "status",
 	[OP_REVOKED] = "revoked",
 	[OP_CERTIFICATE] = "certificate",
+	[OP_TRUST] = "trust",
 	[OP_FAULT] = "fault",
 };
 

@@ -81,6 +81,7 @@ enum msg_op {
 	/* control session and standing seal: requests, each with its reply */
 	OP_REVOKED,
 	OP_CERTIFICATE,
+	OP_TRUST,
 	/* any seal: the fault that ends what was asked */
 	OP_FAULT,
 	OP_COUNT

@@ -12,6 +12,7 @@ static const struct field greet_fields[] = {
 	{ SHAPE_TEXT("version", msg_greet, version, MSG_VERSION_MAX) },
 	{ SHAPE_U64("table_version", msg_greet, table_version),
 	    .optional = true },
+	{ SHAPE_U64("trust", msg_greet, trust), .optional = true },
 };
 
 static const struct shape greet = SHAPE(msg_greet, OP_GREET, greet_fields);

@@ -17,6 +17,7 @@ struct msg_greet {
 	struct msg_revocations revocations;
 	struct bytes version;   /* 1 to MSG_VERSION_MAX */
 	uint64_t table_version; /* a relay's: last seq of its slice; else 0 */
+	uint64_t trust; /* number of its trust bundle; 0: as it was joined */
 };
 
 MSG_CODEC(greet);

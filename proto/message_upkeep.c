@@ -80,6 +80,55 @@ static const struct shape certificate_reply = SHAPE_REPLY(
     msg_certificate_reply, OP_CERTIFICATE, certificate_reply_fields);
 MSG_DEFINE(certificate_reply, certificate_reply)
 
+/* --- trust */
+
+static const struct field trust_fields[] = {
+	{ SHAPE_U32("id", msg_trust, id) },
+	{ SHAPE_BYTES("bundle", msg_trust, bundle, TRUST_BUNDLE_MAX) },
+};
+
+static const struct shape trust = SHAPE(msg_trust, OP_TRUST, trust_fields);
+MSG_DEFINE(trust, trust)
+
+static const struct field trust_reply_fields[] = {
+	SHAPE_REPLY_FRONT(msg_trust_reply),
+	{ SHAPE_U64("number", msg_trust_reply, number) },
+};
+
+static const struct shape trust_reply =
+    SHAPE_REPLY(msg_trust_reply, OP_TRUST, trust_reply_fields);
+MSG_DEFINE(trust_reply, trust_reply)
+
+static const struct field bundle_fields[] = {
+	{ SHAPE_NAME("cluster", msg_trust_bundle, cluster, id_is_valid) },
+	{ SHAPE_U64("number", msg_trust_bundle, number) },
+	{ SHAPE_U64("made_s", msg_trust_bundle, made_s) },
+	{ SHAPE_LIST("roots", msg_trust_bundle, roots.items, roots.count,
+	    TRUST_ROOTS_MAX, &part_certificate) },
+	{ SHAPE_BYTES("retired", msg_trust_bundle, retired,
+	      (size_t)TRUST_RETIRED_MAX *REVOKED_HASH_LEN),
+	    .optional = true },
+};
+
+static const char *bundle_problem(const void *message)
+{
+	const struct msg_trust_bundle *m = message;
+
+	if (m->number == 0)
+		return "has the number 0";
+	if (m->roots.count == 0)
+		return "has no root";
+	if (m->retired.len % REVOKED_HASH_LEN != 0)
+		return "has a part of a hash";
+	return NULL;
+}
+
+static const struct shape trust_bundle = { .name = "msg_trust_bundle",
+	.size = sizeof(struct msg_trust_bundle),
+	.problem = bundle_problem,
+	SHAPE_FIELDS(bundle_fields) };
+MSG_DEFINE(trust_bundle, trust_bundle)
+
 /* --- the signed list */
 
 static const struct field list_fields[] = {

@@ -1,11 +1,12 @@
 /*
- * message_upkeep.h - what keeps trust fresh: lists of revoked keys, and new
- * certificates.
+ * message_upkeep.h - what keeps trust fresh: lists of revoked keys, new
+ * certificates, and what there is to trust.
  *
  * The same requests on control sessions and on standing seals:
  *
  *     node: revoked (a piece of a signed list) -> revoked (a reply)
  *     node: certificate                        -> certificate (a reply)
+ *     node: trust (a signed bundle)            -> trust (a reply)
  *
  * A list goes in pieces, in order, from offset 0; the reply tells the numbers
  * that the peer holds then.  Each request has an id that its reply repeats.
@@ -65,6 +66,38 @@ struct msg_certificate_reply {
 };
 
 MSG_CODEC(certificate_reply);
+
+/*
+ * What is trusted from now on, signed by a root that the peer trusts already:
+ * a struct msg_signed_list whose body is an encoded struct msg_trust_bundle.
+ */
+#define TRUST_BUNDLE_MAX  32768 /* bytes, signed */
+#define TRUST_ROOTS_MAX   4
+#define TRUST_RETIRED_MAX 64 /* hashes of authorities' keys */
+
+struct msg_trust {
+	uint32_t id;
+	struct bytes bundle; /* 1 to TRUST_BUNDLE_MAX */
+};
+
+MSG_CODEC(trust);
+
+struct msg_trust_reply {
+	struct msg_reply reply;
+	uint64_t number; /* of the bundle that is on its disk */
+};
+
+MSG_CODEC(trust_reply);
+
+struct msg_trust_bundle {
+	char cluster[ID_SIZE];
+	uint64_t number;            /* rises with each change; never 0 */
+	uint64_t made_s;            /* unix time */
+	struct msg_blob_list roots; /* DER; 1 to TRUST_ROOTS_MAX */
+	struct bytes retired;       /* REVOKED_HASH_LEN each; may be empty */
+};
+
+MSG_CODEC(trust_bundle);
 
 struct msg_revocation_list {
 	char cluster[ID_SIZE];

@@ -1,3 +1,4 @@
+#include "common/certs_wire.h"
 #include "common/log.h"
 #include "common/seal.h"
 #include "server/fleet/fleet_private.h"
@@ -73,24 +74,14 @@ static MUST_CHECK enum rc issue(const struct station *t,
 static MUST_CHECK enum rc encode_chain(
     const struct certs *chain, uint32_t id, struct packbuf *out)
 {
-	struct bytes items[CERTS_MAX];
-	uint8_t *der[CERTS_MAX] = { NULL };
-	const struct msg_certificate m = {
-		.id = id,
-		.chain = { items, chain->count },
-	};
-	enum rc rc = RC_OK;
+	struct certs_blobs blobs;
+	struct msg_certificate m = { .id = id };
+	enum rc rc = certs_to_blobs(chain, chain->count, &blobs);
 
-	for (size_t i = 0; i < chain->count && rc == RC_OK; i++) {
-		size_t len = 0;
-
-		rc = certs_der(chain, i, &der[i], &len);
-		items[i] = bytes_of(der[i], len);
-	}
+	m.chain = blobs.list;
 	if (rc == RC_OK)
 		rc = msg_certificate_encode(&m, out);
-	for (size_t i = 0; i < chain->count; i++)
-		free(der[i]);
+	certs_blobs_fini(&blobs);
 	return rc;
 }
 

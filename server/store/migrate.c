@@ -9,6 +9,7 @@
 
 static const struct migration ours[] = {
 	{ "first schema", schema_001 },
+	{ "rotation of authorities", schema_002 },
 };
 
 const struct migration *migrations(uint32_t *count)

@@ -5,5 +5,6 @@
 #include <stddef.h>
 
 extern const char *const schema_001[];
+extern const char *const schema_002[];
 
 #endif

@@ -60,6 +60,9 @@
 	DO(certificate_reply)                                                  \
 	DO(revocation_list)                                                    \
 	DO(signed_list)                                                        \
+	DO(trust)                                                              \
+	DO(trust_reply)                                                        \
+	DO(trust_bundle)                                                       \
 	DO(fault)
 
 #define RECODE_DEFINE(X)                                                       \

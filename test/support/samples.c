@@ -63,6 +63,7 @@ static const struct msg_greet sample_greet = {
 	.revocations = { 1, 2 },
 	.version = B("0.1.0"),
 	.table_version = 12,
+	.trust = 3,
 };
 static const struct msg_welcome sample_welcome = {
 	.node = "node-1",
@@ -234,6 +235,12 @@ static const struct msg_certificate sample_certificate = { 10,
 static const struct msg_certificate_reply sample_certificate_reply = {
 	{ 10, "", 0, { REASON_NONE, "", "" } }, 1700000000
 };
+static const struct msg_trust sample_trust = { 11, B("bun\0dle") };
+static const struct msg_trust_reply sample_trust_reply = {
+	{ 11, "", 0, { REASON_NONE, "", "" } }, 3
+};
+static const struct msg_trust_bundle sample_trust_bundle = { ID_A, 3,
+	1700000000, { certificates, 2 }, TOKEN };
 static const struct msg_revocation_list sample_revocation_list = { ID_A,
 	REVOKED_AGENTS, 12, 1700000000, TOKEN };
 static const struct msg_signed_list sample_signed_list = { B("body"),
