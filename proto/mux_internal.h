@@ -7,6 +7,7 @@
  *     mux_credit.c   what the peer may send
  *     mux_sched.c    whose DATA goes next; mux_pull
  *     mux_recv.c     what the peer sent
+ *     mux_late.c     what it sent for streams that are gone
  */
 #ifndef PROTO_MUX_INTERNAL_H
 #define PROTO_MUX_INTERNAL_H
@@ -78,6 +79,7 @@ struct mux_stream {
 	enum stream_class class;
 	enum reason reason;
 	bool is_ours;    /* opened by this side */
+	bool peer_left;  /* its RESET came: nothing may follow */
 	bool is_ready;   /* in the ready list of its class */
 	bool in_turn;    /* got its quantum, not used up */
 	bool is_noticed; /* in the list of notices */
@@ -136,6 +138,8 @@ struct mux {
 	uint32_t rtt_us;
 	uint64_t recv_budget;
 	struct bucket opens, resets, controls, violations;
+	/* What may still come for streams that are gone; see mux_late.c. */
+	uint64_t late_credit, late_frames;
 	uint32_t ended_stream; /* END came with DATA: say so next */
 	struct mux_stats stats;
 };
@@ -201,6 +205,12 @@ MUST_CHECK enum rc mux_credit_add_window(
     struct mux *m, struct mux_stream *s, uint32_t credit);
 /* The stream is going: its share of the budget is free. */
 void mux_credit_stop(struct mux *m, struct mux_stream *s);
+
+/* mux_late.c */
+/* A number leaves the wire: the peer may not know yet, and had this credit. */
+void mux_late_expect(struct mux *m, uint32_t credit);
+/* A frame for a stream that is gone: false when the peer knew, or must have. */
+bool mux_late_forgive(struct mux *m, const struct frame *f);
 
 /* mux_sched.c */
 /* In or out of its ready list, as its data and credit say. */

@@ -65,6 +65,17 @@ static bool is_ours(const struct mux *m, uint32_t id)
 	return (id & 1) == (m->role == MUX_DIALLER ? 1U : 0U);
 }
 
+/* It is dropped; beyond what the peer may not have known it is counted. */
+static enum rc late(struct mux *m, const struct frame *f)
+{
+	m->stats.late_frames++;
+	if (mux_late_forgive(m, f))
+		return RC_AGAIN;
+	if (f->type != FRAME_DATA || f->len == 0)
+		return count_control(m);
+	return violation(m, "too many bytes for streams that are gone");
+}
+
 /*
  * The stream of a frame, or NULL with *rc: RC_AGAIN, it is gone and the frame
  * came late; RC_PROTO, there never was one.
@@ -82,8 +93,7 @@ static struct mux_stream *find_stream(
 				     : f->id > m->peer_highest) {
 		*rc = mux_fail(m, "a frame for a stream that was never opened");
 	} else {
-		m->stats.late_frames++;
-		*rc = f->len == 0 ? count_control(m) : RC_AGAIN;
+		*rc = late(m, f);
 	}
 	return NULL;
 }
@@ -131,6 +141,7 @@ static enum rc tell_end(struct mux *m, struct mux_event *ev)
 static enum rc refuse_open(struct mux *m, uint32_t id, struct bytes payload)
 {
 	m->stats.refused++;
+	mux_late_expect(m, MUX_INITIAL_CREDIT);
 	return answer_reset(m, id, payload);
 }
 
@@ -146,6 +157,7 @@ static enum rc on_open(struct mux *m, const struct frame *f,
 	m->peer_highest = f->id;
 	if (m->leaving) { /* GOAWAY said that this one is not taken up */
 		m->stats.late_frames++;
+		mux_late_expect(m, MUX_INITIAL_CREDIT);
 		return bucket_take(&m->opens, m->now_us)
 		           ? RC_AGAIN
 		           : violation(m, "too many OPENs in a second");
@@ -216,6 +228,7 @@ static enum rc on_reset(struct mux *m, const struct frame *f,
 		return rc;
 	about(ev, MUX_RESET, s);
 	ev->data = (struct bytes){ payload, f->len };
+	s->peer_left = true;
 	mux_stream_drop(m, s);
 	return RC_OK;
 }

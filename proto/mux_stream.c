@@ -215,8 +215,11 @@ static void leave_wire(struct mux *m, struct mux_stream *s)
 	s->open = NULL;
 	m->stats.queued[s->class] -= s->out.len;
 	byte_queue_clear(&s->out, &m->pool);
-	if (s->id != 0)
-		hash_remove(m, s);
+	if (s->id == 0)
+		return;
+	hash_remove(m, s);
+	if (!s->peer_left)
+		mux_late_expect(m, s->remote == HALF_OPEN ? s->recv_credit : 0);
 }
 
 #define BIT(phase) (1U << (phase))

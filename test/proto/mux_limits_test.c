@@ -2,20 +2,6 @@
 
 static const struct bytes none;
 
-/* A mux that has said and heard HELLO; its peer is written by hand. */
-static void lone_acceptor(struct side *s, const struct mux_limits *l)
-{
-	uint8_t out[FRAME_LEN_MAX];
-	struct mux_batch batch;
-
-	side_init(s, MUX_ACCEPTOR, l);
-	assert_int_equal(
-	    feed_frame(s, FRAME_HELLO, 0, 0, text("hi")), RC_AGAIN);
-	mux_pull(s->m, s->now_us, CLASS_BULK, out, sizeof(out), &batch);
-	assert_true(batch.len > 0);
-	s->seen_count = 0;
-}
-
 /* The first frame that s writes now, and the beginning of its payload. */
 static struct frame next_out(struct side *s, char said[32])
 {

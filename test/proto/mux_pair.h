@@ -180,6 +180,20 @@ static inline void side_init(
 	assert_int_equal(mux_hello(s->m, text("hello")), RC_OK);
 }
 
+/* A mux that has said and heard HELLO; its peer is written by hand. */
+static inline void lone_acceptor(struct side *s, const struct mux_limits *l)
+{
+	uint8_t out[FRAME_LEN_MAX];
+	struct mux_batch batch;
+
+	side_init(s, MUX_ACCEPTOR, l);
+	assert_int_equal(
+	    feed_frame(s, FRAME_HELLO, 0, 0, text("hi")), RC_AGAIN);
+	mux_pull(s->m, s->now_us, CLASS_BULK, out, sizeof(out), &batch);
+	assert_true(batch.len > 0);
+	s->seen_count = 0;
+}
+
 /* Both HELLOs have gone. */
 static inline struct pair *pair_new(
     const struct mux_limits *a, const struct mux_limits *b)

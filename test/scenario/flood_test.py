@@ -1,5 +1,6 @@
 """A member that has gone bad and floods its link is thrown out at once, and
 costs the others nothing (S6)."""
+import socket
 import threading
 import time
 
@@ -8,7 +9,8 @@ import pytest
 from faults import TOOLS
 from harness import LARGE, SLOW
 
-FLOODS = ("open", "reset", "ping", "empty", "credit", "tell", "unknown")
+FLOODS = ("open", "reset", "ping", "empty", "credit", "tell", "late",
+          "unknown")
 # What the issue asks for.
 ENDED_MS, OTHERS_MS, GROWTH_MIB = 1000, 100, 16
 
@@ -29,14 +31,18 @@ def w(shared):
     # Their identities are used by hostile_peer; they never run themselves.
     shared.join("bad", via="dc2-a", dialled=False, words=("-e", "prod"))
     shared.join("worse", dialled=False, words=("-e", "prod"))
+    # A relay that goes bad, and the machine that lets it in.
+    shared.relay("dc2-z")
+    shared.tentacle("behind", via="dc2-z")
+    shared.relays["dc2-z"].kill()
     return shared
 
 
 class Latency:
-    """How long the server's API takes, again and again, all the while."""
+    """How long something takes, again and again, all the while."""
 
-    def __init__(self, w):
-        self.w, self.times = w, []
+    def __init__(self, ask):
+        self.ask, self.times = ask, []
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self.go, daemon=True)
         self.thread.start()
@@ -44,7 +50,7 @@ class Latency:
     def go(self):
         while not self.stop.is_set():
             began = time.monotonic()
-            if self.w.api("GET", "/livez")[0] == 200:
+            if self.ask():
                 self.times.append((time.monotonic() - began) * 1000)
 
     def end(self):
@@ -53,9 +59,8 @@ class Latency:
         return sorted(self.times)
 
 
-def flood(w, name, target, kind):
-    done = w.call([str(TOOLS / "hostile_peer"), target,
-                   str(w.machines[name].state), kind, "5"])
+def flood(w, state, target, kind):
+    done = w.call([str(TOOLS / "hostile_peer"), target, str(state), kind, "5"])
     assert done.code == 0, done
     return {k: int(v) for k, v in
             (word.split("=") for word in done.out.split())}
@@ -73,14 +78,40 @@ def test_a_flood_ends_its_link_and_nothing_else(w, victim, kind):
     before = rss_mib(process)
     # So that the server opens a stream to it, which some floods need.
     task = w.start_run("true", "-m", name, "--queue", "60s")
-    latency = Latency(w)
-    got = flood(w, name, target, kind)
+    latency = Latency(lambda: w.api("GET", "/livez")[0] == 200)
+    got = flood(w, w.machines[name].state, target, kind)
     times = latency.end()
     w.cli("task", "cancel", task, code=None)
+    check(process, got, times, before)
+    # Who behaves has noticed nothing.
+    assert w.row("machine", other)["presence"] == "online"
+    w.cli("run", "-m", other, "--", "true")
+
+
+def answers(port):
+    """A program's port, to one who speaks HTTP."""
+    with socket.create_connection(("127.0.0.1", port), 10 * SLOW) as s:
+        s.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        return b"longarm" in s.recv(4096)
+
+
+@pytest.mark.parametrize("kind", ("open", "reset", "ping", "late"))
+def test_a_machine_ends_a_relay_that_floods_it(w, kind):
+    machine = w.machines["behind"]
+    before = rss_mib(machine.process)
+    latency = Latency(lambda: answers(machine.port))
+    got = flood(w, w.relays["dc2-z"].state, machine.address(), kind)
+    check(machine.process, got, latency.end(), before)
+
+
+def test_the_machine_takes_the_relay_back_when_it_behaves(w):
+    w.relays["dc2-z"].start()
+    w.wait_presence("machine", "behind")
+    w.cli("run", "-m", "behind", "--", "true")
+
+
+def check(process, got, times, before):
     assert got["ended"] == 1 and got["ms"] <= ENDED_MS * SLOW, got
     assert times[len(times) * 99 // 100] < OTHERS_MS * SLOW, times[-5:]
     assert rss_mib(process) - before < GROWTH_MIB * LARGE
     assert "too many" in process.text()
-    # Who behaves has noticed nothing.
-    assert w.row("machine", other)["presence"] == "online"
-    w.cli("run", "-m", other, "--", "true")

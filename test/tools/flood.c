@@ -15,6 +15,7 @@ static const char *const names[FLOOD_KIND_COUNT] = {
 	[FLOOD_EMPTY] = "empty",
 	[FLOOD_CREDIT] = "credit",
 	[FLOOD_TELL] = "tell",
+	[FLOOD_LATE] = "late",
 	[FLOOD_UNKNOWN] = "unknown",
 };
 
@@ -77,6 +78,32 @@ static size_t put_open(struct flood *f, uint8_t *out)
 	return put(f, out, head, f->open);
 }
 
+static size_t put_open_and_reset(struct flood *f, uint8_t *out)
+{
+	static const uint8_t empty_map[1] = { 0x80 };
+	size_t len = put_open(f, out);
+
+	return len + put(f, out + len,
+			 (struct frame){ .len = sizeof(empty_map),
+			     .type = FRAME_RESET,
+			     .id = f->next_id - 2 },
+			 empty_map);
+}
+
+/* As good a credit as any, and a little DATA, by turns. */
+static size_t put_late(struct flood *f, uint8_t *out)
+{
+	static const uint8_t much[4] = { 0, 0, 0x80, 0 };
+
+	if (f->next_id == 1)
+		return put_open_and_reset(f, out);
+	return put(f, out,
+	    (struct frame){ .len = sizeof(much),
+		.type = f->frames % 2 == 0 ? FRAME_CREDIT : FRAME_DATA,
+		.id = 1 },
+	    much);
+}
+
 /* One frame, or two; never more than FLOOD_OPEN_MAX and two headers. */
 static size_t put_next(struct flood *f, uint8_t *out)
 {
@@ -84,18 +111,12 @@ static size_t put_next(struct flood *f, uint8_t *out)
 	static const uint8_t empty_map[1] = { 0x80 };
 	static const uint8_t nothing[1] = { 0 };
 	const uint8_t ping[PAYLOAD_OF_PING] = { 0 };
-	size_t len;
 
 	switch (f->kind) {
 	case FLOOD_OPEN:
 		return put_open(f, out);
 	case FLOOD_RESET:
-		len = put_open(f, out);
-		return len + put(f, out + len,
-				 (struct frame){ .len = sizeof(empty_map),
-				     .type = FRAME_RESET,
-				     .id = f->next_id - 2 },
-				 empty_map);
+		return put_open_and_reset(f, out);
 	case FLOOD_PING:
 		return put(f, out,
 		    (struct frame){ .len = sizeof(ping), .type = FRAME_PING },
@@ -115,6 +136,8 @@ static size_t put_next(struct flood *f, uint8_t *out)
 		    (struct frame){
 			.len = sizeof(empty_map), .type = FRAME_TELL },
 		    empty_map);
+	case FLOOD_LATE:
+		return put_late(f, out);
 	case FLOOD_UNKNOWN:
 	case FLOOD_KIND_COUNT:
 		break;

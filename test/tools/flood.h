@@ -17,6 +17,7 @@ enum flood_kind {
 	FLOOD_EMPTY,  /* DATA without a byte, on an open stream */
 	FLOOD_CREDIT, /* one byte of credit, again and again */
 	FLOOD_TELL,
+	FLOOD_LATE,    /* DATA and CREDIT for a stream that it has reset */
 	FLOOD_UNKNOWN, /* a type of the future that may be ignored */
 	FLOOD_KIND_COUNT
 };

@@ -81,6 +81,7 @@ static void test_every_flood_ends_its_link(void **state)
 	assert_in_range(frames_until_the_end("empty"), 800, 3500);
 	assert_in_range(frames_until_the_end("credit"), 800, 2500);
 	assert_in_range(frames_until_the_end("tell"), 800, 3500);
+	assert_in_range(frames_until_the_end("late"), 10, 3500);
 	assert_in_range(frames_until_the_end("unknown"), 800, 3500);
 }
 
