@@ -22,22 +22,6 @@ static void tell(struct link *link, const struct link_event *event)
 	link->net->ops->event(link->net->owner, link, event);
 }
 
-static void leave_handshake(struct link *link)
-{
-	if (!link->counted)
-		return;
-	TAILQ_REMOVE(&link->net->pending, link, pending);
-	link->net->handshakes--;
-	link->counted = false;
-}
-
-static void leave_strangers(struct link *link)
-{
-	if (link->stranger)
-		link->net->strangers--;
-	link->stranger = false;
-}
-
 /* Every stream ends with its link, and its user is told why. */
 static void break_streams(struct link *link, const struct fault *fault)
 {
@@ -66,8 +50,8 @@ static void shut(struct link *link, const struct fault *fault)
 	if (link->state == LINK_ST_CLOSED)
 		return;
 	link->state = LINK_ST_CLOSED;
-	leave_handshake(link);
-	leave_strangers(link);
+	link_leave_handshake(link);
+	link_leave_strangers(link);
 	if (link->is_dirty)
 		TAILQ_REMOVE(&link->net->dirty, link, dirty);
 	link->is_dirty = false;
@@ -178,11 +162,9 @@ void link_is_now_up(struct link *link)
 	link->state = LINK_ST_UP;
 	link->was_up = true;
 	link->up_us = now;
-	leave_handshake(link);
-	if (link->peer.role == ROLE_ANONYMOUS && link->role == MUX_ACCEPTOR) {
-		link->stranger = true;
-		link->net->strangers++;
-	}
+	link_leave_handshake(link);
+	if (link->peer.role == ROLE_ANONYMOUS && link->role == MUX_ACCEPTOR)
+		link_enter_strangers(link);
 	link->last_recv_us = now;
 	if (link->peer.role != ROLE_ANONYMOUS)
 		link_ping(link, now); /* measures the round trip */
@@ -224,37 +206,16 @@ static MUST_CHECK enum rc prepare(
 	return link_io_start(link);
 }
 
-/*
- * Make room for one that was accepted.  Who has been at it for long gives way:
- * an honest handshake takes milliseconds, and slow ones must not keep it out.
- * But nobody gives way at once, or a returning fleet would displace itself for
- * ever.
- */
-static bool has_room(struct link_net *net)
-{
-	struct link *oldest = TAILQ_FIRST(&net->pending);
-	uint64_t slow_us =
-	    (uint64_t)net->config->handshake_ms * 1000 / LINK_SLOW_PART;
-
-	if (net->handshakes < net->config->handshakes_max)
-		return true;
-	if (oldest == NULL ||
-	    loop_now_us(net->loop) < oldest->started_us + slow_us)
-		return false;
-	link_fail(oldest, REASON_CONNECT_TIMEOUT,
-	    "slow, and the room is needed: %u handshakes at once "
-	    "(link.handshakes)",
-	    net->handshakes);
-	return true;
-}
-
 enum rc link_new(struct link_net *net, int fd, enum mux_role role,
     const struct tls_expect *expect, const char *address, struct link **out)
 {
+	uint8_t source[LINK_SOURCE_SIZE] = { 0 };
 	struct link *link = NULL;
 	enum rc rc;
 
-	if (role == MUX_ACCEPTOR && !has_room(net)) {
+	if (role == MUX_ACCEPTOR)
+		link_find_source(fd, source);
+	if (role == MUX_ACCEPTOR && !link_has_room(net, source)) {
 		(void)close(fd);
 		return RC_LIMIT;
 	}
@@ -267,6 +228,7 @@ enum rc link_new(struct link_net *net, int fd, enum mux_role role,
 	link->fd = fd;
 	link->role = role;
 	link->started_us = loop_now_us(net->loop);
+	memcpy(link->source, source, sizeof(source));
 	(void)snprintf(link->address, sizeof(link->address), "%s", address);
 	set_label(link);
 	rc = prepare(link, expect);
@@ -279,11 +241,8 @@ enum rc link_new(struct link_net *net, int fd, enum mux_role role,
 		return rc;
 	}
 	/* Whom we dial is our own choice: strangers must not prevent it. */
-	link->counted = role == MUX_ACCEPTOR;
-	if (link->counted) {
-		net->handshakes++;
-		TAILQ_INSERT_TAIL(&net->pending, link, pending);
-	}
+	if (role == MUX_ACCEPTOR)
+		link_enter_handshake(link);
 	TAILQ_INSERT_TAIL(&net->links, link, all);
 	loop_timer_set(link->timer, net->config->handshake_ms);
 	*out = link;

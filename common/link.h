@@ -69,6 +69,8 @@ struct link_config {
 	uint32_t user_timeout_ms; /* TCP_USER_TIMEOUT */
 	uint32_t handshakes_max;  /* accepted and not up yet, all together */
 	uint32_t anonymous_max;   /* accepted without a certificate, the same */
+	/* Of these, from one IPv4 address or one IPv6 /64. */
+	uint32_t handshakes_per_address, anonymous_per_address;
 	uint32_t backoff_min_ms, backoff_max_ms; /* between dials */
 	struct proxy_settings proxy;             /* of whoever dials */
 	struct mux_limits mux;

@@ -53,10 +53,10 @@ static MUST_CHECK enum rc judge(
 		return RC_DENIED;
 	}
 	if (link->role == MUX_ACCEPTOR && link->peer.role == ROLE_ANONYMOUS &&
-	    link->net->strangers >= link->net->config->anonymous_max) {
+	    !link_stranger_has_room(link->net, link->source)) {
 		fault_set(fault, REASON_TOO_MANY, link->net->name,
 		    "%u others are joining here; try again in %u s",
-		    link->net->strangers,
+		    link->net->stranger_count,
 		    link->net->config->anonymous_ms / 1000);
 		return RC_DENIED;
 	}

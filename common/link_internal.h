@@ -2,6 +2,7 @@
  * link_internal.h - the inside of a link, for its own files only:
  *
  *     link.c            beginning, end, and what the mux tells
+ *     link_room.c       how many at once, and from one address
  *     link_net.c        what all links of a program share
  *     link_handshake.c  TLS, on workers
  *     link_hello.c      HELLO and its verdict
@@ -17,14 +18,16 @@
 #include "common/link_watch.h"
 
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 #define LINK_READ_MAX  (64 * 1024)
 #define LINK_PLAIN_MAX (128 * 1024)
 #define LINK_BATCH_MAX ((size_t)4 * FRAME_LEN_MAX)
 #define LINK_WIRE_MAX  (LINK_BATCH_MAX + (size_t)2 * TLS_ROOM)
 /* What may be written while the kernel still has unsent bytes. */
-#define LINK_AHEAD_MAX ((size_t)64 * 1024)
-#define LINK_LOWAT     16384
+#define LINK_AHEAD_MAX   ((size_t)64 * 1024)
+#define LINK_SOURCE_SIZE 16
+#define LINK_LOWAT       16384
 /* A handshake is slow after this part of its limit. */
 #define LINK_SLOW_PART 10
 /* What a peer may make us owe without reading it. */
@@ -40,7 +43,7 @@ enum link_state {
 struct link {
 	TAILQ_ENTRY(link) all;
 	TAILQ_ENTRY(link) dirty;
-	TAILQ_ENTRY(link) pending; /* while counted */
+	TAILQ_ENTRY(link) pending; /* while counted, or a stranger */
 	struct link_net *net;
 	uint64_t recheck_round; /* looked at in this one */
 	enum link_state state;
@@ -64,6 +67,7 @@ struct link {
 	struct msg_hello hello;
 	uint8_t hello_version[MSG_VERSION_MAX];
 	char address[ADDRESS_TEXT_MAX];
+	uint8_t source[LINK_SOURCE_SIZE]; /* of an accepted one */
 	char label[96];
 	void *data;
 	link_down_fn down;
@@ -94,12 +98,13 @@ struct link_net {
 	struct tls_contexts *contexts;
 	char name[80];
 	struct link_list links, dirty, closed;
-	struct link_list pending; /* accepted and not up yet, oldest first */
+	struct link_list pending;   /* accepted and not up yet, oldest first */
+	struct link_list strangers; /* accepted, up, without a certificate */
 	struct loop_timer *flush, *recheck;
 	struct link_watch_list watches;
 	uint64_t recheck_round;
 	uint32_t handshakes; /* how many are pending */
-	uint32_t strangers;  /* accepted, up, and without a certificate */
+	uint32_t stranger_count;
 	uint8_t protocol_reset[256], too_many_reset[256], memory_reset[256];
 	struct mux_limits mux_limits;
 	/* Shared by all links: one is read or written at a time. */
@@ -108,6 +113,25 @@ struct link_net {
 	uint8_t batch_buf[LINK_BATCH_MAX];
 	uint8_t wire_buf[LINK_WIRE_MAX];
 };
+
+/* link_room.c */
+/* Where a connection comes from: an IPv4 address, or the /64 of an IPv6 one;
+ * all zero for a socket that has none. */
+void link_source_of(const struct sockaddr *from, uint8_t out[LINK_SOURCE_SIZE]);
+void link_find_source(int fd, uint8_t out[LINK_SOURCE_SIZE]);
+/*
+ * May one more that was accepted begin?  Slow ones give way, first those of
+ * its own address.  But nobody gives way at once, or a returning fleet would
+ * displace itself for ever.
+ */
+bool link_has_room(
+    struct link_net *net, const uint8_t source[LINK_SOURCE_SIZE]);
+void link_enter_handshake(struct link *link);
+void link_leave_handshake(struct link *link);
+bool link_stranger_has_room(
+    const struct link_net *net, const uint8_t source[LINK_SOURCE_SIZE]);
+void link_enter_strangers(struct link *link);
+void link_leave_strangers(struct link *link);
 
 /* link_io.c */
 MUST_CHECK enum rc link_io_start(struct link *link);

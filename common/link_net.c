@@ -15,7 +15,9 @@ void link_config_default(struct link_config *config)
 		.anonymous_ms = 30000,
 		.user_timeout_ms = 30000,
 		.handshakes_max = 512,
+		.handshakes_per_address = 384,
 		.anonymous_max = 64,
+		.anonymous_per_address = 48,
 		.backoff_min_ms = 500,
 		.backoff_max_ms = 60000,
 	};
@@ -96,6 +98,7 @@ enum rc link_net_new(struct loop *loop, struct worker_pool *pool,
 	TAILQ_INIT(&net->dirty);
 	TAILQ_INIT(&net->closed);
 	TAILQ_INIT(&net->pending);
+	TAILQ_INIT(&net->strangers);
 	TAILQ_INIT(&net->watches);
 	rc = loop_timer_new(loop, flush_all, net, &net->flush);
 	if (rc == RC_OK)

@@ -41,8 +41,9 @@ static void take(struct listener *l, int fd, const struct address *from)
 	rc = link_new(l->net, fd, MUX_ACCEPTOR, NULL, text, &link);
 	if (rc != RC_OK)
 		log_warn("listen", text, "connection dropped: %s",
-		    rc == RC_LIMIT ? "too many handshakes at once"
-				   : rc_name(rc));
+		    rc == RC_LIMIT
+			? "too many handshakes at once, or from there"
+			: rc_name(rc));
 }
 
 static void on_connections(void *arg, unsigned ready)

@@ -45,6 +45,10 @@ void settings_link(const struct config *c, struct link_config *out)
 	out->backoff_max_ms = ms(c, "backoff-max");
 	out->handshakes_max = (uint32_t)config_int(c, "link", "handshakes");
 	out->anonymous_max = (uint32_t)config_int(c, "link", "anonymous-max");
+	out->handshakes_per_address =
+	    (uint32_t)config_int(c, "link", "handshakes-per-address");
+	out->anonymous_per_address =
+	    (uint32_t)config_int(c, "link", "anonymous-per-address");
 	p->is_set = config_proxy(c, "link", "proxy", &p->proxy) == RC_OK;
 	p->credentials = config_path(c, "link", "proxy-credentials");
 	p->exempt = config_list(c, "link", "no-proxy", &p->exempt_count);

@@ -62,6 +62,22 @@
 		    .max = 100000,                                             \
 		    .help = "Joiners without a certificate at once" },         \
 	    { .section = "link",                                               \
+		    .key = "handshakes-per-address",                           \
+		    .type = CONFIG_INT,                                        \
+		    .initial = "384",                                          \
+		    .min = 1,                                                  \
+		    .max = 100000,                                             \
+		    .help = "Of the handshakes, from one IPv4 address or "     \
+			    "IPv6 /64" },                                      \
+	    { .section = "link",                                               \
+		    .key = "anonymous-per-address",                            \
+		    .type = CONFIG_INT,                                        \
+		    .initial = "48",                                           \
+		    .min = 1,                                                  \
+		    .max = 100000,                                             \
+		    .help = "Of the joiners, from one IPv4 address or "        \
+			    "IPv6 /64" },                                      \
+	    { .section = "link",                                               \
 		    .key = "proxy",                                            \
 		    .type = CONFIG_PROXY,                                      \
 		    .needs_restart = true,                                     \

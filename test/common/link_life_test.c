@@ -127,17 +127,8 @@ static void test_a_mux_that_died_of_its_own_queue_takes_its_link_along(
 
 static void start_stranger(struct world *w)
 {
-	struct fault fault;
-
 	listen_far(w, &w->pki, ROLE_RELAY, "dc2-a");
-	w->near.world = w;
-	assert_int_equal(
-	    tls_contexts_new(NULL, w->pki.trust, &w->near.contexts, &fault),
-	    RC_OK);
-	assert_int_equal(link_net_new(w->loop, w->pool, &w->config, &ops,
-			     &w->near, &w->near.net),
-	    RC_OK);
-	link_net_set_contexts(w->near.net, w->near.contexts);
+	side_new_stranger(w);
 	dial_to(
 	    w, listener_address(w->listener), TRUST_ROLE(ROLE_RELAY), "dc2-a");
 }

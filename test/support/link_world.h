@@ -190,6 +190,21 @@ static UNUSED void listen_far(
 	    listener_new(w->far.net, &any, &w->listener, &fault), RC_OK);
 }
 
+/* near has no certificate. */
+static UNUSED void side_new_stranger(struct world *w)
+{
+	struct fault fault;
+
+	w->near.world = w;
+	assert_int_equal(
+	    tls_contexts_new(NULL, w->pki.trust, &w->near.contexts, &fault),
+	    RC_OK);
+	assert_int_equal(link_net_new(w->loop, w->pool, &w->config, &ops,
+			     &w->near, &w->near.net),
+	    RC_OK);
+	link_net_set_contexts(w->near.net, w->near.contexts);
+}
+
 static UNUSED void dial_to(
     struct world *w, const char *address, unsigned roles, const char *name)
 {
@@ -255,18 +270,31 @@ static UNUSED void poll_too(struct world *w)
 	loop_timer_set(w->poll, 5);
 }
 
-static UNUSED void dial_raw(struct world *w)
+/* Bound to an address of our own: NULL for any. */
+static UNUSED int connect_raw(struct world *w, const char *own)
 {
+	struct sockaddr_in from = { .sin_family = AF_INET };
 	struct sockaddr_in to = { .sin_family = AF_INET };
 	unsigned port;
+	int fd;
 
 	assert_int_equal(
 	    sscanf(listener_address(w->listener), "127.0.0.1:%u", &port), 1);
 	to.sin_port = htons((uint16_t)port);
 	assert_int_equal(inet_pton(AF_INET, "127.0.0.1", &to.sin_addr), 1);
-	w->raw = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(
-	    connect(w->raw, (struct sockaddr *)&to, sizeof(to)), 0);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (own != NULL) {
+		assert_int_equal(inet_pton(AF_INET, own, &from.sin_addr), 1);
+		assert_int_equal(
+		    bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	}
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return fd;
+}
+
+static UNUSED void dial_raw(struct world *w)
+{
+	w->raw = connect_raw(w, NULL);
 	poll_too(w);
 }
 
