@@ -31,7 +31,8 @@ struct control {
 	bool gone;                   /* dropped: freed when that is over */
 	char node[NAME_SIZE];
 	struct msg_revocations newest; /* lists of revoked keys, as it told */
-	bool owes_ack;
+	bool owes_ack;                 /* of this number */
+	uint64_t ack_seq;
 	bool refused; /* pages that did not follow; said so already */
 	bool subscribed;
 	/* Presence: the table keeps its entries in the order of their news, so
@@ -197,13 +198,12 @@ void controls_presence(struct relay *r, const struct neighbour *n)
 
 /* --- In ------------------------------------------------------------------- */
 
-static void tell_seq(struct control *c)
+static void tell_seq(struct control *c, uint64_t seq)
 {
-	const struct msg_table_ack ack = {
-		.seq = table_seq(c->relay->table),
-	};
+	const struct msg_table_ack ack = { .seq = seq };
 	struct packbuf pack;
 
+	c->ack_seq = seq;
 	packbuf_init(&pack, 4096);
 	c->owes_ack = send_packed(c, msg_table_ack_encode(&ack, &pack),
 			  &pack) == RC_AGAIN;
@@ -217,7 +217,8 @@ static void on_refused_page(struct control *c,
 		return;
 	log_warn("control", c->node, "%s", fault->text);
 	c->refused = true;
-	tell_seq(c);
+	/* The numbers of another life would look as if it had been taken. */
+	tell_seq(c, table_seq_of(c->relay->table, &page->incarnation));
 }
 
 static void on_whole_table(struct control *c)
@@ -228,7 +229,7 @@ static void on_whole_table(struct control *c)
 	    LOG_FIELDS(LOG_NUMBER("seq", (int64_t)table_seq(r->table)),
 		LOG_NUMBER("targets", (int64_t)table_count(r->table))),
 	    "route table");
-	tell_seq(c);
+	tell_seq(c, table_seq(r->table));
 	schedule_all(r); /* what is new or leads elsewhere */
 }
 
@@ -402,7 +403,7 @@ static void on_deadline(void *arg)
 static void on_writable(struct control *c)
 {
 	if (c->owes_ack)
-		tell_seq(c);
+		tell_seq(c, c->ack_seq);
 	if (!c->owes_ack)
 		tell_presence(c);
 }

@@ -265,6 +265,11 @@ static bool same_incarnation(
 	return a->secs == b->secs && strcmp(a->random, b->random) == 0;
 }
 
+uint64_t table_seq_of(const struct table *t, const struct msg_incarnation *life)
+{
+	return same_incarnation(&t->incarnation, life) ? t->seq : SEQ_NONE;
+}
+
 /* What a full table has not named is gone. */
 static void drop_unnamed(struct table *t)
 {

@@ -45,6 +45,9 @@ void table_clear(struct table *t);
 
 /* The number after the last whole page set; 0: empty, ask for everything. */
 uint64_t table_seq(const struct table *t);
+/* The same, when it is of this life of the database; else 0. */
+uint64_t table_seq_of(
+    const struct table *t, const struct msg_incarnation *life);
 size_t table_count(const struct table *t);
 /* NULL: not in the slice. */
 struct table_entry *table_find(

@@ -13,6 +13,8 @@ struct control {
 	struct loop_timer *retry;
 	uint64_t backoff_ms;
 	bool needs_full;  /* what it has cannot be built upon */
+	bool compared;    /* in this session: it has what acked_* say */
+	uint64_t ahead;   /* it has this number, and we do not; 0: no */
 	bool subscribed;  /* presence comes */
 	bool pushing;     /* pages are out, the ack is not in */
 	bool pushed_full; /* they were the whole table */
@@ -90,14 +92,16 @@ static void push(struct control *c)
 		.fleet = f,
 		.relay = c->relay->id,
 		.full = c->needs_full || c->acked_seq == 0 ||
-		        c->acked_mark < f->mark_floor,
+		        c->acked_seq < f->seq_floor,
+		.by_seq = !c->compared || c->acked_mark < f->mark_floor,
 		.mark = c->acked_mark,
 		.from_seq = c->acked_seq,
 	};
 	enum rc rc;
 
-	if (c->way.state != WAY_READY || c->pushing ||
-	    (!want.full && c->acked_mark == f->mark))
+	if (c->way.state != WAY_READY || c->pushing || f->route_seq < c->ahead)
+		return;
+	if (c->compared && !want.full && c->acked_mark == f->mark)
 		return;
 	rc = pages_make(&want, &c->pages);
 	if (rc == RC_NOTFOUND) {
@@ -122,7 +126,7 @@ void fleet_push_changes(void *fleet)
 	struct fleet *f = fleet;
 	struct station *t;
 
-	TAILQ_FOREACH(t, &f->stations, all)
+	TAILQ_FOREACH(t, &f->relays, relay_next)
 	{
 		if (t->control != NULL)
 			push(t->control);
@@ -159,6 +163,18 @@ static void on_ack(struct control *c, struct bytes message)
 	if (!c->pushing)
 		return;
 	c->pushing = false;
+	if (ack.seq > c->push_seq && c->pushed_full) {
+		/* Of this very database, and newer: another node was faster, or
+		 * the database was set back. */
+		c->needs_full = true;
+		c->ahead = ack.seq;
+		log_warn("fleet", c->relay->name,
+		    "has the route table of %llu, and this server that of %llu",
+		    (unsigned long long)ack.seq,
+		    (unsigned long long)c->push_seq);
+		fleet_catch_up(c->relay->fleet, ack.seq);
+		return;
+	}
 	if (ack.seq != c->push_seq && c->pushed_full) {
 		fail(c, REASON_STALE_ROUTE, "does not take its table");
 		return;
@@ -169,6 +185,8 @@ static void on_ack(struct control *c, struct bytes message)
 		return;
 	}
 	c->needs_full = false;
+	c->compared = true;
+	c->ahead = 0;
 	c->acked_seq = ack.seq;
 	c->acked_mark = c->push_mark;
 	if (!c->subscribed)
@@ -295,8 +313,12 @@ static void on_ready(struct way *w)
 	struct control *c = control_of(w);
 
 	c->backoff_ms = 0;
-	/* Only a table that this process sent is surely of this database. */
-	c->needs_full = c->acked_seq == 0 || w->table_version != c->acked_seq;
+	/* Whether it is of this database shows when it takes what follows. */
+	c->compared = c->needs_full = false;
+	c->ahead = 0;
+	c->acked_seq = w->table_version;
+	if (c->acked_seq > c->relay->fleet->route_seq)
+		c->needs_full = true;
 	log_info("fleet", c->relay->name, "control session open");
 	station_judge(c->relay);
 	upkeep_want(c->relay);
@@ -379,10 +401,8 @@ void controls_kick(struct fleet *f, const char *relay)
 {
 	struct station *t;
 
-	TAILQ_FOREACH(t, &f->stations, all)
+	TAILQ_FOREACH(t, &f->relays, relay_next)
 	{
-		if (t->control == NULL)
-			continue;
 		for (size_t i = 0; i < t->route_count; i++) {
 			if (strcmp(t->id, relay) == 0 ||
 			    path_has(&t->routes[i].path, relay))

@@ -261,9 +261,8 @@ static void begin_life(struct fleet *f)
 
 static void init_lists(struct fleet *f)
 {
-	for (size_t i = 0; i < FLEET_BUCKETS; i++)
-		LIST_INIT(&f->buckets[i]);
 	TAILQ_INIT(&f->stations);
+	TAILQ_INIT(&f->relays);
 	TAILQ_INIT(&f->dirty);
 	TAILQ_INIT(&f->moved);
 	TAILQ_INIT(&f->changes);
@@ -292,7 +291,9 @@ enum rc fleet_new(
 	(void)snprintf(f->at, sizeof(f->at), "server %.50s", f->node);
 	begin_life(f);
 	init_lists(f);
-	rc = make_timers(f);
+	rc = lookup_init(&f->by_text);
+	if (rc == RC_OK)
+		rc = make_timers(f);
 	if (rc == RC_OK)
 		rc = make_net(f, fault);
 	if (rc == RC_OK)
@@ -353,5 +354,6 @@ void fleet_free(struct fleet *f)
 	loop_timer_free(f->ripen);
 	loop_timer_free(f->again);
 	upkeep_fini(f);
+	lookup_fini(&f->by_text);
 	free(f);
 }

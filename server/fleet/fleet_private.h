@@ -24,7 +24,6 @@
 #include "server/fleet/station.h"
 #include "server/fleet/upkeep.h"
 
-#define FLEET_BUCKETS 4096U
 /* Targets that have gone are remembered for deltas; beyond: full tables. */
 #define FLEET_GONE_MAX 4096U
 
@@ -56,14 +55,15 @@ struct fleet {
 	struct listener *listener;
 	bool stopping;
 	/* Targets. */
-	struct station_bucket buckets[FLEET_BUCKETS];
-	struct station_list stations;
+	struct lookup by_text;
+	struct station_list stations, relays; /* relays are in both */
 	struct station_list dirty, moved;
 	struct change_list changes;
 	size_t gone_count;
-	uint64_t mark;            /* of the newest change */
-	uint64_t mark_floor;      /* changes up to here are forgotten */
-	uint64_t route_seq;       /* the newest number of the route table */
+	uint64_t mark;       /* of the newest change */
+	uint64_t mark_floor; /* changes up to here are forgotten, */
+	uint64_t seq_floor;  /* and who has gone up to this number */
+	uint64_t route_seq; /* of the route table: all up to it is known here */
 	struct loop_timer *push;  /* tell relays, this turn */
 	struct loop_timer *tell;  /* tell the owner, this turn */
 	struct loop_timer *write; /* rows */
@@ -101,6 +101,9 @@ struct msg_revocations fleet_revocations(const struct fleet *f);
 /* --- reload.c */
 MUST_CHECK enum rc fleet_load(struct fleet *f, struct fault *fault);
 void fleet_read_again(void *fleet); /* timer */
+/* Somebody has a higher number of the table than this: read what is newer; if
+ * the database has none, raise all its numbers above it. */
+void fleet_catch_up(struct fleet *f, uint64_t seq);
 
 /* --- control.c */
 MUST_CHECK enum rc control_new(struct station *relay, struct control **out);
@@ -126,10 +129,15 @@ struct pages_want {
 	const struct fleet *fleet;
 	const char *relay;
 	bool full;
-	uint64_t mark;     /* not full: changes after this one */
-	uint64_t from_seq; /* what the relay has */
+	/* Not full: what the relay has.  Told are changes after this mark; or,
+	 * by_seq, numbers above from_seq, and changes after the mark if it is
+	 * not 0. */
+	bool by_seq;
+	uint64_t mark;
+	uint64_t from_seq;
 };
-/* RC_NOTFOUND: there is nothing to tell. */
+/* RC_NOTFOUND: there is nothing to tell (never by_seq: then an empty page asks
+ * whether the relay's table is of this database at all). */
 MUST_CHECK enum rc pages_make(
     const struct pages_want *want, struct pages **out);
 void pages_free(struct pages *p); /* NULL is fine */

@@ -120,7 +120,7 @@ static MUST_CHECK enum rc add_gone(struct filling *f, const struct change *c)
 	const struct slice_target target = {
 		.text = c->text,
 		.name = "",
-		.seq = f->want->fleet->route_seq,
+		.seq = c->seq,
 	};
 	struct slice_entry *room;
 	enum rc rc = next_room(f, &room);
@@ -162,6 +162,38 @@ static MUST_CHECK enum rc add_changes(struct filling *f)
 	return rc;
 }
 
+static bool is_newer(const struct pages_want *want, const struct change *c)
+{
+	uint64_t seq = c->station != NULL ? c->station->route_seq : c->seq;
+
+	return seq > want->from_seq || (want->mark > 0 && c->mark > want->mark);
+}
+
+/* Once in a session: what marks this process has told it, or none. */
+static MUST_CHECK enum rc add_newer(struct filling *f)
+{
+	const struct change *c;
+	enum rc rc = RC_OK;
+
+	TAILQ_FOREACH(c, &f->want->fleet->changes, all)
+	{
+		if (rc != RC_OK)
+			break;
+		if (!is_newer(f->want, c))
+			continue;
+		rc = c->station != NULL ? add_target(f, c->station, true)
+		                        : add_gone(f, c);
+	}
+	return rc;
+}
+
+static MUST_CHECK enum rc add_wanted(struct filling *f)
+{
+	if (f->want->full)
+		return add_all(f);
+	return f->want->by_seq ? add_newer(f) : add_changes(f);
+}
+
 enum rc pages_make(const struct pages_want *want, struct pages **out)
 {
 	struct filling *f = calloc(1, sizeof(*f));
@@ -177,9 +209,9 @@ enum rc pages_make(const struct pages_want *want, struct pages **out)
 	f->page.from_seq = want->full ? 0 : want->from_seq;
 	f->page.seq = want->fleet->route_seq;
 	f->page.entries = f->entries;
-	rc = want->full ? add_all(f) : add_changes(f);
-	if (rc == RC_OK && !want->full && f->page.entry_count == 0 &&
-	    STAILQ_EMPTY(&pages->all))
+	rc = add_wanted(f);
+	if (rc == RC_OK && !want->full && !want->by_seq &&
+	    f->page.entry_count == 0 && STAILQ_EMPTY(&pages->all))
 		rc = RC_NOTFOUND;
 	if (rc == RC_OK)
 		rc = finish_page(f, true);

@@ -15,7 +15,11 @@ struct load_job {
 	enum fleet_kind kind;
 	char name[NAME_SIZE];
 	struct fault fault;
-	uint64_t route_seq;
+	bool at_start;
+	uint64_t after;     /* all up to this number is known already */
+	uint64_t route_seq; /* and after this job, up to this one */
+	struct store_gone *gone;
+	size_t gone_count;
 	struct store_machine *machines;
 	struct store_instance *instances;
 	size_t machine_count;
@@ -31,6 +35,7 @@ static void load_free(struct load_job *l)
 	store_machines_free(l->machines, l->machine_count);
 	free(l->instances);
 	free(l->relays);
+	free(l->gone);
 	for (unsigned i = 0; i < REVOKED_COUNT; i++)
 		free(l->revoked[i]);
 	free(l);
@@ -139,27 +144,131 @@ static MUST_CHECK enum rc list_revoked(struct db *db, struct load_job *l)
 	return rc;
 }
 
-static MUST_CHECK enum rc get_one(struct db *db, struct load_job *l)
+static MUST_CHECK enum rc get_relay(
+    struct db *db, struct load_job *l, const char *name)
 {
+	struct store_relay *all =
+	    realloc(l->relays, (l->relay_count + 1) * sizeof(*all));
 	enum rc rc;
 
-	if (l->kind == FLEET_RELAY) {
-		l->relays = calloc(1, sizeof(*l->relays));
-		if (l->relays == NULL)
-			return RC_NOMEM;
-		rc = store_relay_get(db, l->name, l->relays, &l->fault);
-		l->relay_count = rc == RC_OK;
-	} else {
-		struct store_machine *row = calloc(1, sizeof(*row));
-
-		if (row == NULL)
-			return RC_NOMEM;
-		rc = store_machine_get(db, l->name, row, &l->fault);
-		if (rc == RC_OK)
-			return take_machines(l, row, 1);
-		free(row);
-	}
+	if (all == NULL)
+		return RC_NOMEM;
+	l->relays = all;
+	rc = store_relay_get(db, name, &all[l->relay_count], &l->fault);
+	if (rc == RC_OK)
+		l->relay_count++;
 	return rc == RC_NOTFOUND ? RC_OK : rc; /* then it has gone */
+}
+
+static MUST_CHECK enum rc get_machine(
+    struct db *db, struct load_job *l, const char *id)
+{
+	struct store_machine *row = calloc(1, sizeof(*row));
+	enum rc rc;
+
+	if (row == NULL)
+		return RC_NOMEM;
+	rc = store_machine_get(db, id, row, &l->fault);
+	if (rc == RC_OK)
+		return take_machines(l, row, 1);
+	free(row);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+static MUST_CHECK enum rc get_target(
+    struct db *db, struct load_job *l, const char *text)
+{
+	struct target target;
+	struct fault fault;
+
+	if (target_parse(text, &target, &fault) != RC_OK)
+		return RC_OK;
+	if (target.kind == TARGET_RELAY)
+		return get_relay(db, l, target.name);
+	return get_machine(db, l, target.name);
+}
+
+/* Who has left since; at the start: ever. */
+static MUST_CHECK enum rc list_gone(struct db *db, struct load_job *l)
+{
+	uint64_t after = l->after;
+	size_t count = 0;
+	enum rc rc;
+
+	do {
+		struct store_gone *rows = NULL, *all;
+
+		rc = store_route_gone(db, after, STORE_PAGE_MAX, &rows, &count);
+		if (rc != RC_OK)
+			return rc;
+		all = realloc(
+		    l->gone, (l->gone_count + count + 1) * sizeof(*all));
+		if (all == NULL) {
+			free(rows);
+			return RC_NOMEM;
+		}
+		l->gone = all;
+		memcpy(all + l->gone_count, rows, count * sizeof(*rows));
+		l->gone_count += count;
+		if (count > 0)
+			after = rows[count - 1].seq;
+		free(rows);
+	} while (count == STORE_PAGE_MAX);
+	return RC_OK;
+}
+
+static MUST_CHECK enum rc list_all(struct db *db, struct load_job *l)
+{
+	enum rc rc = list_machines(db, l);
+
+	if (rc == RC_OK)
+		rc = list_relays(db, l);
+	if (rc == RC_OK && l->at_start)
+		rc = list_gone(db, l);
+	return rc;
+}
+
+/* Others that have changed, whose own notice may still be on its way: so that
+ * the numbers known have no gaps. */
+static MUST_CHECK enum rc list_changed(struct db *db, struct load_job *l)
+{
+	struct store_gone *rows;
+	size_t count;
+	enum rc rc =
+	    store_route_changed(db, l->after, STORE_PAGE_MAX, &rows, &count);
+
+	if (rc != RC_OK)
+		return rc;
+	if (count == STORE_PAGE_MAX) {
+		l->kind = FLEET_ALL;
+		rc = list_all(db, l);
+	}
+	for (size_t i = 0; l->kind != FLEET_ALL && i < count && rc == RC_OK;
+	     i++)
+		rc = get_target(db, l, rows[i].target);
+	free(rows);
+	if (rc == RC_OK)
+		rc = list_gone(db, l);
+	return rc;
+}
+
+/* The one that was named is most often all there is. */
+static MUST_CHECK enum rc get_one(struct db *db, struct load_job *l)
+{
+	uint64_t seq = 0;
+	enum rc rc = l->kind == FLEET_RELAY ? get_relay(db, l, l->name)
+	                                    : get_machine(db, l, l->name);
+
+	if (rc != RC_OK)
+		return rc;
+	if (l->relay_count > 0)
+		seq = l->relays[0].route_seq;
+	else if (l->machine_count > 0)
+		seq = l->machines[0].route_seq;
+	if (l->route_seq <= l->after ||
+	    (l->route_seq == l->after + 1 && seq == l->route_seq))
+		return RC_OK;
+	return list_changed(db, l);
 }
 
 static enum rc load_rows(struct db *db, struct store_job *job)
@@ -167,13 +276,8 @@ static enum rc load_rows(struct db *db, struct store_job *job)
 	struct load_job *l = CONTAINER_OF(job, struct load_job, base.job);
 	enum rc rc = store_route_seq(db, &l->route_seq);
 
-	if (rc == RC_OK && l->kind == FLEET_ALL) {
-		rc = list_machines(db, l);
-		if (rc == RC_OK)
-			rc = list_relays(db, l);
-	} else if (rc == RC_OK) {
-		rc = get_one(db, l);
-	}
+	if (rc == RC_OK)
+		rc = l->kind == FLEET_ALL ? list_all(db, l) : get_one(db, l);
 	if (rc == RC_OK)
 		rc = list_revoked(db, l);
 	for (size_t i = 0; i < l->machine_count && rc == RC_OK; i++)
@@ -237,39 +341,91 @@ static void remove_unseen(struct fleet *f)
 	}
 }
 
-static void remove_one(struct fleet *f, const struct load_job *l)
+static bool is_among(const struct load_job *l, const struct station *t)
 {
-	struct station *t = station_find(
-	    f, l->kind == FLEET_RELAY ? ROLE_RELAY : ROLE_TENTACLE, l->name);
+	for (size_t i = 0; i < l->relay_count && t->role == ROLE_RELAY; i++) {
+		if (strcmp(l->relays[i].name, t->id) == 0)
+			return true;
+	}
+	for (size_t i = 0; i < l->machine_count && t->role != ROLE_RELAY; i++) {
+		if (strcmp(l->machines[i].id, t->id) == 0)
+			return true;
+	}
+	return false;
+}
 
-	if (t != NULL)
+static void remove_one(struct fleet *f, const struct load_job *l,
+    enum peer_role role, const char *id)
+{
+	struct station *t = station_find(f, role, id);
+
+	if (t != NULL && !is_among(l, t))
 		station_remove(t);
+}
+
+static void remove_gone(struct fleet *f, const struct load_job *l)
+{
+	remove_one(
+	    f, l, l->kind == FLEET_RELAY ? ROLE_RELAY : ROLE_TENTACLE, l->name);
+	for (size_t i = 0; i < l->gone_count; i++) {
+		struct target target;
+		struct fault fault;
+
+		if (target_parse(l->gone[i].target, &target, &fault) == RC_OK)
+			remove_one(f, l,
+			    target.kind == TARGET_RELAY ? ROLE_RELAY
+							: ROLE_TENTACLE,
+			    target.name);
+	}
+}
+
+/* Those of before this process, oldest first; a relay may know them. */
+static MUST_CHECK enum rc take_gone(struct fleet *f, const struct load_job *l)
+{
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < l->gone_count && rc == RC_OK; i++)
+		rc = station_add_gone(f, l->gone[i].target, l->gone[i].seq);
+	return rc;
+}
+
+static MUST_CHECK enum rc apply_rows(struct fleet *f, const struct load_job *l)
+{
+	struct station *t;
+
+	if (l->kind == FLEET_ALL)
+		TAILQ_FOREACH(t, &f->stations, all) t->seen = false;
+	for (size_t i = 0; i < l->relay_count; i++) {
+		if (station_apply_relay(f, &l->relays[i]) == NULL)
+			return RC_NOMEM;
+	}
+	for (size_t i = 0; i < l->machine_count; i++) {
+		if (station_apply_machine(
+			f, &l->machines[i], &l->instances[i]) == NULL)
+			return RC_NOMEM;
+	}
+	return RC_OK;
 }
 
 static MUST_CHECK enum rc apply(struct fleet *f, const struct load_job *l)
 {
-	struct station *t;
 	enum rc rc = apply_revoked(f, l);
 
-	if (l->route_seq > f->route_seq)
-		f->route_seq = l->route_seq;
-	if (l->kind == FLEET_ALL)
-		TAILQ_FOREACH(t, &f->stations, all) t->seen = false;
-	for (size_t i = 0; i < l->relay_count && rc == RC_OK; i++) {
-		if (station_apply_relay(f, &l->relays[i]) == NULL)
-			rc = RC_NOMEM;
-	}
-	for (size_t i = 0; i < l->machine_count && rc == RC_OK; i++) {
-		if (station_apply_machine(
-			f, &l->machines[i], &l->instances[i]) == NULL)
-			rc = RC_NOMEM;
-	}
+	if (rc == RC_OK && l->at_start)
+		rc = take_gone(f, l);
+	if (rc == RC_OK)
+		rc = apply_rows(f, l);
 	if (rc != RC_OK)
 		return rc;
+	/* No number up to it is missing now. */
+	if (l->route_seq > f->route_seq) {
+		f->route_seq = l->route_seq;
+		controls_push(f);
+	}
 	if (l->kind == FLEET_ALL)
 		remove_unseen(f);
-	else if (l->relay_count + l->machine_count == 0)
-		remove_one(f, l);
+	else
+		remove_gone(f, l);
 	return RC_OK;
 }
 
@@ -305,6 +461,8 @@ void fleet_changed(struct fleet *f, enum fleet_kind kind, const char *name)
 {
 	struct load_job *l = load_new(kind, name != NULL ? name : "");
 
+	if (l != NULL)
+		l->after = f->route_seq;
 	if (l != NULL && fleet_submit(f, &l->base, load_rows) == RC_OK)
 		return;
 	if (l != NULL)
@@ -317,6 +475,65 @@ void fleet_read_again(void *fleet)
 	fleet_changed(fleet, FLEET_ALL, "");
 }
 
+/* --- A database behind its relays ------------------------------------------
+ */
+
+/* A relay that lies harms itself; but numbers must not run out. */
+#define AHEAD_MAX 1000000
+
+struct catch_job {
+	struct fleet_job base;
+	uint64_t seq;
+};
+
+static enum rc raise_route(struct db *db, struct store_job *job)
+{
+	const struct catch_job *c =
+	    CONTAINER_OF(job, struct catch_job, base.job);
+
+	return store_route_raise(db, c->seq);
+}
+
+static void catch_drop(struct fleet_job *job)
+{
+	free(CONTAINER_OF(job, struct catch_job, base));
+}
+
+static void caught_up(struct fleet_job *job, enum rc rc)
+{
+	struct fleet *f = job->fleet;
+
+	if (rc == RC_OK)
+		fleet_changed(f, FLEET_ALL, "");
+	else
+		log_error("fleet", "",
+		    "the numbers of routes are not raised: %s", rc_name(rc));
+	catch_drop(job);
+}
+
+void fleet_catch_up(struct fleet *f, uint64_t seq)
+{
+	struct catch_job *c;
+
+	if (seq <= f->route_seq)
+		return;
+	if (seq - f->route_seq > AHEAD_MAX) {
+		log_error("fleet", "",
+		    "a relay tells of route table %llu, and this server's is "
+		    "%llu: it is not believed",
+		    (unsigned long long)seq, (unsigned long long)f->route_seq);
+		return;
+	}
+	c = calloc(1, sizeof(*c));
+	if (c == NULL)
+		return;
+	c->base.done = caught_up;
+	c->base.drop = catch_drop;
+	c->seq = seq;
+	if (fleet_submit(f, &c->base, raise_route) != RC_OK)
+		catch_drop(&c->base);
+}
+
 enum rc fleet_load(struct fleet *f, struct fault *fault)
 {
 	struct load_job *l = load_new(FLEET_ALL, "");
@@ -324,6 +541,7 @@ enum rc fleet_load(struct fleet *f, struct fault *fault)
 
 	if (l == NULL)
 		return RC_NOMEM;
+	l->at_start = true;
 	l->base.job.run = load_rows;
 	rc = store_call(f->parts.store, &l->base.job);
 	if (rc == RC_OK)

@@ -8,6 +8,7 @@
 #define SERVER_FLEET_STATION_H
 
 #include "common/dial.h"
+#include "common/lookup.h"
 #include "server/fleet/upkeep.h"
 #include "server/fleet/way.h"
 #include "server/store/instance.h"
@@ -33,7 +34,8 @@ struct station_route {
 struct change {
 	TAILQ_ENTRY(change) all;
 	uint64_t mark;
-	struct station *station; /* NULL: gone */
+	struct station *station; /* NULL: gone, */
+	uint64_t seq;            /* at this number of the table */
 	char text[TARGET_SIZE];
 };
 
@@ -45,8 +47,8 @@ TAILQ_HEAD(change_list, change);
 #define DIRTY_HOLD     4U
 
 struct station {
-	LIST_ENTRY(station) bucket;
-	TAILQ_ENTRY(station) all, dirty_next, moved_next;
+	struct lookup_item item; /* first; by text */
+	TAILQ_ENTRY(station) all, relay_next, dirty_next, moved_next;
 	struct fleet *fleet;
 	enum peer_role role;  /* relay or tentacle */
 	char id[NAME_SIZE];   /* machine id, or relay name */
@@ -85,7 +87,6 @@ struct station {
 };
 
 TAILQ_HEAD(station_list, station);
-LIST_HEAD(station_bucket, station);
 
 /* --- stations.c -------------------------------------------------------------
  */
@@ -99,6 +100,9 @@ struct station *station_apply_machine(struct fleet *f,
     const struct store_machine *row, const struct store_instance *instance);
 struct station *station_apply_relay(
     struct fleet *f, const struct store_relay *row);
+/* A target that had gone before this process began. */
+MUST_CHECK enum rc station_add_gone(
+    struct fleet *f, const char *text, uint64_t seq);
 /* Its row is gone: what is under way ends, relays are told. */
 void station_remove(struct station *t);
 /* At the end of the fleet: nobody is told. */

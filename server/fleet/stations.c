@@ -8,26 +8,19 @@
 /* --- Names -----------------------------------------------------------------
  */
 
-static size_t bucket_of(enum peer_role role, const char *id)
+static void text_of(enum peer_role role, const char *id, char out[TARGET_SIZE])
 {
-	uint64_t hash = 14695981039346656037ULL ^ (uint64_t)role; /* FNV-1a */
-
-	for (; *id != '\0'; id++)
-		hash = (hash ^ (uint8_t)*id) * 1099511628211ULL;
-	return hash % FLEET_BUCKETS;
+	(void)snprintf(out, TARGET_SIZE, "%s/%s",
+	    role == ROLE_RELAY ? "relay" : "machine", id);
 }
 
 struct station *station_find(
     const struct fleet *f, enum peer_role role, const char *id)
 {
-	struct station *t;
+	char text[TARGET_SIZE];
 
-	LIST_FOREACH(t, &f->buckets[bucket_of(role, id)], bucket)
-	{
-		if (t->role == role && strcmp(t->id, id) == 0)
-			return t;
-	}
-	return NULL;
+	text_of(role, id, text);
+	return (struct station *)lookup_find(&f->by_text, text);
 }
 
 void station_label(const struct station *t, char out[FAULT_AT_MAX])
@@ -186,26 +179,52 @@ static void mark_changed(struct station *t)
 	controls_push(f);
 }
 
-/* Its place in the changes stays, for relays that still know it. */
-static void leave_changes(struct station *t)
+/* Only so many that have gone are remembered. */
+static void forget_gone(struct fleet *f)
 {
-	struct fleet *f = t->fleet;
-	struct change *c = t->change, *next;
+	struct change *c, *next;
 
-	mark_changed(t);
-	c->station = NULL;
-	t->change = NULL;
-	f->gone_count++;
 	for (c = TAILQ_FIRST(&f->changes);
 	     c != NULL && f->gone_count > FLEET_GONE_MAX; c = next) {
 		next = TAILQ_NEXT(c, all);
 		if (c->station != NULL)
 			continue;
 		f->mark_floor = c->mark;
+		if (f->seq_floor < c->seq)
+			f->seq_floor = c->seq;
 		f->gone_count--;
 		TAILQ_REMOVE(&f->changes, c, all);
 		free(c);
 	}
+}
+
+/* Its place in the changes stays, for relays that still know it. */
+static void leave_changes(struct station *t)
+{
+	struct fleet *f = t->fleet;
+	struct change *c = t->change;
+
+	mark_changed(t);
+	c->seq = f->route_seq > t->route_seq ? f->route_seq : t->route_seq;
+	c->station = NULL;
+	t->change = NULL;
+	f->gone_count++;
+	forget_gone(f);
+}
+
+enum rc station_add_gone(struct fleet *f, const char *text, uint64_t seq)
+{
+	struct change *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return RC_NOMEM;
+	c->mark = ++f->mark;
+	c->seq = seq;
+	(void)snprintf(c->text, sizeof(c->text), "%s", text);
+	TAILQ_INSERT_TAIL(&f->changes, c, all);
+	f->gone_count++;
+	forget_gone(f);
+	return RC_OK;
 }
 
 /* --- Life ------------------------------------------------------------------
@@ -237,8 +256,7 @@ static struct station *make(
 	t->role = role;
 	TAILQ_INIT(&t->ways);
 	(void)snprintf(t->id, sizeof(t->id), "%s", id);
-	(void)snprintf(t->text, sizeof(t->text), "%s/%s",
-	    role == ROLE_RELAY ? "relay" : "machine", id);
+	text_of(role, id, t->text);
 	t->change = calloc(1, sizeof(*t->change));
 	if (t->change == NULL ||
 	    (role == ROLE_RELAY && control_new(t, &t->control) != RC_OK)) {
@@ -247,8 +265,10 @@ static struct station *make(
 	}
 	t->change->station = t;
 	memcpy(t->change->text, t->text, sizeof(t->text));
-	LIST_INSERT_HEAD(&f->buckets[bucket_of(role, id)], t, bucket);
+	lookup_add(&f->by_text, &t->item, t->text);
 	TAILQ_INSERT_TAIL(&f->stations, t, all);
+	if (role == ROLE_RELAY)
+		TAILQ_INSERT_TAIL(&f->relays, t, relay_next);
 	TAILQ_INSERT_TAIL(&f->changes, t->change, all);
 	return t;
 }
@@ -259,8 +279,10 @@ static void unlist(struct station *t)
 	struct fleet *f = t->fleet;
 
 	upkeep_forget(t);
-	LIST_REMOVE(t, bucket);
+	lookup_remove(&f->by_text, &t->item);
 	TAILQ_REMOVE(&f->stations, t, all);
+	if (t->role == ROLE_RELAY)
+		TAILQ_REMOVE(&f->relays, t, relay_next);
 }
 
 static void drop_links(struct station *t, const struct fault *fault)
@@ -328,7 +350,8 @@ static MUST_CHECK enum rc apply_routes(struct station *t, uint64_t seq,
 {
 	enum rc rc = RC_OK;
 
-	if (seq > t->fleet->route_seq)
+	/* Alone, it says nothing about the numbers below it: see reload.c. */
+	if (seq == t->fleet->route_seq + 1)
 		t->fleet->route_seq = seq;
 	if (t->route_seq != seq || t->routes == NULL) {
 		rc = set_routes(t, rows, count);

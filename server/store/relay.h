@@ -63,5 +63,13 @@ MUST_CHECK enum rc store_route_seq(struct db *db, uint64_t *out);
 /* Those with seq > after, by seq, at most limit; free(*rows). */
 MUST_CHECK enum rc store_route_gone(struct db *db, uint64_t after,
     uint32_t limit, struct store_gone **rows, size_t *count);
+/* The same of those that are there and whose number is above it. */
+MUST_CHECK enum rc store_route_changed(struct db *db, uint64_t after,
+    uint32_t limit, struct store_gone **rows, size_t *count);
+/*
+ * Others know numbers up to seq, and this database does not: it was set back.
+ * From now on every target has a number above it.  Nothing when it has.
+ */
+MUST_CHECK enum rc store_route_raise(struct db *db, uint64_t seq);
 
 #endif

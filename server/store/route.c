@@ -45,27 +45,34 @@ enum rc route_remove_gone(struct db *db, const char *kind, const char *name)
 	return list_run(db, "DELETE FROM route_gone WHERE target = ?", target);
 }
 
-enum rc store_route_gone(struct db *db, uint64_t after, uint32_t limit,
-    struct store_gone **rows, size_t *count)
+static enum rc list_numbered(struct db *db, const char *sql, uint64_t after,
+    struct store_gone *rows, uint32_t most, size_t *count)
+{
+	struct query q;
+
+	query_start(&q, db, sql);
+	query_u64(&q, after);
+	query_int(&q, most);
+	while (*count < most && query_step(&q) == RC_OK) {
+		struct store_gone *r = &rows[(*count)++];
+
+		query_copy_text(&q, 0, r->target, sizeof(r->target));
+		r->seq = query_get_u64(&q, 1);
+	}
+	return list_end(&q, q.rc);
+}
+
+static enum rc list_new(struct db *db, const char *sql, uint64_t after,
+    uint32_t limit, struct store_gone **rows, size_t *count)
 {
 	uint32_t most = list_limit(limit);
 	struct store_gone *all = calloc(most, sizeof(*all));
-	struct query q;
 	size_t n = 0;
 	enum rc rc;
 
 	if (all == NULL)
 		return RC_NOMEM;
-	query_start(&q, db,
-	    "SELECT target, seq FROM route_gone WHERE seq > ?"
-	    " ORDER BY seq LIMIT ?");
-	query_u64(&q, after);
-	query_int(&q, most);
-	while (n < most && query_step(&q) == RC_OK) {
-		query_copy_text(&q, 0, all[n].target, sizeof(all[n].target));
-		all[n++].seq = query_get_u64(&q, 1);
-	}
-	rc = list_end(&q, q.rc);
+	rc = list_numbered(db, sql, after, all, most, &n);
 	if (rc != RC_OK) {
 		free(all);
 		return rc;
@@ -73,6 +80,59 @@ enum rc store_route_gone(struct db *db, uint64_t after, uint32_t limit,
 	*rows = all;
 	*count = n;
 	return RC_OK;
+}
+
+enum rc store_route_gone(struct db *db, uint64_t after, uint32_t limit,
+    struct store_gone **rows, size_t *count)
+{
+	return list_new(db,
+	    "SELECT target, seq FROM route_gone WHERE seq > ?1"
+	    " ORDER BY seq LIMIT ?2",
+	    after, limit, rows, count);
+}
+
+enum rc store_route_changed(struct db *db, uint64_t after, uint32_t limit,
+    struct store_gone **rows, size_t *count)
+{
+	return list_new(db,
+	    "SELECT 'machine/' || id AS target, route_seq AS seq FROM machine"
+	    " WHERE route_seq > ?1 UNION ALL"
+	    " SELECT 'relay/' || name, route_seq FROM relay"
+	    " WHERE route_seq > ?1 ORDER BY seq LIMIT ?2",
+	    after, limit, rows, count);
+}
+
+static enum rc set_numbers(struct db *db, const char *sql, uint64_t seq)
+{
+	struct query q;
+
+	query_start(&q, db, sql);
+	query_u64(&q, seq);
+	return query_run(&q, NULL);
+}
+
+enum rc store_route_raise(struct db *db, uint64_t seq)
+{
+	uint64_t last = 0, top;
+	enum rc rc = store_route_seq(db, &last);
+
+	if (rc != RC_OK || last >= seq)
+		return rc;
+	/* Those that have gone keep numbers of their own: they are read in
+	 * pages. */
+	top = seq + 1 + last;
+	rc = set_numbers(db, "UPDATE route_gone SET seq = seq + ?1", seq + 1);
+	if (rc == RC_OK)
+		rc = set_numbers(db, "UPDATE machine SET route_seq = ?1", top);
+	if (rc == RC_OK)
+		rc = set_numbers(db, "UPDATE relay SET route_seq = ?1", top);
+	if (rc == RC_OK)
+		rc = set_numbers(db,
+		    "INSERT INTO sequence(name, value) VALUES ('" SEQUENCE
+		    "', ?1) ON CONFLICT (name) DO UPDATE"
+		    " SET value = excluded.value",
+		    top);
+	return rc;
 }
 
 enum rc route_insert_hops(struct db *db, const struct route_hops *how,

@@ -215,6 +215,8 @@ static void test_another_life_of_the_database_counts_anew(void **state)
 	e = entry(1, 3);
 	p = page_of(2, 700, 701, &e); /* a delta cannot build on it */
 	assert_int_equal(apply(t, &p), RC_STATE);
+	assert_int_equal(table_seq_of(t, &p.incarnation), 0);
+	assert_int_equal(table_seq(t), 700);
 	p = page_of(2, 0, 4, &e);
 	p.last = false;
 	assert_int_equal(apply(t, &p), RC_OK);
