@@ -73,6 +73,7 @@ struct link {
 	link_down_fn down;
 	void *down_arg;
 	uint64_t started_us, up_us, last_recv_us, ping_sent_us, rtt_seen_us;
+	uint64_t ping_mark_us; /* the same moment by a finer clock */
 	uint32_t rtt_us;
 	bool ping_waits;
 	char farewell[FAULT_TEXT_MAX]; /* of the peer's GOAWAY */

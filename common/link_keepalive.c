@@ -1,4 +1,6 @@
+#include "common/clock.h"
 #include "common/link_internal.h"
+
 static uint64_t ms_since(uint64_t then_us, uint64_t now_us)
 {
 	return now_us > then_us ? (now_us - then_us) / 1000 : 0;
@@ -6,14 +8,17 @@ static uint64_t ms_since(uint64_t then_us, uint64_t now_us)
 
 void link_ping(struct link *link, uint64_t now)
 {
+	/* The loop's clock is too coarse for round trips within a site. */
+	uint64_t mark = clock_monotonic_us();
 	uint8_t opaque[8];
 
 	for (size_t i = 0; i < sizeof(opaque); i++)
-		opaque[i] = (uint8_t)(now >> (8 * i));
+		opaque[i] = (uint8_t)(mark >> (8 * i));
 	if (mux_ping(link->mux, opaque) != RC_OK)
 		return;
 	link->ping_waits = true;
 	link->ping_sent_us = now;
+	link->ping_mark_us = mark;
 	link_kick(link);
 }
 
@@ -103,12 +108,12 @@ void link_timer_fired(void *arg)
 
 void link_pong(struct link *link, const struct mux_event *event)
 {
-	uint64_t now = loop_now_us(link->net->loop), sent = 0, rtt;
+	uint64_t now = clock_monotonic_us(), sent = 0, rtt;
 
 	for (size_t i = 0; i < 8 && i < event->data.len; i++)
 		sent |= (uint64_t)event->data.p[i] << (8 * i);
 	link->ping_waits = false;
-	if (sent != link->ping_sent_us || now < sent)
+	if (sent != link->ping_mark_us || now < sent)
 		return;
 	rtt = now - sent;
 	/* The lowest of the last minute. */
@@ -116,6 +121,7 @@ void link_pong(struct link *link, const struct mux_event *event)
 	    ms_since(link->rtt_seen_us, now) > 60000) {
 		link->rtt_us = rtt < UINT32_MAX ? (uint32_t)rtt : UINT32_MAX;
 		link->rtt_seen_us = now;
-		mux_set_rtt(link->mux, link->rtt_us > 0 ? link->rtt_us : 1);
+		link->rtt_us = link->rtt_us > 0 ? link->rtt_us : 1;
+		mux_set_rtt(link->mux, link->rtt_us);
 	}
 }

@@ -37,6 +37,7 @@ static const char *const op_names[OP_COUNT] = {
 	[OP_REVOKED] = "revoked",
 	[OP_CERTIFICATE] = "certificate",
 	[OP_TRUST] = "trust",
+	[OP_HOP] = "hop",
 	[OP_FAULT] = "fault",
 };
 

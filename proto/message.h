@@ -82,6 +82,8 @@ enum msg_op {
 	OP_REVOKED,
 	OP_CERTIFICATE,
 	OP_TRUST,
+	/* trace */
+	OP_HOP,
 	/* any seal: the fault that ends what was asked */
 	OP_FAULT,
 	OP_COUNT

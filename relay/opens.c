@@ -141,44 +141,67 @@ static bool next_hop(struct relay *r, struct table_entry *e,
 	return *out != NULL;
 }
 
-static void open_seal(struct relay *r, struct link *link, uint32_t stream,
-    const struct msg_open *open)
+bool relay_onward(struct relay *r, struct link *link,
+    const struct msg_open *open, struct onward *out, struct fault *fault)
 {
-	struct msg_open next = *open;
-	struct table_entry *e;
-	struct neighbour *n;
-	struct fault fault;
-
+	out->next = *open;
 	/* Cut off or started anew, it may believe somebody who was revoked. */
 	if (!controls_told_revoked(r)) {
-		fault_set(&fault, REASON_STALE_ROUTE, relay_name(r),
+		fault_set(fault, REASON_STALE_ROUTE, relay_name(r),
 		    "relay %s carries nothing before a server has told it "
 		    "which keys were revoked",
 		    relay_name(r));
+		return false;
+	}
+	out->entry = permitted(r, link, open, fault);
+	return out->entry != NULL &&
+	       next_hop(r, out->entry, &out->next, &out->to, fault);
+}
+
+bool relay_is_linked(const struct neighbour *n, struct fault *fault)
+{
+	if (n->link != NULL && link_is_up(n->link))
+		return true;
+	neighbour_fault(n, fault);
+	if (n->dialler != NULL)
+		dial_now(n->dialler);
+	return false;
+}
+
+static void open_seal(struct relay *r, struct link *link, uint32_t stream,
+    const struct msg_open *open)
+{
+	struct onward on;
+	const char *name;
+	struct fault fault;
+
+	if (!relay_onward(r, link, open, &on, &fault) ||
+	    !relay_is_linked(on.to, &fault)) {
 		refuse(link, stream, open, &fault);
 		return;
 	}
-	e = permitted(r, link, open, &fault);
-	if (e == NULL || !next_hop(r, e, &next, &n, &fault)) {
-		refuse(link, stream, open, &fault);
-		return;
-	}
-	if (n->link == NULL || !link_is_up(n->link)) {
-		neighbour_fault(n, &fault);
-		if (n->dialler != NULL)
-			dial_now(n->dialler);
-		refuse(link, stream, open, &fault);
-		return;
-	}
-	if (bridge_new(r->bridges, link, stream, n->link, e->name, &next) !=
+	name = on.entry->name;
+	if (bridge_new(r->bridges, link, stream, on.to->link, name, &on.next) !=
 	    RC_OK)
-		log_warn("relay", open->trace, "%s: cannot bridge", e->name);
+		log_warn("relay", open->trace, "%s: cannot bridge", name);
 	else
 		log_debug_with("relay", open->trace,
 		    LOG_FIELDS(LOG_TEXT("from", link_label(link)),
-			LOG_TEXT("to", e->name),
+			LOG_TEXT("to", name),
 			LOG_TEXT("class", class_name(open->service_class))),
 		    "stream passed on");
+}
+
+static void open_trace(struct relay *r, struct link *link, uint32_t stream,
+    const struct msg_open *open)
+{
+	struct onward on;
+	struct fault fault;
+
+	if (!relay_onward(r, link, open, &on, &fault))
+		refuse(link, stream, open, &fault);
+	else
+		trace_pass(r, link, stream, &on);
 }
 
 static bool is_for_us(const struct relay *r, const struct msg_open *open)
@@ -191,13 +214,15 @@ static bool is_for_us(const struct relay *r, const struct msg_open *open)
 static bool class_is_too_high(const struct msg_open *open)
 {
 	return open->service_class == CLASS_CONTROL &&
-	       (open->kind == KIND_ENROL || open->to.kind == TARGET_MACHINE);
+	       (open->kind == KIND_ENROL ||
+		   (open->kind != KIND_TRACE &&
+		       open->to.kind == TARGET_MACHINE));
 }
 
 /*
  * Who may open what (docs/protocol.md, section 3): enrol from anybody but
- * tentacles with a certificate, seals from nodes and relays.  All else is
- * refused.
+ * tentacles with a certificate, seals and traces from nodes and relays.  All
+ * else is refused.
  */
 void relay_opened(struct relay *r, struct link *link, uint32_t stream,
     const struct msg_open *open)
@@ -226,6 +251,14 @@ void relay_opened(struct relay *r, struct link *link, uint32_t stream,
 	}
 	if (open->kind == KIND_SEAL && from_above) {
 		open_seal(r, link, stream, open);
+		return;
+	}
+	if (open->kind == KIND_TRACE && from_above && is_for_us(r, open)) {
+		trace_answer(r, link, stream);
+		return;
+	}
+	if (open->kind == KIND_TRACE && from_above) {
+		open_trace(r, link, stream, open);
 		return;
 	}
 	fault_set(&fault, REASON_NOT_PERMITTED, relay_name(r),

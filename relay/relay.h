@@ -7,6 +7,7 @@
  *     opens.c       who may open what, and where it goes
  *     control.c     control sessions: the table comes in, presence goes out
  *     bridge.c      two streams spliced
+ *     trace.c       what we say of the way beyond us
  *     table.c       the slice; table_file.c: its copy on disk
  */
 #ifndef RELAY_RELAY_H
@@ -74,6 +75,7 @@ struct relay {
 	const struct relay_settings *settings;
 	uint64_t started_us;
 	int record_fd;
+	unsigned traces; /* under way */
 	bool stopping;
 };
 
@@ -111,6 +113,26 @@ void neighbour_fault(const struct neighbour *n, struct fault *out);
 /* opens.c */
 void relay_opened(struct relay *r, struct link *link, uint32_t stream,
     const struct msg_open *open);
+
+/* Where a stream goes from here. */
+struct onward {
+	struct table_entry *entry; /* of its target */
+	struct neighbour *to;      /* the next hop; linked or not */
+	struct msg_open next;      /* what is opened there */
+};
+
+/* May this neighbour open to this target in this way, as the slice says? */
+bool relay_onward(struct relay *r, struct link *link,
+    const struct msg_open *open, struct onward *out, struct fault *fault);
+/* Is there a link that takes streams?  If not it is dialled now. */
+bool relay_is_linked(const struct neighbour *n, struct fault *fault);
+
+/* trace.c */
+/* A trace ends here: say who we are. */
+void trace_answer(struct relay *r, struct link *link, uint32_t stream);
+/* Say what we know of the next link, and pass on what comes from beyond. */
+void trace_pass(struct relay *r, struct link *link, uint32_t stream,
+    const struct onward *on);
 
 /* control.c */
 void control_accept(struct relay *r, struct link *link, uint32_t stream,

@@ -66,6 +66,11 @@ static void put_fault(json_t *o, const struct fault *fault)
 	put(o, "advice", json_string(reason_advice(fault->code)));
 }
 
+static json_t *rtt_json(uint32_t rtt_us)
+{
+	return rtt_us > 0 ? json_integer((json_int_t)rtt_us) : json_null();
+}
+
 static json_t *status_json(const struct server_hooks *h)
 {
 	struct dispatch_counts counts;
@@ -106,6 +111,31 @@ static enum rc route_json(
 	return rc;
 }
 
+/* What the rows cannot know: the route in use, its round trip, this moment. */
+static void add_machine(const struct server_hooks *h, json_t *o)
+{
+	const char *id = json_string_value(json_object_get(o, "id"));
+	struct fleet_machine_state state;
+
+	if (id == NULL || fleet_machine_state(h->fleet, id, &state) != RC_OK)
+		return;
+	put(o, "last_seen_ms", json_integer((json_int_t)state.last_seen_ms));
+	put(o, "route", json_string(state.route));
+	put(o, "rtt_us", rtt_json(state.rtt_us));
+}
+
+static void add_relay(const struct server_hooks *h, json_t *o)
+{
+	const char *name = json_string_value(json_object_get(o, "name"));
+	struct fleet_relay_state state;
+
+	if (name == NULL || fleet_relay_state(h->fleet, name, &state) != RC_OK)
+		return;
+	put(o, "last_seen_ms", json_integer((json_int_t)state.last_seen_ms));
+	put(o, "route", json_string(state.route));
+	put(o, "rtt_us", rtt_json(state.rtt_us));
+}
+
 static enum rc relay_json(
     const struct server_hooks *h, const char *relay, json_t **out)
 {
@@ -114,13 +144,37 @@ static enum rc relay_json(
 
 	if (rc != RC_OK)
 		return rc;
-	*out = json_pack("{s:s, s:b, s:I, s:I, s:I}", "live_presence",
-	    store_presence_name(state.presence), "linked", state.linked ? 1 : 0,
-	    "rtt_us", (json_int_t)state.rtt_us, "table_seq",
+	*out = json_pack("{s:s, s:s, s:b, s:o?, s:I, s:I}", "name", relay,
+	    "live_presence", store_presence_name(state.presence), "linked",
+	    state.linked ? 1 : 0, "rtt_us", rtt_json(state.rtt_us), "table_seq",
 	    (json_int_t)state.table_seq, "table_want",
 	    (json_int_t)state.table_want);
+	add_relay(h, *out);
 	put_fault(*out, &state.fault);
 	return RC_OK;
+}
+
+static json_t *machine_json(const struct server_hooks *h, const char *id)
+{
+	json_t *o = json_pack("{s:s}", "id", id);
+
+	add_machine(h, o);
+	return o;
+}
+
+/* Add to each, and give all of them back. */
+static json_t *items_json(const struct server_hooks *h,
+    const struct api_live *live,
+    void (*add)(const struct server_hooks *h, json_t *o))
+{
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(live->items, i, one)
+	{
+		add(h, one);
+	}
+	return json_pack("{s:O}", "items", live->items);
 }
 
 struct question {
@@ -128,22 +182,32 @@ struct question {
 	struct api_live *live;
 };
 
-static void answer(void *arg)
+/* Asked and answered in one turn. */
+static void answer_now(const struct server_hooks *h, struct api_live *live)
 {
-	struct question *q = arg;
-	struct api_live *live = q->live;
-
-	if (q->hooks->stopping) {
-		api_live_drop(live);
-		free(q);
-		return;
+	switch (live->kind) {
+	case API_LIVE_STATUS:
+		live->answer = status_json(h);
+		break;
+	case API_LIVE_ROUTE:
+		live->rc = route_json(h, live->name, &live->answer);
+		break;
+	case API_LIVE_RELAY:
+		live->rc = relay_json(h, live->name, &live->answer);
+		break;
+	case API_LIVE_MACHINE:
+		live->answer = machine_json(h, live->name);
+		break;
+	case API_LIVE_MACHINES:
+		live->answer = items_json(h, live, add_machine);
+		break;
+	case API_LIVE_RELAYS:
+		live->answer = items_json(h, live, add_relay);
+		break;
+	case API_LIVE_TRACE_START:
+	case API_LIVE_TRACE:
+		break; /* see answer() */
 	}
-	if (live->kind == API_LIVE_STATUS)
-		live->answer = status_json(q->hooks);
-	else if (live->kind == API_LIVE_ROUTE)
-		live->rc = route_json(q->hooks, live->name, &live->answer);
-	else
-		live->rc = relay_json(q->hooks, live->name, &live->answer);
 	/* A row that the fleet has not read yet is no error. */
 	if (live->rc == RC_NOTFOUND) {
 		live->rc = RC_OK;
@@ -152,6 +216,22 @@ static void answer(void *arg)
 	if (live->rc == RC_OK && live->answer == NULL)
 		live->rc = RC_NOMEM;
 	api_live_answer(live);
+}
+
+static void answer(void *arg)
+{
+	struct question *q = arg;
+	struct server_hooks *h = q->hooks;
+	struct api_live *live = q->live;
+
+	if (h->stopping)
+		api_live_drop(live);
+	else if (live->kind == API_LIVE_TRACE_START)
+		traces_start(h->traces, live);
+	else if (live->kind == API_LIVE_TRACE)
+		traces_more(h->traces, live);
+	else
+		answer_now(h, live);
 	free(q);
 }
 

@@ -11,12 +11,14 @@
 #include "server/api/api.h"
 #include "server/dispatch/dispatch.h"
 #include "server/fleet/fleet.h"
+#include "server/traces.h"
 
 /* Borrowed by the API from api_start() to api_stop(). */
 struct server_hooks {
 	struct loop *loop;
 	struct fleet *fleet;
 	struct dispatch *dispatch;
+	struct traces *traces;
 	bool stopping; /* main loop: what still comes is dropped */
 };
 

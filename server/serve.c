@@ -35,6 +35,7 @@ struct server {
 	struct server_keys keys;
 	struct fleet *fleet;
 	struct dispatch *dispatch;
+	struct traces *traces;
 	struct server_hooks hooks;
 	struct api *api;
 	struct loop_timer *step; /* while stopping */
@@ -217,6 +218,7 @@ static MUST_CHECK enum rc open_api(struct server *s, struct fault *fault)
 	s->hooks.loop = s->loop;
 	s->hooks.fleet = s->fleet;
 	s->hooks.dispatch = s->dispatch;
+	s->hooks.traces = s->traces;
 	server_hooks_fill(&s->hooks, &options.hooks);
 	rc = api_start(&options, &s->api, fault);
 	if (rc == RC_IO && any) { /* a host without IPv6 */
@@ -285,6 +287,8 @@ static MUST_CHECK enum rc start(struct server *s, struct fault *fault)
 	if (rc == RC_OK)
 		rc = open_dispatch(s, fault);
 	if (rc == RC_OK)
+		rc = traces_new(s->loop, s->fleet, &s->traces);
+	if (rc == RC_OK)
 		rc = open_api(s, fault);
 	if (rc == RC_OK)
 		rc = write_addresses(s, fault);
@@ -348,6 +352,7 @@ static void stop(struct server *s)
 	/* Its last requests may ask the main loop. */
 	api_stop(s->api);
 	s->api = NULL;
+	traces_free(s->traces);
 	wait_for_dispatch(s);
 	fleet_free(s->fleet);
 	store_close(s->store);

@@ -1,6 +1,7 @@
 #include "tentacle/agent.h"
 
 #include "common/log.h"
+#include "common/trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,22 +39,48 @@ static enum rc admit(void *owner, struct link *link,
 	return RC_DENIED;
 }
 
+/* A trace has come all the way: say who we are. */
+static void answer_trace(struct agent *a, struct link *link, uint32_t stream)
+{
+	int64_t expires_s = identity_not_after_s(a->member->identity);
+	struct msg_hop hop = {
+		.version = bytes_text(LONGARM_VERSION),
+		.expires_s = expires_s > 0 ? (uint64_t)expires_s : 0,
+	};
+	struct answer *answer;
+
+	(void)snprintf(
+	    hop.by, sizeof(hop.by), "machine/%s", member_id(a->member));
+	if (answer_new(link, stream, NULL, NULL, &answer) != RC_OK)
+		return;
+	answer_say(answer, &hop);
+	answer_end(answer);
+}
+
+static bool is_for_us(const struct agent *a, const struct msg_open *open)
+{
+	return open->to.kind == TARGET_MACHINE && open->path.count == 0 &&
+	       strcmp(open->to.name, member_id(a->member)) == 0;
+}
+
 static void on_opened(struct agent *a, struct link *link, uint32_t stream,
     const struct msg_open *open)
 {
 	struct fault fault;
 
-	/* Class control is for relays. */
-	if (open->kind == KIND_SEAL && open->to.kind == TARGET_MACHINE &&
-	    open->service_class != CLASS_CONTROL &&
-	    strcmp(open->to.name, member_id(a->member)) == 0 &&
-	    open->path.count == 0) {
+	/* Seals of class control are for relays. */
+	if (open->kind == KIND_SEAL && is_for_us(a, open) &&
+	    open->service_class != CLASS_CONTROL) {
 		session_accept(a, link, stream, open);
 		return;
 	}
+	if (open->kind == KIND_TRACE && is_for_us(a, open)) {
+		answer_trace(a, link, stream);
+		return;
+	}
 	fault_set(&fault, REASON_NOT_PERMITTED, link_net_name(a->net),
-	    "%s accepts only seals to itself, not %s", a->member->name,
-	    kind_name(open->kind));
+	    "%s accepts only seals and traces to itself, not %s",
+	    a->member->name, kind_name(open->kind));
 	log_warn_with("agent", open->trace,
 	    LOG_FIELDS(LOG_TEXT("from", link_label(link))),
 	    "stream refused: %s", fault.text);

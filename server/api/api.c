@@ -300,6 +300,7 @@ static void on_answer(void *arg)
 		api_finish(call, box->live.rc);
 	}
 	json_decref(box->live.answer);
+	json_decref(box->live.items);
 	free(box);
 }
 
@@ -313,27 +314,54 @@ void api_live_answer(struct api_live *question)
 void api_live_drop(struct api_live *question)
 {
 	json_decref(question->answer);
+	json_decref(question->items);
 	free((struct live_box *)(void *)question);
 }
 
-enum rc api_ask(
-    struct api_call *call, enum api_live_kind kind, const char *name)
+bool api_can_ask(const struct api_call *call)
+{
+	return call->options->hooks.live != NULL;
+}
+
+enum rc api_ask_about(struct api_call *call, const struct api_live *about)
 {
 	const struct api_hooks *hooks = &call->options->hooks;
 	struct live_box *box;
 
-	if (hooks->live == NULL)
-		return RC_STATE;
-	if (call->api->parked_count >= API_PARKED_MAX)
+	if (hooks->live == NULL || call->api->parked_count >= API_PARKED_MAX) {
+		json_decref(about->items);
+		if (hooks->live == NULL)
+			return RC_STATE;
 		return call_fail(call, RC_LIMIT, REASON_TOO_MANY,
 		    "%d requests wait already", API_PARKED_MAX);
+	}
 	box = xcalloc(1, sizeof(*box));
 	box->api = call->api;
-	box->live.kind = kind;
-	(void)snprintf(box->live.name, sizeof(box->live.name), "%s", name);
+	box->live = *about;
 	box->live.call = call;
 	call->live = &box->live;
 	api_park(call, API_PARKED_LIVE, API_LIVE_MS);
 	hooks->live(hooks->ctx, &box->live);
 	return RC_AGAIN;
+}
+
+enum rc api_ask(
+    struct api_call *call, enum api_live_kind kind, const char *name)
+{
+	struct api_live about = { .kind = kind };
+
+	(void)snprintf(about.name, sizeof(about.name), "%s", name);
+	return api_ask_about(call, &about);
+}
+
+enum rc api_ask_items(struct api_call *call, enum api_live_kind kind)
+{
+	struct api_live about = { .kind = kind };
+
+	if (!api_can_ask(call))
+		return RC_OK; /* what the rows say must do */
+	/* Nobody else may hold them while another thread adds to them. */
+	about.items = json_incref(json_object_get(call->answer, "items"));
+	(void)json_object_del(call->answer, "items");
+	return api_ask_about(call, &about);
 }

@@ -28,9 +28,14 @@
 struct api; /* opaque; fields live in api.c */
 
 enum api_live_kind {
-	API_LIVE_STATUS, /* links, presence counts, queues: an object */
-	API_LIVE_ROUTE,  /* how `name` (a machine) is reached, hop by hop */
-	API_LIVE_RELAY   /* what the control session of relay `name` says */
+	API_LIVE_STATUS,   /* links, presence counts, queues: an object */
+	API_LIVE_ROUTE,    /* how `name` (a machine) is reached, hop by hop */
+	API_LIVE_RELAY,    /* what the control session of relay `name` says */
+	API_LIVE_MACHINE,  /* what is known of `name` now */
+	API_LIVE_MACHINES, /* how each of `items` is reached */
+	API_LIVE_RELAYS,   /* what is known of each of `items` */
+	API_LIVE_TRACE_START, /* trace the ways to `name`: {"trace": id...} */
+	API_LIVE_TRACE /* what trace `trace` of `name` found after `after` */
 };
 
 /*
@@ -41,6 +46,10 @@ enum api_live_kind {
 struct api_live {
 	enum api_live_kind kind;
 	char name[NAME_SIZE];
+	char trace[ID_SIZE]; /* API_LIVE_TRACE */
+	uint64_t after;      /* API_LIVE_TRACE: hops that are known already */
+	/* API_LIVE_MACHINES, _RELAYS: objects to add to; the question's own. */
+	json_t *items;
 	json_t *answer;
 	enum rc rc;
 	struct fault fault;

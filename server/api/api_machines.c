@@ -272,6 +272,70 @@ static enum rc explain(struct api_call *call)
 	return rc == RC_STATE ? RC_OK : rc;
 }
 
+static enum rc show_live(struct api_call *call)
+{
+	const char *id = json_string_value(json_object_get(call->answer, "id"));
+	enum rc rc = api_ask(call, API_LIVE_MACHINE, id != NULL ? id : "");
+
+	return rc == RC_STATE ? RC_OK : rc;
+}
+
+/* The trace's own answer, not the machine's. */
+static enum rc ask_trace(struct api_call *call, struct api_live *about)
+{
+	const char *id = json_string_value(json_object_get(call->answer, "id"));
+
+	wire_copy(about->name, sizeof(about->name), id != NULL ? id : "");
+	json_decref(call->answer);
+	call->answer = NULL;
+	return api_can_ask(call) ? api_ask_about(call, about)
+	                         : call_fail(call, RC_STATE, REASON_CONFLICT,
+				       "this server has no links");
+}
+
+/* It makes traffic, as a health check does. */
+static enum rc may_trace(struct api_call *call, struct db *db)
+{
+	struct store_machine m = { 0 };
+	enum rc rc =
+	    store_machine_get(db, call_param(call, 0), &m, &call->fault);
+
+	if (rc == RC_OK)
+		rc = api_may_all(call, &m.environments);
+	if (rc == RC_OK)
+		rc = call_answer(call, 201, machine_json(&m, false));
+	store_machine_clear(&m);
+	return rc;
+}
+
+static enum rc trace_start(struct api_call *call)
+{
+	struct api_live about = { .kind = API_LIVE_TRACE_START };
+
+	return ask_trace(call, &about);
+}
+
+static enum rc trace_more(struct api_call *call)
+{
+	struct api_live about = { .kind = API_LIVE_TRACE };
+	const char *after = call_query(call, "after");
+
+	wire_copy(about.trace, sizeof(about.trace), call_param(call, 1));
+	about.after = after != NULL ? strtoull(after, NULL, 10) : 0;
+	return ask_trace(call, &about);
+}
+
+static enum rc list_live(struct api_call *call)
+{
+	return api_ask_items(call, API_LIVE_MACHINES);
+}
+
+static const struct route_field trace_query[] = {
+	{ "after", ROUTE_NUMBER, false, 1000,
+	    "How many hops are known already; waits for more", NULL },
+	{ .name = NULL },
+};
+
 static const struct route_field list_query[] = {
 	{ "environment", ROUTE_TEXT, false, LIMIT_NAME, "Only its machines",
 	    NULL },
@@ -317,7 +381,8 @@ const struct route machine_routes[] = {
 	    .permission = PERM_MACHINE_VIEW,
 	    .query = list_query,
 	    .paged = true,
-	    .handler = list },
+	    .handler = list,
+	    .after = list_live },
 	{ .method = HTTP_METHOD_POST,
 	    .pattern = "/api/v1/machines",
 	    .operation = "machine.add",
@@ -333,7 +398,8 @@ const struct route machine_routes[] = {
 	    .summary = "Show a machine by name or id",
 	    .access = ROUTE_KEY,
 	    .permission = PERM_MACHINE_VIEW,
-	    .handler = show },
+	    .handler = show,
+	    .after = show_live },
 	{ .method = HTTP_METHOD_PUT,
 	    .pattern = "/api/v1/machines/{name}",
 	    .operation = "machine.edit",
@@ -378,5 +444,26 @@ const struct route machine_routes[] = {
 	    .permission = PERM_MACHINE_VIEW,
 	    .handler = show,
 	    .after = explain },
+	{ .method = HTTP_METHOD_POST,
+	    .pattern = "/api/v1/machines/{name}/traces",
+	    .operation = "route.trace",
+	    .summary = "Ask each hop on the ways to a machine; read what they "
+		       "say by the trace's id",
+	    .access = ROUTE_OBJECT,
+	    .permission = PERM_HEALTH_RUN,
+	    .body = ROUTE_JSON,
+	    .quiet = true,
+	    .handler = may_trace,
+	    .after = trace_start },
+	{ .method = HTTP_METHOD_GET,
+	    .pattern = "/api/v1/machines/{name}/traces/{trace}",
+	    .operation = "route.traced",
+	    .summary = "What the hops have said so far; waits a few seconds "
+		       "for more",
+	    .access = ROUTE_KEY,
+	    .permission = PERM_MACHINE_VIEW,
+	    .query = trace_query,
+	    .handler = show,
+	    .after = trace_more },
 	{ .pattern = NULL },
 };

@@ -63,6 +63,11 @@ static enum rc ask(struct api_call *call)
 	return rc == RC_STATE ? RC_OK : rc;
 }
 
+static enum rc list_live(struct api_call *call)
+{
+	return api_ask_items(call, API_LIVE_RELAYS);
+}
+
 static void changed(struct api_call *call, const char *name)
 {
 	call->event = API_EVENT_RELAY_CHANGED;
@@ -240,7 +245,8 @@ const struct route relay_routes[] = {
 	    .access = ROUTE_KEY,
 	    .permission = PERM_MACHINE_VIEW,
 	    .paged = true,
-	    .handler = list },
+	    .handler = list,
+	    .after = list_live },
 	{ .method = HTTP_METHOD_POST,
 	    .pattern = "/api/v1/relays",
 	    .operation = "relay.add",

@@ -132,6 +132,13 @@ void api_finish(struct api_call *call, enum rc rc);
  */
 MUST_CHECK enum rc api_ask(
     struct api_call *call, enum api_live_kind kind, const char *name);
+/* The same with more than a name; about->items is given away. */
+MUST_CHECK enum rc api_ask_about(
+    struct api_call *call, const struct api_live *about);
+/* Let the main loop add to each member of "items" of a list. */
+MUST_CHECK enum rc api_ask_items(
+    struct api_call *call, enum api_live_kind kind);
+bool api_can_ask(const struct api_call *call);
 /* Wait until the task (call->number) changes or `ms` have passed. */
 void api_park(struct api_call *call, enum api_parked why, uint64_t ms);
 /* Go through the SQL thread (again): the route's handler runs there. */

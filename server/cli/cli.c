@@ -17,6 +17,7 @@ static const struct command *const tables[] = {
 	fleet_commands,
 	project_commands,
 	push_commands,
+	route_commands,
 	task_commands,
 };
 

@@ -207,12 +207,14 @@ static const struct output_column machine_columns[] = {
 	{ "name", "NAME", false },
 	{ "presence", "PRESENCE", false },
 	{ "health", "HEALTH", false },
+	{ "last_seen_ms", "LAST SEEN", false },
+	{ "route", "BY", false },
+	{ "rtt_us", "RTT US", false },
 	{ "environments", "ENVIRONMENTS", false },
 	{ "roles", "ROLES", false },
-	{ "routes", "ROUTES", false },
+	{ "routes", "ROUTES", true },
 	{ "enabled", "ENABLED", true },
 	{ "version", "VERSION", true },
-	{ "last_seen_ms", "LAST SEEN", true },
 	{ "health_at_ms", "CHECKED", true },
 	{ "health_text", "DETAIL", true },
 	{ "presence_text", "LINK", true },
@@ -220,8 +222,9 @@ static const struct output_column machine_columns[] = {
 	{ "id", "ID", true },
 };
 static const enum cell machine_types[] = { CELL_TEXT, CELL_TEXT, CELL_TEXT,
-	CELL_TEXTS, CELL_TEXTS, CELL_ROUTES, CELL_BOOL, CELL_TEXT, CELL_TIME,
-	CELL_TIME, CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_TEXT };
+	CELL_TIME, CELL_TEXT, CELL_NUMBER, CELL_TEXTS, CELL_TEXTS, CELL_ROUTES,
+	CELL_BOOL, CELL_TEXT, CELL_TIME, CELL_TEXT, CELL_TEXT, CELL_TEXT,
+	CELL_TEXT };
 static const struct cells machine_cells = CELLS(machine_columns, machine_types);
 
 static enum command_exit run_machine_list(const struct command_line *line)
@@ -359,64 +362,25 @@ static enum command_exit run_machine_set_route(const struct command_line *line)
 	    json_pack("{s:o}", "routes", routes));
 }
 
-/* The lines that the server wrote for people; all else is in the JSON. */
-static void print_explained(const json_t *one, enum output_format format)
-{
-	const json_t *lines = json_object_get(one, "explain");
-	const char *advice = json_string_value(json_object_get(one, "advice"));
-	const json_t *text;
-	size_t i;
-
-	if (format == OUTPUT_JSON || format == OUTPUT_JSONL || lines == NULL) {
-		(void)json_dumpf(one, stdout,
-		    format == OUTPUT_JSONL ? JSON_COMPACT : JSON_INDENT(2));
-		(void)fputc('\n', stdout);
-		return;
-	}
-	json_array_foreach(lines, i, text)
-	{
-		output_safe(stdout, json_string_value(text));
-		(void)fputc('\n', stdout);
-	}
-	if (advice != NULL)
-		(void)printf("%s\n", advice);
-}
-
-static enum command_exit run_route_explain(const struct command_line *line)
-{
-	struct session s;
-	char *path;
-	json_t *one;
-
-	if (!session_open(&s, line))
-		return session_close(&s);
-	path = session_path(
-	    "/api/v1/machines/%s/route", command_argument(line, 0));
-	one = session_call(&s, "GET", path, NULL);
-	free(path);
-	if (one != NULL)
-		print_explained(one, output_format_of(line));
-	json_decref(one);
-	return session_close(&s);
-}
-
 /* ---- relays ---- */
 
 static const struct output_column relay_columns[] = {
 	{ "name", "NAME", false },
 	{ "presence", "PRESENCE", false },
-	{ "path", "PATH", false },
+	{ "last_seen_ms", "LAST SEEN", false },
+	{ "route", "BY", false },
+	{ "rtt_us", "RTT US", false },
+	{ "path", "PATH", true },
 	{ "endpoint", "ENDPOINT", false },
 	{ "listen", "LISTEN", false },
 	{ "version", "VERSION", false },
 	{ "enabled", "ENABLED", true },
 	{ "draining", "DRAINING", true },
-	{ "last_seen_ms", "LAST SEEN", true },
 	{ "presence_text", "LINK", true },
 };
-static const enum cell relay_types[] = { CELL_TEXT, CELL_TEXT, CELL_TEXT,
-	CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_BOOL, CELL_BOOL, CELL_TIME,
-	CELL_TEXT };
+static const enum cell relay_types[] = { CELL_TEXT, CELL_TEXT, CELL_TIME,
+	CELL_TEXT, CELL_NUMBER, CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_TEXT,
+	CELL_BOOL, CELL_BOOL, CELL_TEXT };
 static const struct cells relay_cells = CELLS(relay_columns, relay_types);
 
 static enum command_exit run_relay_list(const struct command_line *line)
@@ -608,10 +572,6 @@ const struct command fleet_commands[] = {
 	    .help = "Set the ways to a machine, the preferred first",
 	    .examples = "longarm machine set-route web-01 dc2-a=web-01:10933",
 	    .run = run_machine_set_route },
-	{ .name = "route explain",
-	    .arguments = "MACHINE",
-	    .help = "Show how a machine is reached now",
-	    .run = run_route_explain },
 	{ .name = "relay list", .help = "List relays", .run = run_relay_list },
 	{ .name = "relay show",
 	    .arguments = "RELAY",

@@ -8,6 +8,7 @@ extern const struct command access_commands[];
 extern const struct command fleet_commands[];
 extern const struct command project_commands[];
 extern const struct command push_commands[];
+extern const struct command route_commands[];
 extern const struct command task_commands[];
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))

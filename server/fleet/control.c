@@ -43,6 +43,11 @@ enum rc control_send(struct control *c, enum rc rc, struct packbuf *pack)
 	return way_send(&c->way, rc, pack);
 }
 
+const struct way *control_way(const struct control *c)
+{
+	return control_is_open(c) ? &c->way : NULL;
+}
+
 const struct seal *control_seal(const struct control *c)
 {
 	return control_is_open(c) ? c->way.seal : NULL;

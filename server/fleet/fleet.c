@@ -273,6 +273,7 @@ static void init_lists(struct fleet *f)
 	TAILQ_INIT(&f->follows);
 	TAILQ_INIT(&f->brings);
 	TAILQ_INIT(&f->enrols);
+	TAILQ_INIT(&f->traces);
 }
 
 enum rc fleet_new(
@@ -341,6 +342,7 @@ void fleet_free(struct fleet *f)
 	enrols_free(f);
 	follows_free(f);
 	brings_free(f);
+	fleet_traces_free(f);
 	while ((t = TAILQ_FIRST(&f->stations)) != NULL)
 		station_free(t);
 	asks_free(f);

@@ -209,8 +209,10 @@ struct fleet_machine_state {
 	enum store_presence presence;
 	char name[NAME_SIZE];
 	char route[PATH_SIZE]; /* of the open standing seal; "" without one */
-	uint32_t rtt_us;       /* to the first hop of that route; 0: unknown */
-	uint64_t last_seen_ms; /* unix time */
+	/* Direct: of the link; else the quickest answer on that seal.  0:
+	 * unknown. */
+	uint32_t rtt_us;
+	uint64_t last_seen_ms;   /* unix time */
 	char version[NAME_SIZE]; /* of its tentacle */
 	char hold[NAME_SIZE];    /* "", "clone", "journal": no work */
 	size_t asks;             /* requests under way */
@@ -220,7 +222,8 @@ struct fleet_machine_state {
 struct fleet_relay_state {
 	enum store_presence presence; /* online: its control session is open */
 	bool linked;                  /* there is a link to it from here */
-	uint32_t rtt_us;
+	char route[PATH_SIZE]; /* of its control session; "" without one */
+	uint32_t rtt_us;       /* 0: unknown */
 	uint64_t last_seen_ms;
 	uint64_t table_seq;  /* newest number it has confirmed */
 	uint64_t table_want; /* newest number it shall have */

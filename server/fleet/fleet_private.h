@@ -12,6 +12,7 @@
  *     pages.c       what a relay has to be told
  *     slices.c      a target as one relay sees it (pure)
  *     standing.c    requests; follow.c: tickets; bring.c: blobs
+ *     trace.c       asks each hop (trace.h)
  *     upkeep.c      lists of revoked keys for all
  *     enrolment.c   joiners; enrolment_rows.c: what becomes of them
  *     view.c        states for people
@@ -32,6 +33,7 @@ TAILQ_HEAD(follow_list, fleet_follow);
 TAILQ_HEAD(bring_list, fleet_bring);
 TAILQ_HEAD(standing_list, standing);
 TAILQ_HEAD(enrol_list, enrol);
+TAILQ_HEAD(fleet_trace_list, fleet_trace);
 LIST_HEAD(fleet_job_list, fleet_job);
 
 /* A job on the SQL thread.  When the fleet has ended meanwhile, only drop() is
@@ -82,6 +84,8 @@ struct fleet {
 	struct follow_list follows;
 	struct bring_list brings;
 	size_t deploy_count;
+	struct fleet_trace_list traces;
+	size_t trace_count;
 	struct fleet_upkeep upkeep;
 	/* Joiners. */
 	struct enrol_list enrols;
@@ -112,6 +116,7 @@ bool control_is_open(const struct control *c);
 /* Has the relay confirmed this change? */
 bool control_has(const struct control *c, uint64_t mark);
 uint64_t control_acked_seq(const struct control *c);
+const struct way *control_way(const struct control *c);   /* NULL: none */
 const struct seal *control_seal(const struct control *c); /* NULL: none */
 /* Send what rc = encode(&pack) made, and free it.  RC_STATE: no session. */
 MUST_CHECK enum rc control_send(
@@ -155,6 +160,9 @@ void asks_free(struct fleet *f);
 /* --- follow.c, bring.c */
 void follows_free(struct fleet *f);
 void brings_free(struct fleet *f);
+
+/* --- trace.c */
+void fleet_traces_free(struct fleet *f);
 
 /* --- enrolment.c */
 void enrol_accept(struct fleet *f, struct link *link, uint32_t stream,

@@ -1,3 +1,4 @@
+#include "common/clock.h"
 #include "common/log.h"
 #include "proto/lenframe.h"
 #include "server/fleet/fleet_private.h"
@@ -22,6 +23,7 @@ struct fleet_ask {
 	struct standing *standing; /* NULL: ripe */
 	enum ask_state state;
 	uint32_t id; /* on the wire */
+	uint64_t sent_us;
 	enum msg_op op;
 	struct loop_timer *deadline;
 	uint32_t deadline_ms;
@@ -181,6 +183,7 @@ static MUST_CHECK enum rc send_ask(struct standing *s, struct fleet_ask *ask)
 		return rc == RC_AGAIN ? RC_LIMIT : rc;
 	s->last_id = call.id;
 	ask->id = call.id;
+	ask->sent_us = clock_monotonic_us();
 	TAILQ_REMOVE(&s->queued, ask, all);
 	ask->state = ASK_SENT;
 	TAILQ_INSERT_TAIL(&s->sent, ask, all);
@@ -299,6 +302,7 @@ static void on_message(struct way *w, struct bytes message)
 	ask = rc == RC_OK && head.is_reply ? find_sent(s, head.id) : NULL;
 	if (ask == NULL)
 		return; /* too late, or nonsense of one machine about itself */
+	way_heard(w, ask->sent_us);
 	user = ask->user;
 	leave_list(ask);
 	ask_free(ask);

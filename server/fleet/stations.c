@@ -139,6 +139,19 @@ static void keep_states(const struct station *t,
 	}
 }
 
+/* Open seals stay; where their route has gone, it has no number any more. */
+static size_t number_now(const struct station *t, size_t route,
+    const struct fleet_route *routes, size_t count)
+{
+	if (t->routes == NULL || route >= t->route_count)
+		return SIZE_MAX;
+	for (size_t i = 0; i < count; i++) {
+		if (same_route(&routes[i], &t->routes[route]))
+			return i;
+	}
+	return SIZE_MAX;
+}
+
 static MUST_CHECK enum rc set_routes(
     struct station *t, const struct store_route *rows, size_t count)
 {
@@ -156,8 +169,8 @@ static MUST_CHECK enum rc set_routes(
 		return RC_NOMEM;
 	}
 	keep_states(t, routes, n, states);
-	/* Open seals stay, on a route that has no number any more. */
-	TAILQ_FOREACH(w, &t->ways, of_station) w->route = SIZE_MAX;
+	TAILQ_FOREACH(w, &t->ways, of_station)
+	w->route = number_now(t, w->route, routes, n);
 	free(t->routes);
 	free(t->route_states);
 	t->routes = routes;

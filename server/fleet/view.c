@@ -3,6 +3,18 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The route that a seal goes by now, and its round trip. */
+static void view_way(
+    const struct way *way, char route[PATH_SIZE], uint32_t *rtt_us)
+{
+	struct path path;
+
+	if (way == NULL || !way_path(way, &path))
+		return;
+	path_format(&path, route);
+	*rtt_us = way_rtt_us(way);
+}
+
 enum rc fleet_machine_state(
     const struct fleet *f, const char *machine, struct fleet_machine_state *out)
 {
@@ -23,11 +35,7 @@ enum rc fleet_machine_state(
 	memcpy(out->version, t->version, sizeof(out->version));
 	memcpy(out->hold, t->hold, sizeof(out->hold));
 	way = standing_way(t);
-	if (way != NULL) {
-		if (way->route < t->route_count)
-			path_format(&t->routes[way->route].path, out->route);
-		out->rtt_us = link_rtt_us(seal_link(way->seal));
-	}
+	view_way(way, out->route, &out->rtt_us);
 	return RC_OK;
 }
 
@@ -41,7 +49,6 @@ enum rc fleet_relay_state(
 	*out = (struct fleet_relay_state){
 		.presence = t->presence,
 		.linked = t->link != NULL,
-		.rtt_us = t->link != NULL ? link_rtt_us(t->link) : 0,
 		.last_seen_ms = t->presence == STORE_PRESENCE_ONLINE
 		                    ? fleet_wall_ms()
 		                    : t->last_seen_ms,
@@ -50,6 +57,7 @@ enum rc fleet_relay_state(
 		.fault = t->fault,
 	};
 	memcpy(out->version, t->version, sizeof(out->version));
+	view_way(control_way(t->control), out->route, &out->rtt_us);
 	return RC_OK;
 }
 

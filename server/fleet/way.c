@@ -1,13 +1,12 @@
 #include "server/fleet/way.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/random.h"
 #include "server/fleet/fleet_private.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#define TRACE_BYTES 6
 
 /* --- Which route next ------------------------------------------------------
  */
@@ -80,16 +79,28 @@ static bool next_route(const struct way *w, size_t *out)
 static void on_seal(
     void *arg, struct seal *seal, const struct seal_event *event);
 
+void way_address(const struct station *t, size_t route, struct msg_open *open)
+{
+	char first[NAME_SIZE];
+
+	open->path = t->routes[route].path;
+	open->version = (struct msg_version){
+		.incarnation = t->fleet->parts.incarnation.secs,
+		.seq = t->route_seq,
+	};
+	open->to.kind = t->role == ROLE_RELAY ? TARGET_RELAY : TARGET_MACHINE;
+	memcpy(open->to.name, t->id, sizeof(open->to.name));
+	/* The link's own end is not named any more. */
+	(void)path_shift(&open->path, first);
+}
+
 static MUST_CHECK enum rc dial(struct way *w, struct link *link)
 {
 	const struct station *t = w->station;
 	uint32_t open_ms = w->fleet->settings->open_ms;
 	struct msg_open open = {
 		.kind = KIND_SEAL,
-		.path = t->routes[w->route].path,
 		.service_class = w->kind->service_class,
-		.version = { .incarnation = w->fleet->parts.incarnation.secs,
-		    .seq = t->route_seq },
 		.deadline_ms = open_ms,
 	};
 	const struct seal_far far = {
@@ -102,14 +113,10 @@ static MUST_CHECK enum rc dial(struct way *w, struct link *link)
 		.message_max = w->kind->message_max,
 		.open_ms = open_ms,
 	};
-	char first[NAME_SIZE];
 	enum rc rc;
 
-	open.to.kind = t->role == ROLE_RELAY ? TARGET_RELAY : TARGET_MACHINE;
-	memcpy(open.to.name, t->id, sizeof(open.to.name));
-	/* The link's own end is not named any more. */
-	(void)path_shift(&open.path, first);
-	random_hex(open.trace, TRACE_BYTES);
+	way_address(t, w->route, &open);
+	random_hex(open.trace, WAY_TRACE_BYTES);
 	memcpy(w->trace, open.trace, sizeof(w->trace));
 	rc = seal_dial(link, &open, &far, &user, &w->seal);
 	if (rc == RC_OK)
@@ -237,6 +244,8 @@ static void greeted(struct way *w, struct bytes message)
 		return;
 	}
 	w->state = WAY_CONFIRMING;
+	w->welcomed_us = clock_monotonic_us();
+	w->quickest_us = 0;
 }
 
 static void confirmed(struct way *w, struct bytes message)
@@ -252,6 +261,7 @@ static void confirmed(struct way *w, struct bytes message)
 	msg_confirm_clear(&confirm);
 	loop_timer_stop(w->timer);
 	w->state = WAY_READY;
+	way_heard(w, w->welcomed_us);
 	w->kind->ops.ready(w);
 }
 
@@ -324,6 +334,35 @@ void way_open(struct way *w)
 		fault = w->fault;
 		way_fail(w, &fault);
 	}
+}
+
+void way_heard(struct way *w, uint64_t sent_us)
+{
+	uint64_t us = clock_monotonic_us() - sent_us;
+
+	if (us == 0 || us > UINT32_MAX)
+		return;
+	if (w->quickest_us == 0 || us < w->quickest_us)
+		w->quickest_us = (uint32_t)us;
+}
+
+bool way_path(const struct way *w, struct path *out)
+{
+	if (w->state != WAY_READY || w->station == NULL ||
+	    w->route >= w->station->route_count)
+		return false;
+	*out = w->station->routes[w->route].path;
+	return true;
+}
+
+uint32_t way_rtt_us(const struct way *w)
+{
+	struct path path;
+
+	if (!way_path(w, &path))
+		return 0;
+	return path.count == 0 ? link_rtt_us(seal_link(w->seal))
+	                       : w->quickest_us;
 }
 
 enum rc way_send(struct way *w, enum rc rc, struct packbuf *pack)

@@ -60,12 +60,19 @@ struct way {
 	unsigned tried;         /* bit per route */
 	size_t route;           /* the one in use */
 	uint64_t table_version; /* as a relay greeted */
+	uint64_t welcomed_us;
+	uint32_t quickest_us; /* answer on this seal */
 	/* Of the last OPEN: the same id in the logs of every hop. */
 	char trace[TRACE_MAX + 1];
 	struct fault fault;
 };
 
 TAILQ_HEAD(way_list, way);
+
+#define WAY_TRACE_BYTES 6 /* of the id in msg_open.trace */
+
+/* The target's part of an OPEN by this route: to, path, version. */
+void way_address(const struct station *t, size_t route, struct msg_open *open);
 
 /* station may be NULL: then it fails when opened. */
 MUST_CHECK enum rc way_init(struct way *w, struct fleet *f,
@@ -80,6 +87,13 @@ void way_read_refusal(
 void way_close(struct way *w, const struct fault *fault);
 /* The same, and closed() is told from the loop. */
 void way_fail(struct way *w, const struct fault *fault);
+/* An answer has come to what was sent then; the way is READY. */
+void way_heard(struct way *w, uint64_t sent_us);
+/* The path of the open seal; false: none, or its route is gone. */
+bool way_path(const struct way *w, struct path *out);
+/* The round trip to the far end: of a direct link, or the quickest answer; 0:
+ * not known. */
+uint32_t way_rtt_us(const struct way *w);
 /* Send what rc = encode(&pack) made, and free it.  Errors of seal_send(). */
 MUST_CHECK enum rc way_send(struct way *w, enum rc rc, struct packbuf *pack);
 

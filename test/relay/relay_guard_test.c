@@ -167,7 +167,18 @@ static const struct rule {
 	    { .kind = KIND_TRACE,
 		.to = { .kind = TARGET_MACHINE, .name = MACHINE },
 		.service_class = CLASS_CONTROL },
-	    { NO, NO, NO, NO } },
+	    { NO, REASON_NONE, NO, NO } },
+	{ "a trace to a machine that is not in the table",
+	    { .kind = KIND_TRACE,
+		.to = { .kind = TARGET_MACHINE,
+		    .name = "7f000000000000000000000000000009" },
+		.service_class = CLASS_CONTROL },
+	    { NO, REASON_NO_ROUTE, REASON_NO_ROUTE, NO } },
+	{ "a trace to the relay",
+	    { .kind = KIND_TRACE,
+		.to = { .kind = TARGET_RELAY, .name = "dc2-a" },
+		.service_class = CLASS_CONTROL },
+	    { NO, REASON_NONE, REASON_NONE, NO } },
 	{ "a peer's seal",
 	    { .kind = KIND_PEER,
 		.to = { .kind = TARGET_MACHINE, .name = MACHINE },
@@ -228,6 +239,10 @@ static void control_again(struct world *w, uint64_t revoked)
 static void test_nothing_is_carried_before_it_is_told_what_was_revoked(
     void **state)
 {
+	static const struct msg_open trace = { .kind = KIND_TRACE,
+		.to = { .kind = TARGET_MACHINE, .name = MACHINE },
+		.service_class = CLASS_CONTROL,
+		.deadline_ms = 10000 };
 	static const struct msg_open open = { .kind = KIND_SEAL,
 		.to = { .kind = TARGET_MACHINE, .name = MACHINE },
 		.service_class = CLASS_HEALTH,
@@ -241,6 +256,7 @@ static void test_nothing_is_carried_before_it_is_told_what_was_revoked(
 	seal_close(w.control, &bye);
 	w.control = NULL;
 	assert_int_equal(probe(&w, w.node.link, &open), REASON_STALE_ROUTE);
+	assert_int_equal(probe(&w, w.node.link, &trace), REASON_STALE_ROUTE);
 	/* There is a list that it has not got. */
 	control_again(&w, 1);
 	assert_int_equal(probe(&w, w.node.link, &open), REASON_STALE_ROUTE);

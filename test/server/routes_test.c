@@ -30,6 +30,8 @@ static const char *const golden[] = {
 	"POST /api/v1/machines/{name}/release machine.release machine.edit",
 	"POST /api/v1/machines/{name}/revoke machine.revoke machine.edit",
 	"GET /api/v1/machines/{name}/route route.explain machine.view",
+	"POST /api/v1/machines/{name}/traces route.trace health.run",
+	"GET /api/v1/machines/{name}/traces/{trace} route.traced machine.view",
 	"GET /api/v1/packages package.list project.view",
 	"GET /api/v1/packages/{name}/{version} package.show project.view",
 	"POST /api/v1/packages/{name}/{version} package.push package.push",

@@ -11,6 +11,7 @@
 #include "proto/message_enrol.h"
 #include "proto/message_seal.h"
 #include "proto/message_standing.h"
+#include "proto/message_trace.h"
 #include "proto/message_upkeep.h"
 
 #define ALL_MESSAGES(DO)                                                       \
@@ -63,7 +64,8 @@
 	DO(trust)                                                              \
 	DO(trust_reply)                                                        \
 	DO(trust_bundle)                                                       \
-	DO(fault)
+	DO(fault)                                                              \
+	DO(hop)
 
 #define RECODE_DEFINE(X)                                                       \
 	static inline enum rc recode_##X(                                      \

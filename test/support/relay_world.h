@@ -11,6 +11,7 @@
 
 #include "common/fs.h"
 #include "common/seal.h"
+#include "common/trace.h"
 #include "proto/lenframe.h"
 
 #include <fcntl.h>
@@ -55,6 +56,7 @@ struct world {
 	size_t sent;
 	const char *secret; /* what must not be seen on the way */
 	bool seen;
+	struct answer *answer;   /* the tentacle's, to a trace */
 	struct seal *far_health; /* a second one, for class health */
 	bool health_open;
 	size_t told;     /* changes of presence that the node got */
@@ -134,6 +136,14 @@ static UNUSED void on_far_health(
 	check(w);
 }
 
+static UNUSED void on_answer_gone(void *arg)
+{
+	struct world *w = arg;
+
+	w->answer = NULL;
+	check(w);
+}
+
 static UNUSED void on_link(
     void *owner, struct link *link, const struct link_event *event)
 {
@@ -146,6 +156,12 @@ static UNUSED void on_link(
 		end->downs++;
 		if (end->link == link)
 			end->link = NULL;
+	} else if (event->type == LINK_OPENED &&
+		   event->open->kind == KIND_TRACE) {
+		assert_int_equal(event->open->service_class, CLASS_CONTROL);
+		assert_int_equal(answer_new(link, event->stream, on_answer_gone,
+				     end->world, &end->world->answer),
+		    RC_OK);
 	} else if (event->type == LINK_OPENED) {
 		struct world *w = end->world;
 		/* The first is the bulk, or the only one. */

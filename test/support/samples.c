@@ -245,6 +245,22 @@ static const struct msg_revocation_list sample_revocation_list = { ID_A,
 	REVOKED_AGENTS, 12, 1700000000, TOKEN };
 static const struct msg_signed_list sample_signed_list = { B("body"),
 	B("signature"), { certificates, 1 } };
+static const struct msg_hop sample_hop = {
+	.by = "relay/dc2-a",
+	.version = B("0.1.0"),
+	.expires_s = 1700000000,
+	.has_link = true,
+	.link = { .to = "machine/" ID_A,
+	    .up = true,
+	    .dialled = true,
+	    .address = "10.0.0.3:10933",
+	    .rtt_us = 900,
+	    .up_ms = 3600000,
+	    .queued = { 0, 17, 65536, UINT32_MAX },
+	    .expires_s = 1700000001,
+	    .version = B("0.1.0") },
+	.fault = { REASON_DEADLINE, "relay dc2-a", "web-03: no answer" },
+};
 static const struct msg_fault sample_fault = { { REASON_NOT_FOUND, "web-03",
     "no such ticket" } };
 
