@@ -290,6 +290,10 @@ static void on_answer(void *arg)
 		call->api->parked_count--;
 		call->parked = API_NOT_PARKED;
 		call->live = NULL;
+		/* Given back, with what was added. */
+		if (box->live.items != NULL)
+			(void)json_object_set(
+			    call->answer, "items", box->live.items);
 		if (box->live.rc != RC_OK)
 			call->fault = box->live.fault;
 		else if (call->answer == NULL)

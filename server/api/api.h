@@ -48,7 +48,8 @@ struct api_live {
 	char name[NAME_SIZE];
 	char trace[ID_SIZE]; /* API_LIVE_TRACE */
 	uint64_t after;      /* API_LIVE_TRACE: hops that are known already */
-	/* API_LIVE_MACHINES, _RELAYS: objects to add to; the question's own. */
+	/* API_LIVE_MACHINES, _RELAYS: objects to add to, which nobody else
+	 * holds; they go into the answer. */
 	json_t *items;
 	json_t *answer;
 	enum rc rc;

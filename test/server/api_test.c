@@ -264,6 +264,7 @@ static void test_environments_machines_and_routes_are_kept(void **state)
 	assert_int_equal(strlen(f->changed), 32);
 	assert_int_equal(RUN("machine", "list", "-e", "prod"), 0);
 	assert_shows("web-01");
+	assert_int_equal(RUN("machine", "list", "-o", "wide"), 0);
 	assert_shows("dc2-a=web-01:10933");
 	assert_int_equal(
 	    RUN("machine", "set-route", "web-01", "direct=10.0.0.1:10933"), 0);
