@@ -251,7 +251,8 @@ static void open_stream(
 		step(w);
 }
 
-static void test_only_seals_to_itself_are_taken_from_whomever(void **state)
+static void test_only_seals_and_traces_to_itself_are_taken_from_whomever(
+    void **state)
 {
 	static const struct msg_open refused[] = {
 		{ .kind = KIND_SEAL,
@@ -275,7 +276,12 @@ static void test_only_seals_to_itself_are_taken_from_whomever(void **state)
 		    .to = { .kind = TARGET_SERVER },
 		    .service_class = CLASS_BULK },
 		{ .kind = KIND_TRACE,
+		    .to = { .kind = TARGET_MACHINE,
+			.name = "7f000000000000000000000000000002" },
+		    .service_class = CLASS_CONTROL },
+		{ .kind = KIND_TRACE,
 		    .to = { .kind = TARGET_MACHINE, .name = MACHINE },
+		    .path = { .count = 1, .names = { "dc2-z" } },
 		    .service_class = CLASS_CONTROL },
 		{ .kind = KIND_PEER,
 		    .to = { .kind = TARGET_MACHINE, .name = MACHINE },
@@ -287,11 +293,17 @@ static void test_only_seals_to_itself_are_taken_from_whomever(void **state)
 		.service_class = CLASS_HEALTH,
 		.deadline_ms = 10000,
 	};
+	const struct msg_open trace = {
+		.kind = KIND_TRACE,
+		.to = { .kind = TARGET_MACHINE, .name = MACHINE },
+		.service_class = CLASS_CONTROL,
+		.deadline_ms = 10000,
+	};
 
 	(void)state;
 	for (int by_relay = 0; by_relay < 2; by_relay++) {
 		struct world w;
-		struct probe p;
+		struct probe p, q;
 
 		world_new(&w);
 		dial_as(&w, by_relay ? ROLE_RELAY : ROLE_SERVER,
@@ -307,6 +319,8 @@ static void test_only_seals_to_itself_are_taken_from_whomever(void **state)
 		}
 		open_stream(&w, &p, &good);
 		assert_int_equal(w.accepted, 1);
+		open_stream(&w, &q, &trace);
+		assert_int_equal(w.accepted, 2);
 		world_free(&w);
 	}
 }
@@ -340,7 +354,7 @@ int main(void)
 		cmocka_unit_test(
 		    test_servers_and_its_own_relays_may_link_and_nobody_else),
 		cmocka_unit_test(
-		    test_only_seals_to_itself_are_taken_from_whomever),
+		    test_only_seals_and_traces_to_itself_are_taken_from_whomever),
 		cmocka_unit_test(
 		    test_a_relay_cannot_take_all_places_with_unproven_seals),
 	};
