@@ -293,6 +293,19 @@ enum rc member_look(const char *dir, struct member **out, struct fault *fault)
 	return RC_OK;
 }
 
+enum rc member_begin_again(struct member *m, struct fault *fault)
+{
+	struct msg_instance next = m->instance;
+	enum rc rc;
+
+	next.start++;
+	random_hex(next.nonce, ID_BYTES);
+	rc = save_member(m->dir, m->name, &next, fault);
+	if (rc == RC_OK)
+		m->instance = next;
+	return rc;
+}
+
 enum rc member_open(const char *dir, struct member **out, struct fault *fault)
 {
 	struct member *m;
@@ -306,11 +319,8 @@ enum rc member_open(const char *dir, struct member **out, struct fault *fault)
 		rc = fs_join(path, sizeof(path), dir, "lock");
 	if (rc == RC_OK)
 		rc = fs_lock(path, &m->lock_fd, fault);
-	if (rc == RC_OK) {
-		m->instance.start++;
-		random_hex(m->instance.nonce, ID_BYTES);
-		rc = save_member(dir, m->name, &m->instance, fault);
-	}
+	if (rc == RC_OK)
+		rc = member_begin_again(m, fault);
 	if (rc != RC_OK) {
 		member_close(m);
 		return rc;

@@ -74,6 +74,11 @@ MUST_CHECK enum rc member_open(
 /* The same without a new life and without the lock: for `status`, `leave`. */
 MUST_CHECK enum rc member_look(
     const char *dir, struct member **out, struct fault *fault);
+/*
+ * Begin another life in the same process: somebody holds that a later one than
+ * ours is there.  It shows the same succession token, and the server decides.
+ */
+MUST_CHECK enum rc member_begin_again(struct member *m, struct fault *fault);
 void member_close(struct member *m); /* NULL is fine */
 /* Forget the cluster: removes all of the above, and only that. */
 MUST_CHECK enum rc member_remove(const char *dir, struct fault *fault);

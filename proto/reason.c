@@ -33,8 +33,8 @@ static const struct {
 	[REASON_REVOKED] = { "revoked",
 	    "The key was revoked; join again with a new token." },
 	[REASON_CLONE] = { "clone",
-	    "Two copies of one machine exist; stop one, then: longarm machine "
-	    "release." },
+	    "Two copies of one machine exist: longarm machine show names them; "
+	    "stop one for good, then: longarm machine release." },
 	[REASON_JOURNAL] = { "journal",
 	    "The machine's journal is not the one known; was it restored from "
 	    "a copy?  Then: longarm machine release." },

@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Between two lives that were begun because of a copy. */
+#define CONTEST_MIN_US 1000000ULL
+#define CONTEST_MAX_US 600000000ULL
+
 /* --- What links ask and tell ---------------------------------------------- */
 
 static void fill_hello(
@@ -87,6 +91,31 @@ static void on_opened(struct agent *a, struct link *link, uint32_t stream,
 	link_reset(link, stream, &fault, false);
 }
 
+/*
+ * A relay or server has a link of another copy of us, or of a later start. With
+ * a start that is later still it lets us in, and the succession token tells the
+ * server which of us goes on.  Copies do so in turns, less and less often.
+ */
+static void contest(struct agent *a)
+{
+	uint64_t now = loop_now_us(a->loop);
+	struct fault fault;
+
+	if (now < a->contest_us)
+		return;
+	if (a->contest_wait_us < CONTEST_MAX_US)
+		a->contest_wait_us = 2 * a->contest_wait_us + CONTEST_MIN_US;
+	a->contest_us = now + a->contest_wait_us;
+	if (member_begin_again(a->member, &fault) != RC_OK)
+		log_warn("agent", a->member->name,
+		    "cannot begin another life: %s", fault.text);
+	else
+		log_warn("agent", a->member->name,
+		    "another copy of this machine is connected; coming again "
+		    "as start %llu, so that the server sees both",
+		    (unsigned long long)a->member->instance.start);
+}
+
 static void on_link(
     void *owner, struct link *link, const struct link_event *event)
 {
@@ -106,6 +135,8 @@ static void on_link(
 		if (link_was_up(link) || link_role(link) == MUX_ACCEPTOR)
 			log_info("agent", link_label(link), "%s",
 			    event->fault->text);
+		if (event->fault->code == REASON_CLONE)
+			contest(a);
 		break;
 	case LINK_GOAWAY:
 	case LINK_TELL:

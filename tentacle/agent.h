@@ -66,6 +66,8 @@ struct agent {
 	size_t session_count;
 	const struct agent_settings *settings;
 	bool failed; /* the disk did: stop at once */
+	/* Told to be a copy: another life is not begun before, and then. */
+	uint64_t contest_us, contest_wait_us;
 };
 
 MUST_CHECK enum rc agent_new(struct loop *loop,

@@ -1,5 +1,6 @@
 /* api_machines.c - deployment targets: environments, roles, routes, state. */
 #include "common/random.h"
+#include "server/api/held.h"
 #include "server/api/routes.h"
 #include "server/api/wire.h"
 #include "server/store/token.h"
@@ -8,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static json_t *machine_json(const struct store_machine *m, bool with_facts)
+json_t *machine_json(const struct store_machine *m, bool with_facts)
 {
 	static const uint8_t none[STORE_SHA256_SIZE];
 	json_t *facts = NULL;
@@ -72,7 +73,8 @@ static enum rc show(struct api_call *call, struct db *db)
 	if (rc != RC_OK)
 		return rc;
 	if (api_sees(call, &m.environments))
-		rc = call_answer(call, 200, machine_json(&m, true));
+		rc = call_answer(
+		    call, 200, held_explain(db, &m, machine_json(&m, true)));
 	else
 		rc = call_fail(call, RC_NOTFOUND, REASON_NOT_FOUND,
 		    "machine %s: not found", call_param(call, 0));
@@ -95,7 +97,7 @@ static enum rc read_place(struct api_call *call, struct store_machine *m)
 	return rc;
 }
 
-static void changed(struct api_call *call, const struct store_machine *m)
+void machine_changed(struct api_call *call, const struct store_machine *m)
 {
 	call->event = API_EVENT_MACHINE_CHANGED;
 	wire_copy(call->name, sizeof(call->name), m->id);
@@ -121,7 +123,7 @@ static enum rc add(struct api_call *call, struct db *db)
 	rc = store_machine_create(db, &m, &call->fault);
 	if (rc != RC_OK)
 		goto out;
-	changed(call, &m);
+	machine_changed(call, &m);
 	rc = call_answer(call, 201, machine_json(&m, false));
 out:
 	store_machine_clear(&m);
@@ -168,7 +170,7 @@ static enum rc edit(struct api_call *call, struct db *db)
 	if (rc == RC_OK)
 		rc = store_machine_get(db, old.id, &now, &call->fault);
 	if (rc == RC_OK) {
-		changed(call, &now);
+		machine_changed(call, &now);
 		rc = call_answer(call, 200, machine_json(&now, false));
 	}
 	store_machine_clear(&old);
@@ -214,31 +216,7 @@ static enum rc revoke(struct api_call *call, struct db *db)
 		rc = store_machine_set_spki(db, m.id, none);
 	if (rc == RC_OK) {
 		memcpy(m.spki, none, sizeof(none));
-		changed(call, &m);
-		rc = call_answer(call, 200, machine_json(&m, false));
-	}
-	store_machine_clear(&m);
-	return rc;
-}
-
-/* A person has looked: what was held may work again. */
-static enum rc release(struct api_call *call, struct db *db)
-{
-	struct store_machine m = { 0 };
-	enum rc rc =
-	    store_machine_get(db, call_param(call, 0), &m, &call->fault);
-
-	if (rc == RC_OK)
-		rc = api_may_all(call, &m.environments);
-	if (rc == RC_OK && m.hold[0] == '\0')
-		rc = call_fail(call, RC_STATE, REASON_CONFLICT,
-		    "machine %s: is not held; there is nothing to release",
-		    m.name);
-	if (rc == RC_OK)
-		rc = store_machine_hold(db, m.id, "");
-	if (rc == RC_OK) {
-		m.hold[0] = '\0';
-		changed(call, &m);
+		machine_changed(call, &m);
 		rc = call_answer(call, 200, machine_json(&m, false));
 	}
 	store_machine_clear(&m);
@@ -258,7 +236,7 @@ static enum rc drop(struct api_call *call, struct db *db)
 	if (rc == RC_OK)
 		rc = store_machine_delete(db, m.id, &call->fault);
 	if (rc == RC_OK)
-		changed(call, &m);
+		machine_changed(call, &m);
 	call->status = 204;
 	store_machine_clear(&m);
 	return rc;
@@ -417,15 +395,6 @@ const struct route machine_routes[] = {
 	    .access = ROUTE_OBJECT,
 	    .permission = PERM_MACHINE_EDIT,
 	    .handler = drop },
-	{ .method = HTTP_METHOD_POST,
-	    .pattern = "/api/v1/machines/{name}/release",
-	    .operation = "machine.release",
-	    .summary = "Let a machine work again that is held for its journal "
-		       "or as a copy",
-	    .access = ROUTE_OBJECT,
-	    .permission = PERM_MACHINE_EDIT,
-	    .body = ROUTE_JSON,
-	    .handler = release },
 	{ .method = HTTP_METHOD_POST,
 	    .pattern = "/api/v1/machines/{name}/revoke",
 	    .operation = "machine.revoke",

@@ -5,6 +5,7 @@ static const struct route *const tables[] = {
 	deployment_routes,
 	environment_routes,
 	health_routes,
+	held_routes,
 	machine_routes,
 	package_routes,
 	project_routes,

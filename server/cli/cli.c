@@ -15,6 +15,7 @@ const size_t cli_option_count = COUNT_OF(cli_options);
 static const struct command *const tables[] = {
 	access_commands,
 	fleet_commands,
+	join_commands,
 	project_commands,
 	push_commands,
 	route_commands,

@@ -1,7 +1,6 @@
-/* cmd_fleet.c - tokens, environments, machines and relays. */
+/* cmd_fleet.c - environments, machines and relays. */
 #include "server/cli/commands.h"
 
-#include "common/fs.h"
 #include "common/xalloc.h"
 
 #include <stdlib.h>
@@ -27,7 +26,7 @@ json_t *route_of(struct session *s, const char *text)
 	return one;
 }
 
-static void set_routes(struct session *s, json_t *body)
+void set_routes(struct session *s, json_t *body)
 {
 	size_t count = command_value_count(s->line, "route");
 	json_t *array;
@@ -42,8 +41,7 @@ static void set_routes(struct session *s, json_t *body)
 }
 
 /* DELETE of one thing by name. */
-static enum command_exit remove_one(
-    const struct command_line *line, const char *format)
+enum command_exit remove_one(const struct command_line *line, const char *below)
 {
 	const char *name = command_argument(line, 0);
 	struct session s;
@@ -52,7 +50,7 @@ static enum command_exit remove_one(
 	if (!session_open(&s, line))
 		return session_close(&s);
 	escaped = session_path("%s", name);
-	path = xprintf("%s%s", format, escaped);
+	path = xprintf("%s%s", below, escaped);
 	json_decref(session_call(&s, "DELETE", path, NULL));
 	free(path);
 	free(escaped);
@@ -76,92 +74,6 @@ static enum command_exit revoke_one(const struct command_line *line,
 	session_print_one(&s, cells, session_call(&s, "POST", path, body));
 	free(path);
 	return session_close(&s);
-}
-
-/* ---- tokens ---- */
-
-static const struct output_column token_columns[] = {
-	{ "id", "ID", false },
-	{ "role", "FOR", false },
-	{ "name", "NAME", false },
-	{ "uses_left", "USES", false },
-	{ "expires_ms", "EXPIRES", false },
-	{ "environments", "ENVIRONMENTS", false },
-	{ "roles", "ROLES", false },
-	{ "routes", "ROUTES", true },
-	{ "who", "BY", true },
-	{ "token", "TOKEN", true },
-};
-static const enum cell token_types[] = { CELL_TEXT, CELL_TEXT, CELL_TEXT,
-	CELL_NUMBER, CELL_TIME, CELL_TEXTS, CELL_TEXTS, CELL_ROUTES, CELL_TEXT,
-	CELL_TEXT };
-static const struct cells token_cells = CELLS(token_columns, token_types);
-
-static void print_token(struct session *s, json_t *made)
-{
-	const char *text = json_string_value(json_object_get(made, "token"));
-	const char *role = json_string_value(json_object_get(made, "role"));
-	const char *file = command_value(s->line, "out");
-	struct fault fault = { 0 };
-
-	if (made == NULL)
-		return;
-	if (file != NULL && text != NULL) {
-		char *with_newline = xprintf("%s\n", text);
-
-		if (fs_write_atomic(file, with_newline, strlen(with_newline),
-			0600, &fault) != RC_OK)
-			(void)session_fail(s, COMMAND_ERROR, &fault);
-		secret_wipe(with_newline, strlen(with_newline));
-		free(with_newline);
-		(void)json_object_del(made, "token");
-	}
-	if (output_format_of(s->line) != OUTPUT_TABLE) {
-		session_print_one(s, &token_cells, made);
-		return;
-	}
-	if (file == NULL && text != NULL)
-		(void)printf("%s\n", text);
-	(void)fprintf(stderr,
-	    "On the machine: longarm-%s join --token-file %s HOST:PORT\n",
-	    role != NULL ? role : "tentacle", file != NULL ? file : "FILE");
-	json_decref(made);
-}
-
-static enum command_exit run_token_create(const struct command_line *line)
-{
-	struct session s;
-	json_t *body;
-
-	if (!session_open(&s, line))
-		return session_close(&s);
-	body = json_pack(
-	    "{s:s}", "role", command_has(line, "relay") ? "relay" : "tentacle");
-	session_text(&s, body, "name", "name");
-	session_texts(&s, body, "environments", "environment");
-	session_texts(&s, body, "roles", "role");
-	set_routes(&s, body);
-	(void)session_number(&s, body, "uses", "uses");
-	(void)session_seconds(&s, body, "ttl_s", "expires");
-	print_token(&s, session_call(&s, "POST", "/api/v1/tokens", body));
-	return session_close(&s);
-}
-
-static enum command_exit run_token_list(const struct command_line *line)
-{
-	/* Without the token itself: that is never told again. */
-	static const struct cells cells = { token_columns, token_types,
-		COUNT_OF(token_columns) - 1 };
-	struct session s;
-
-	if (session_open(&s, line))
-		session_print(&s, &cells, session_list(&s, "/api/v1/tokens"));
-	return session_close(&s);
-}
-
-static enum command_exit run_token_revoke(const struct command_line *line)
-{
-	return remove_one(line, "/api/v1/tokens/");
 }
 
 /* ---- environments ---- */
@@ -225,7 +137,7 @@ static const enum cell machine_types[] = { CELL_TEXT, CELL_TEXT, CELL_TEXT,
 	CELL_TIME, CELL_TEXT, CELL_NUMBER, CELL_TEXTS, CELL_TEXTS, CELL_ROUTES,
 	CELL_BOOL, CELL_TEXT, CELL_TIME, CELL_TEXT, CELL_TEXT, CELL_TEXT,
 	CELL_TEXT };
-static const struct cells machine_cells = CELLS(machine_columns, machine_types);
+const struct cells machine_cells = CELLS(machine_columns, machine_types);
 
 static enum command_exit run_machine_list(const struct command_line *line)
 {
@@ -251,6 +163,33 @@ static enum command_exit run_machine_list(const struct command_line *line)
 	return session_close(&s);
 }
 
+/* What no table can say. */
+static void explain_hold(const json_t *machine)
+{
+	const char *advice =
+	    json_string_value(json_object_get(machine, "hold_advice"));
+	json_t *copies = json_object_get(machine, "instances"), *one;
+	size_t i;
+
+	if (advice == NULL || advice[0] == '\0')
+		return;
+	json_array_foreach(copies, i, one)
+	{
+		const char *via =
+		    json_string_value(json_object_get(one, "via"));
+
+		(void)fprintf(stderr, "instance %s: start %lld, seen at %s%s\n",
+		    json_string_value(json_object_get(one, "instance")),
+		    (long long)json_integer_value(
+			json_object_get(one, "start")),
+		    via != NULL && via[0] != '\0' ? via : "(not known)",
+		    json_is_true(json_object_get(one, "known"))
+			? ", had the work"
+			: "");
+	}
+	(void)fprintf(stderr, "It gets no work: %s\n", advice);
+}
+
 static enum command_exit run_machine_show(const struct command_line *line)
 {
 	struct session s;
@@ -268,6 +207,7 @@ static enum command_exit run_machine_show(const struct command_line *line)
 		(void)fputc('\n', stdout);
 		json_decref(one);
 	} else {
+		explain_hold(one);
 		session_print_one(&s, &machine_cells, one);
 	}
 	return session_close(&s);
@@ -297,21 +237,6 @@ static enum command_exit run_machine_remove(const struct command_line *line)
 static enum command_exit run_machine_revoke(const struct command_line *line)
 {
 	return revoke_one(line, "machines", &machine_cells);
-}
-
-static enum command_exit run_machine_release(const struct command_line *line)
-{
-	struct session s;
-	char *path;
-
-	if (!session_open(&s, line))
-		return session_close(&s);
-	path = session_path(
-	    "/api/v1/machines/%s/release", command_argument(line, 0));
-	session_print_one(
-	    &s, &machine_cells, session_call(&s, "POST", path, json_object()));
-	free(path);
-	return session_close(&s);
 }
 
 static enum command_exit edit_machine(
@@ -435,41 +360,8 @@ static enum command_exit run_relay_revoke(const struct command_line *line)
 
 /* ---- table ---- */
 
-#define ENVIRONMENTS_OPTION                                                    \
-	{                                                                      \
-		.name = "environment", .letter = 'e', .argument = "ENV",       \
-		.repeated = true, .help = "Where it stands"                    \
-	}
-#define ROLES_OPTION                                                           \
-	{                                                                      \
-		.name = "role", .letter = 'r', .argument = "ROLE",             \
-		.repeated = true, .help = "What it does"                       \
-	}
-#define ROUTES_OPTION                                                          \
-	{                                                                      \
-		.name = "route", .argument = "ROUTE", .repeated = true,        \
-		.help = "direct=HOST:PORT, RELAY, RELAY/RELAY=HOST:PORT; the " \
-			"preferred first"                                      \
-	}
-
 static const struct command_option revoke_options[] = {
 	{ .name = "reason", .argument = "TEXT", .help = "For the record" },
-};
-
-static const struct command_option token_options[] = {
-	{ .name = "relay", .help = "For a relay; else for a tentacle" },
-	{ .name = "name",
-	    .letter = 'n',
-	    .argument = "NAME",
-	    .help = "Name of the joiner; none: it chooses" },
-	ENVIRONMENTS_OPTION,
-	ROLES_OPTION,
-	ROUTES_OPTION,
-	{ .name = "uses", .argument = "N", .help = "How often; 1" },
-	{ .name = "expires", .argument = "TIME", .help = "12h, 7d; a day" },
-	{ .name = "out",
-	    .argument = "FILE",
-	    .help = "Write the token there (0600), not to the screen" },
 };
 
 static const struct command_option environment_options[] = {
@@ -506,21 +398,6 @@ static const struct command_option relay_add_options[] = {
 };
 
 const struct command fleet_commands[] = {
-	{ .name = "token create",
-	    .help = "Create a token by which a tentacle or relay joins",
-	    .examples = "longarm token create --relay --name dc2-a --out t\n"
-			"longarm token create -e prod -r web --route dc2-a "
-			"--uses 3",
-	    .options = token_options,
-	    .option_count = COUNT_OF(token_options),
-	    .run = run_token_create },
-	{ .name = "token list",
-	    .help = "List tokens, without their secrets",
-	    .run = run_token_list },
-	{ .name = "token revoke",
-	    .arguments = "ID",
-	    .help = "Revoke a token; who has joined stays",
-	    .run = run_token_revoke },
 	{ .name = "environment create",
 	    .arguments = "NAME",
 	    .help = "Create an environment",
@@ -555,10 +432,6 @@ const struct command fleet_commands[] = {
 	    .options = revoke_options,
 	    .option_count = COUNT_OF(revoke_options),
 	    .run = run_machine_revoke },
-	{ .name = "machine release",
-	    .arguments = "MACHINE",
-	    .help = "Let a machine work again that is held (see machine show)",
-	    .run = run_machine_release },
 	{ .name = "machine enable",
 	    .arguments = "MACHINE",
 	    .help = "Give a machine work again",

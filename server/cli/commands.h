@@ -6,6 +6,7 @@
 
 extern const struct command access_commands[];
 extern const struct command fleet_commands[];
+extern const struct command join_commands[];
 extern const struct command project_commands[];
 extern const struct command push_commands[];
 extern const struct command route_commands[];
@@ -20,6 +21,30 @@ extern const struct command task_commands[];
 
 /* "direct=web-01:10933", "dc2-a/dc2-c": {path, endpoint}; NULL: said why. */
 json_t *route_of(struct session *s, const char *text);
+
+#define ENVIRONMENTS_OPTION                                                    \
+	{                                                                      \
+		.name = "environment", .letter = 'e', .argument = "ENV",       \
+		.repeated = true, .help = "Where it stands"                    \
+	}
+#define ROLES_OPTION                                                           \
+	{                                                                      \
+		.name = "role", .letter = 'r', .argument = "ROLE",             \
+		.repeated = true, .help = "What it does"                       \
+	}
+#define ROUTES_OPTION                                                          \
+	{                                                                      \
+		.name = "route", .argument = "ROUTE", .repeated = true,        \
+		.help = "direct=HOST:PORT, RELAY, RELAY/RELAY=HOST:PORT; the " \
+			"preferred first"                                      \
+	}
+
+/* "routes" of a body, from the option --route. */
+void set_routes(struct session *s, json_t *body);
+/* DELETE of the thing that the first argument names, below a path. */
+enum command_exit remove_one(
+    const struct command_line *line, const char *below);
+extern const struct cells machine_cells;
 
 /* File to send: a file as it is, a directory as a deterministic tar.zst.
  * An open temporary or the file itself; -1: said why. */

@@ -133,6 +133,20 @@ static bool not_reached_in_cancel(
 	return true;
 }
 
+/* Nothing goes to a held machine before a person has looked. */
+static bool is_held(enum reason code)
+{
+	return code == REASON_CLONE || code == REASON_JOURNAL;
+}
+
+/* Does it go on, and on which of two copies, or has it ended before the disk
+ * was set back?  Nobody can know. */
+static bool may_have_begun(const struct run *r)
+{
+	return action_lasts(run_action(r)) &&
+	       (r->state == RUN_RUNNING || r->sent == SENT_MAYBE);
+}
+
 static bool on_unreachable(struct engine *e, struct target *t,
     const struct engine_fact *fact, uint64_t now_ms)
 {
@@ -141,6 +155,8 @@ static bool on_unreachable(struct engine *e, struct target *t,
 
 	if (fact->command == COMMAND_START && r->sent == SENT_ASKED)
 		r->sent = fact->may_have_arrived ? SENT_MAYBE : SENT_NO;
+	if (is_held(fact->fault.code) && may_have_begun(r))
+		return on_unknown(e, t, fact, now_ms);
 	if (t->phase == PHASE_CANCELLING)
 		return not_reached_in_cancel(e, t, now_ms);
 	if (fact->command == COMMAND_CANCEL || fact->command == COMMAND_FORGET)
@@ -153,7 +169,10 @@ static bool on_unreachable(struct engine *e, struct target *t,
 	target_blame(t, &fact->fault);
 	if (run_action(r)->type == ACTION_TYPE_HEALTH)
 		r->health = MACHINE_HEALTH_UNAVAILABLE;
-	target_retry(e, t, now_ms);
+	if (is_held(fact->fault.code))
+		target_end_run(e, t, RUN_FAILED, now_ms);
+	else
+		target_retry(e, t, now_ms);
 	return true;
 }
 

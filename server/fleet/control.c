@@ -277,6 +277,8 @@ static void on_change(
 			    change->up ? NULL : &fault);
 	}
 	station_judge(t);
+	if (change->up)
+		upkeep_saw_instance(t, change->start, NULL);
 	if (change->up && t->control != NULL)
 		control_kick(t->control);
 }

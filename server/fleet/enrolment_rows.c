@@ -158,11 +158,16 @@ static size_t choose_routes(const struct enrol_rows *e,
 /* The first of its life comes with the certificate. */
 static MUST_CHECK enum rc give_succession(struct db *db, struct enrol_rows *e)
 {
+	static const uint8_t none[SUCCESSION_LEN];
 	struct store_instance next;
 	enum rc rc = store_instance_get(db, e->machine.id, &e->instance);
 
-	if (rc != RC_OK || e->instance.journal[0] != '\0')
+	if (rc != RC_OK || e->instance.nonce[0] != '\0')
 		return rc; /* it greeted already, and keeps its own */
+	memcpy(e->succession, e->instance.succession, sizeof(e->succession));
+	e->has_succession = memcmp(e->succession, none, sizeof(none)) != 0;
+	if (e->has_succession)
+		return RC_OK; /* the same again: it may have that already */
 	random_bytes(e->succession, sizeof(e->succession));
 	next = e->instance;
 	memcpy(next.succession, e->succession, sizeof(next.succession));
@@ -209,7 +214,10 @@ static MUST_CHECK enum rc take_waiting(
 	}
 	m->route_count = choose_routes(e, token, m->routes);
 	memcpy(m->spki, e->key_hash, sizeof(m->spki));
+	m->hold[0] = '\0';
 	rc = store_machine_set_spki(db, m->id, m->spki);
+	if (rc == RC_OK)
+		rc = store_instance_forget(db, m->id);
 	if (rc == RC_OK)
 		rc = store_machine_set_routes(db, m->id, m->routes,
 		    m->route_count, &m->route_seq, &e->fault);

@@ -107,9 +107,27 @@ static bool key_is_right(const struct station *t, const struct peer *peer)
 static bool is_crossing(const struct station *t, const struct link *link,
     const struct msg_hello *hello)
 {
-	return t->link != NULL && t->link_start == hello->instance.start &&
+	return t->link != NULL &&
+	       t->link_instance.start == hello->instance.start &&
 	       link_role(link) == MUX_ACCEPTOR &&
 	       link_role(t->link) == MUX_DIALLER;
+}
+
+/*
+ * An older start than that of the link that we have, or the same one of
+ * somebody else: a copied or rolled back disk.  Were it to replace that link,
+ * both would do so for ever.  Told so, it begins a new life, and its greet
+ * decides.
+ */
+static bool is_copy(const struct station *t, const struct msg_hello *hello)
+{
+	const struct msg_instance *have = &t->link_instance;
+
+	if (t->link == NULL)
+		return false;
+	return hello->instance.start < have->start ||
+	       (hello->instance.start == have->start &&
+		   strcmp(hello->instance.nonce, have->nonce) != 0);
 }
 
 static enum rc admit(void *owner, struct link *link,
@@ -141,6 +159,12 @@ static enum rc admit(void *owner, struct link *link,
 	if (!hello->has_instance) {
 		fault_set(fault, REASON_PROTOCOL, f->at,
 		    "%s: did not tell its instance", t->name);
+		return RC_DENIED;
+	}
+	if (is_copy(t, hello)) {
+		fault_set(fault, REASON_CLONE, f->at,
+		    "another copy of %s, or a later start of it, is connected",
+		    t->name);
 		return RC_DENIED;
 	}
 	if (is_crossing(t, link, hello)) {

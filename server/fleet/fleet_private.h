@@ -8,6 +8,7 @@
  *     presence.c    who is online; what is written back
  *     way.c         a seal to a target by one of its routes
  *     greet.c       greet and welcome; journals that go back
+ *     greeting.c    greets at the store: copies; life.c judges (pure)
  *     control.c     sessions to relays: tables, presence
  *     pages.c       what a relay has to be told
  *     slices.c      a target as one relay sees it (pure)

@@ -1,5 +1,4 @@
 #include "common/log.h"
-#include "common/random.h"
 #include "server/fleet/fleet_private.h"
 
 #include <stdio.h>
@@ -25,54 +24,81 @@ bool station_is_held(const struct station *t, struct fault *fault)
 	return true;
 }
 
-/* A journal that has forgotten what it told: a disk rolled back. */
-static MUST_CHECK enum rc judge_journal(
-    struct station *t, const struct msg_greet *greet, struct fault *fault)
+void station_end_ways(struct station *t)
 {
-	if (t->role != ROLE_TENTACLE ||
-	    strcmp(greet->instance.journal, t->journal) != 0 ||
-	    greet->counter >= t->counter)
-		return RC_OK;
-	(void)snprintf(t->hold, sizeof(t->hold), "journal");
-	station_dirty(t, DIRTY_HOLD);
+	struct fault fault;
+	struct way *w;
+
+	if (!station_is_held(t, &fault))
+		return;
+	TAILQ_FOREACH(w, &t->ways, of_station)
+	{
+		if (w->state != WAY_CLOSED)
+			way_fail(w, &fault);
+	}
+}
+
+/*
+ * A journal that has forgotten what it told before this seal was opened: a disk
+ * rolled back.  (What was told since may have come by a quicker way.)
+ */
+static bool journal_went_back(
+    const struct way *w, const struct life_shown *shown)
+{
+	const struct store_instance *now = &w->station->life, *then = &w->seen;
+	const char *journal = shown->instance.journal;
+
+	return strcmp(journal, now->journal) == 0 &&
+	       strcmp(journal, then->journal) == 0 &&
+	       shown->counter < then->counter && shown->counter < now->counter;
+}
+
+void station_hold_journal(
+    struct station *t, uint64_t counter, struct fault *fault)
+{
 	fault_set(fault, REASON_JOURNAL, t->fleet->at,
 	    "%s: its journal went back from record %llu to %llu; it is held "
 	    "until an operator releases it",
-	    t->name, (unsigned long long)t->counter,
-	    (unsigned long long)greet->counter);
+	    t->name, (unsigned long long)t->life.counter,
+	    (unsigned long long)counter);
 	log_error("fleet", t->name, "%s", fault->text);
-	return RC_DENIED;
+	(void)snprintf(t->hold, sizeof(t->hold), "journal");
+	station_dirty(t, DIRTY_HOLD);
+	station_end_ways(t);
 }
 
-static bool is_known(const struct station *t, const struct msg_greet *greet)
+void station_seen_by(struct station *t, const struct way *w)
 {
-	return strcmp(t->journal, greet->instance.journal) == 0 &&
-	       strcmp(t->nonce, greet->instance.nonce) == 0 &&
-	       t->start == greet->instance.start &&
-	       t->counter == greet->counter && greet->succession.len > 0;
+	t->last_seen_ms = t->life_at_ms = fleet_wall_ms();
+	way_via(w, t->life_via, sizeof(t->life_via));
 }
 
-static void keep_instance(struct station *t, const struct msg_greet *greet)
+static void keep_version(struct station *t, const struct msg_greet *greet)
 {
-	t->last_seen_ms = fleet_wall_ms();
-	if (is_known(t, greet))
-		return;
-	memcpy(t->journal, greet->instance.journal, sizeof(t->journal));
-	memcpy(t->nonce, greet->instance.nonce, sizeof(t->nonce));
-	t->start = greet->instance.start;
-	t->counter = greet->counter;
-	(void)snprintf(t->version, sizeof(t->version), "%.*s",
+	char version[NAME_SIZE];
+
+	(void)snprintf(version, sizeof(version), "%.*s",
 	    (int)greet->version.len, (const char *)greet->version.p);
-	/* The clone check will compare tokens; a first one is given now. */
-	if (t->role == ROLE_TENTACLE && greet->succession.len == 0) {
-		random_bytes(t->succession, sizeof(t->succession));
-		t->has_succession = true;
-	}
+	if (strcmp(version, t->version) == 0)
+		return;
+	memcpy(t->version, version, sizeof(version));
 	station_dirty(t, DIRTY_INSTANCE);
 }
 
-static MUST_CHECK enum rc send_welcome(
-    const struct station *t, struct seal *seal, bool with_token)
+static void keep_relay(struct station *t, const struct msg_greet *greet)
+{
+	const struct msg_instance *i = &greet->instance;
+
+	t->last_seen_ms = fleet_wall_ms();
+	if (strcmp(t->life.nonce, i->nonce) == 0 && t->life.start == i->start)
+		return;
+	memcpy(t->life.journal, i->journal, sizeof(t->life.journal));
+	memcpy(t->life.nonce, i->nonce, sizeof(t->life.nonce));
+	t->life.start = i->start;
+	station_dirty(t, DIRTY_INSTANCE);
+}
+
+enum rc station_welcome(const struct station *t, struct seal *seal, bool give)
 {
 	const struct fleet *f = t->fleet;
 	struct msg_welcome welcome = {
@@ -83,9 +109,9 @@ static MUST_CHECK enum rc send_welcome(
 	enum rc rc;
 
 	memcpy(welcome.node, f->node, sizeof(welcome.node));
-	if (with_token)
+	if (give)
 		welcome.succession =
-		    bytes_of(t->succession, sizeof(t->succession));
+		    bytes_of(t->life.succession, sizeof(t->life.succession));
 	packbuf_init(&pack, 4096);
 	rc = msg_welcome_encode(&welcome, &pack);
 	if (rc == RC_OK)
@@ -94,26 +120,50 @@ static MUST_CHECK enum rc send_welcome(
 	return rc;
 }
 
-enum rc station_greeted(struct station *t, struct seal *seal,
-    struct bytes message, uint64_t *table_version, struct fault *fault)
+static MUST_CHECK enum rc take_machine(
+    struct way *w, const struct msg_greet *greet, struct fault *fault)
 {
+	struct station *t = w->station;
+	const struct life_shown shown = life_shown_of(greet);
+	bool went_back = journal_went_back(w, &shown);
+	enum rc rc;
+
+	if (!life_is_settled(&t->life, &shown)) {
+		rc = greeting_begin(w, &shown, went_back);
+		return rc == RC_OK ? RC_AGAIN : rc;
+	}
+	if (went_back) {
+		station_hold_journal(t, shown.counter, fault);
+		return RC_DENIED;
+	}
+	station_saw_counter(t, greet->instance.journal, greet->counter);
+	station_seen_by(t, w);
+	return station_welcome(t, w->seal, false);
+}
+
+enum rc station_greeted(
+    struct way *w, struct bytes message, struct fault *fault)
+{
+	struct station *t = w->station;
 	struct msg_greet greet;
-	bool with_token;
 	enum rc rc = msg_greet_decode(message, &greet, fault);
 
 	if (rc != RC_OK)
 		return rc;
-	rc = judge_journal(t, &greet, fault);
-	if (rc == RC_OK) {
-		keep_instance(t, &greet);
+	fault->code = REASON_NONE;
+	w->table_version = greet.table_version;
+	if (t->role == ROLE_TENTACLE) {
+		rc = take_machine(w, &greet, fault);
+	} else {
+		keep_relay(t, &greet);
+		rc = station_welcome(t, w->seal, false);
+	}
+	if (rc == RC_OK || rc == RC_AGAIN) {
+		keep_version(t, &greet);
 		upkeep_greeted(t, &greet.revocations);
-		with_token =
-		    t->role == ROLE_TENTACLE && greet.succession.len == 0;
-		*table_version = greet.table_version;
-		rc = send_welcome(t, seal, with_token);
-		if (rc != RC_OK)
-			fault_set(fault, REASON_MEMORY, t->fleet->at,
-			    "%s: cannot welcome it: %s", t->name, rc_name(rc));
+	} else if (fault->code == REASON_NONE) {
+		fault_set(fault, REASON_MEMORY, t->fleet->at,
+		    "%s: cannot welcome it: %s", t->name, rc_name(rc));
 	}
 	msg_greet_clear(&greet);
 	return rc;
@@ -122,8 +172,8 @@ enum rc station_greeted(struct station *t, struct seal *seal,
 void station_saw_counter(
     struct station *t, const char *journal, uint64_t counter)
 {
-	if (strcmp(journal, t->journal) != 0 || counter <= t->counter)
+	if (strcmp(journal, t->life.journal) != 0 || counter <= t->life.counter)
 		return;
-	t->counter = counter;
+	t->life.counter = counter;
 	station_dirty(t, DIRTY_INSTANCE);
 }

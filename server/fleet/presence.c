@@ -137,10 +137,7 @@ struct write_row {
 	enum store_presence presence;
 	struct fault fault;
 	char version[NAME_SIZE], hold[NAME_SIZE];
-	char journal[ID_SIZE], nonce[ID_SIZE];
-	uint64_t counter, start;
-	bool has_succession;
-	uint8_t succession[SUCCESSION_LEN];
+	struct store_instance life;
 };
 
 struct write_job {
@@ -150,25 +147,16 @@ struct write_job {
 	struct write_row rows[];
 };
 
+/* Its start, nonce and token are greeting.c's. */
 static MUST_CHECK enum rc write_instance(
     struct db *db, const struct write_row *r)
 {
-	struct store_instance old, next;
-	enum rc rc = store_instance_get(db, r->id, &old);
+	enum rc rc =
+	    store_instance_counter(db, r->id, r->life.journal, r->life.counter);
 
-	if (rc != RC_OK)
-		return rc;
-	next = old;
-	next.counter = r->counter; /* memory is the truth */
-	memcpy(next.journal, r->journal, sizeof(next.journal));
-	memcpy(next.nonce, r->nonce, sizeof(next.nonce));
-	next.start = r->start;
-	if (r->has_succession) {
-		memcpy(next.succession_before, old.succession,
-		    sizeof(next.succession_before));
-		memcpy(next.succession, r->succession, SUCCESSION_LEN);
-	}
-	rc = store_instance_swap(db, r->id, &old, &next);
+	/* Of a journal that is not the machine's any more. */
+	if (rc == RC_STATE)
+		rc = RC_OK;
 	if (rc == RC_OK)
 		rc = store_machine_set_version(db, r->id, r->version);
 	return rc;
@@ -199,7 +187,7 @@ static MUST_CHECK enum rc write_relay(
 		    db, r->id, r->presence, r->fault.text, now_ms);
 	if (rc == RC_OK && (r->what & DIRTY_INSTANCE))
 		rc = store_relay_set_instance(
-		    db, r->id, r->version, r->journal, r->start);
+		    db, r->id, r->version, r->life.journal, r->life.start);
 	return rc;
 }
 
@@ -246,17 +234,11 @@ static void take_row(struct station *t, struct write_row *r)
 		.what = t->dirty,
 		.presence = t->presence,
 		.fault = t->fault,
-		.counter = t->counter,
-		.start = t->start,
-		.has_succession = t->has_succession,
+		.life = t->life,
 	};
 	memcpy(r->id, t->id, sizeof(r->id));
 	memcpy(r->version, t->version, sizeof(r->version));
 	memcpy(r->hold, t->hold, sizeof(r->hold));
-	memcpy(r->journal, t->journal, sizeof(r->journal));
-	memcpy(r->nonce, t->nonce, sizeof(r->nonce));
-	memcpy(r->succession, t->succession, sizeof(r->succession));
-	t->has_succession = false;
 }
 
 void fleet_write_dirty(void *fleet)

@@ -19,18 +19,12 @@ static void set_direct_state(
 
 void station_link_up(struct station *t, struct link *link)
 {
-	uint64_t start = link_hello(link)->instance.start;
+	const struct msg_instance *instance = &link_hello(link)->instance;
 	struct link *old = t->link;
 	struct fault fault;
 
-	if (old != NULL && t->link_start > start) {
-		fault_set(&fault, REASON_CLONE, t->fleet->at,
-		    "%s: a newer instance is connected", t->name);
-		link_close(link, &fault);
-		return;
-	}
 	t->link = link;
-	t->link_start = start;
+	t->link_instance = *instance;
 	link_set_data(link, t);
 	if (old != NULL) {
 		/* The newest wins: the old one may be half open. */
@@ -44,6 +38,7 @@ void station_link_up(struct station *t, struct link *link)
 		LOG_TEXT("address", link_address(link))),
 	    "connected");
 	set_direct_state(t, ROUTE_UP, NULL);
+	upkeep_saw_instance(t, instance->start, instance->nonce);
 	if (t->role == ROLE_RELAY)
 		controls_kick(t->fleet, t->id);
 }

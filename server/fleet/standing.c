@@ -166,8 +166,8 @@ static MUST_CHECK enum rc send_ask(struct standing *s, struct fleet_ask *ask)
 	const struct station *t = s->way.station;
 	const struct fleet_call call = {
 		.id = s->last_id + 1,
-		.journal = t->journal,
-		.counter = t->counter,
+		.journal = t->life.journal,
+		.counter = t->life.counter,
 		.incarnation = &s->way.fleet->parts.incarnation,
 	};
 	struct packbuf pack;

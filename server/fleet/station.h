@@ -9,6 +9,7 @@
 
 #include "common/dial.h"
 #include "common/lookup.h"
+#include "server/fleet/life.h"
 #include "server/fleet/upkeep.h"
 #include "server/fleet/way.h"
 #include "server/store/instance.h"
@@ -43,7 +44,7 @@ TAILQ_HEAD(change_list, change);
 
 /* What has to be written to its row. */
 #define DIRTY_PRESENCE 1U
-#define DIRTY_INSTANCE 2U /* journal, counter, start, succession, version */
+#define DIRTY_INSTANCE 2U /* counter, version; a relay's journal, start */
 #define DIRTY_HOLD     4U
 
 struct station {
@@ -63,8 +64,8 @@ struct station {
 	size_t route_count;
 	struct change *change;
 	/* Our own link, if there is a direct route. */
-	struct link *link; /* up */
-	uint64_t link_start;
+	struct link *link;                 /* up */
+	struct msg_instance link_instance; /* of its far end */
 	struct dialler *dialler;
 	char dialled[ENDPOINT_SIZE];
 	/* Presence. */
@@ -75,10 +76,9 @@ struct station {
 	bool has_moved; /* in the fleet's moved list */
 	/* Its instance, as it greeted. */
 	char version[NAME_SIZE], hold[NAME_SIZE];
-	char journal[ID_SIZE], nonce[ID_SIZE];
-	uint64_t counter, start;
-	bool has_succession; /* made here, to be written */
-	uint8_t succession[SUCCESSION_LEN];
+	struct store_instance life; /* its row, but a counter that is newer */
+	char life_via[STORE_TEXT_SIZE];
+	uint64_t life_at_ms; /* when it was greeted last, there; 0: never */
 	struct station_upkeep upkeep;
 	/* Seals. */
 	struct way_list ways;
@@ -140,15 +140,38 @@ void station_dirty(struct station *t, unsigned what);
 /* --- greet.c -------------------------------------------------------------- */
 
 /*
- * Take a greet and answer welcome.  RC_DENIED: it must not be talked to; the
- * fault says why, and it may be held now.
+ * Take a greet and answer welcome.  RC_AGAIN: it is at the store first, and
+ * way_greeted() follows.  RC_DENIED: it must not be talked to; the fault says
+ * why, and it may be held now.
  */
-MUST_CHECK enum rc station_greeted(struct station *t, struct seal *seal,
-    struct bytes message, uint64_t *table_version, struct fault *fault);
+MUST_CHECK enum rc station_greeted(
+    struct way *w, struct bytes message, struct fault *fault);
+/* give: with the token that its life has now. */
+MUST_CHECK enum rc station_welcome(
+    const struct station *t, struct seal *seal, bool give);
+/* Its disk was set back; *fault says so. */
+void station_hold_journal(
+    struct station *t, uint64_t counter, struct fault *fault);
+/* It greeted there. */
+void station_seen_by(struct station *t, const struct way *w);
+/* It is held: end what is under way. */
+void station_end_ways(struct station *t);
 /* What a reply told of its journal. */
 void station_saw_counter(
     struct station *t, const char *journal, uint64_t counter);
 /* Reason and words when it is held; false: it is not. */
 bool station_is_held(const struct station *t, struct fault *fault);
+
+/* --- greeting.c: the store judges a greet ----------------------------------
+ */
+
+/* went_back: if it is no copy, it is held for its journal.
+ * way_greeted() follows, unless greeting_leave() comes before.  RC_LIMIT,
+ * RC_NOMEM. */
+MUST_CHECK enum rc greeting_begin(
+    struct way *w, const struct life_shown *shown, bool went_back);
+void greeting_leave(struct way *w); /* none: fine */
+/* What this seal gave is on the machine's disk. */
+void greeting_confirmed(const struct way *w);
 
 #endif

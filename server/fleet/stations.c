@@ -379,23 +379,24 @@ static MUST_CHECK enum rc apply_routes(struct station *t, uint64_t seq,
 	return RC_OK;
 }
 
+/*
+ * Rows come in the order in which they were written, so the newest one counts;
+ * but counters are written late.  An operator who releases a machine believes
+ * its journal as it is now.
+ */
 static void apply_instance(
-    struct station *t, const struct store_instance *instance)
+    struct station *t, const char *hold, const struct store_instance *row)
 {
-	/* What is in memory is newer. */
-	if (t->routes != NULL)
-		return;
-	(void)snprintf(t->journal, sizeof(t->journal), "%s", instance->journal);
-	(void)snprintf(t->nonce, sizeof(t->nonce), "%s", instance->nonce);
-	t->counter = instance->counter;
-	t->start = instance->start;
-}
+	bool released = t->hold[0] != '\0' && hold[0] == '\0';
+	uint64_t counter = t->life.counter;
 
-/* An operator who releases a machine believes its journal as it is now. */
-static void apply_hold(struct station *t, const char *hold)
-{
-	if (t->hold[0] != '\0' && hold[0] == '\0')
-		t->counter = 0;
+	if (!released && strcmp(t->life.journal, row->journal) == 0 &&
+	    counter > row->counter) {
+		t->life = *row;
+		t->life.counter = counter;
+	} else {
+		t->life = *row;
+	}
 	(void)snprintf(t->hold, sizeof(t->hold), "%s", hold);
 }
 
@@ -409,14 +410,13 @@ struct station *station_apply_machine(struct fleet *f,
 	t->seen = true;
 	(void)snprintf(t->name, sizeof(t->name), "%s", row->name);
 	memcpy(t->spki, row->spki, sizeof(t->spki));
-	if ((t->dirty & DIRTY_HOLD) == 0)
-		apply_hold(t, row->hold);
+	apply_instance(
+	    t, (t->dirty & DIRTY_HOLD) != 0 ? t->hold : row->hold, instance);
 	if (t->version[0] == '\0')
 		(void)snprintf(
 		    t->version, sizeof(t->version), "%s", row->version);
 	if (t->last_seen_ms < row->last_seen_ms)
 		t->last_seen_ms = row->last_seen_ms;
-	apply_instance(t, instance);
 	if (apply_routes(t, row->route_seq, row->routes, row->route_count) !=
 	    RC_OK)
 		return NULL;

@@ -83,7 +83,8 @@ static bool is_wanted(const struct station *t)
 
 	/* One that is held is not talked to at all. */
 	return t->presence == STORE_PRESENCE_ONLINE && t->hold[0] == '\0' &&
-	       !t->upkeep.busy && next_for(t, &list) != OP_COUNT;
+	       !t->upkeep.busy &&
+	       (t->upkeep.unseen || next_for(t, &list) != OP_COUNT);
 }
 
 static bool must_wait(const struct station *t)
@@ -254,7 +255,10 @@ static void answered(struct station *t, struct bytes message)
 static enum rc encode_for_machine(
     void *arg, const struct fleet_call *call, struct packbuf *out)
 {
-	return encode_next(arg, call->id, out);
+	struct station *t = arg;
+
+	t->upkeep.unseen = false; /* somebody has greeted */
+	return encode_next(t, call->id, out);
 }
 
 static void machine_replied(void *arg, const struct fleet_reply *reply)
@@ -264,7 +268,7 @@ static void machine_replied(void *arg, const struct fleet_reply *reply)
 
 	if (reply->fault == NULL)
 		answered(t, reply->message);
-	else if (next_for(t, &list) == OP_COUNT)
+	else if (!t->upkeep.unseen && next_for(t, &list) == OP_COUNT)
 		done(t, NULL); /* it greeted, and knew all */
 	else
 		done(t, reply->fault);
@@ -392,9 +396,21 @@ static void catch_up(const struct station *t, enum revocation_kind kind)
 
 void upkeep_greeted(struct station *t, const struct msg_revocations *known)
 {
+	t->upkeep.unseen = false;
 	take_numbers(t, known);
 	for (unsigned i = 0; i < REVOKED_COUNT; i++)
 		catch_up(t, (enum revocation_kind)i);
+	upkeep_want(t);
+}
+
+void upkeep_saw_instance(struct station *t, uint64_t start, const char *nonce)
+{
+	if (t->role != ROLE_TENTACLE || start == 0 ||
+	    (start == t->life.start &&
+		(nonce == NULL || strcmp(nonce, t->life.nonce) == 0)))
+		return;
+	t->upkeep.unseen = true;
+	t->upkeep.wait_us = 0;
 	upkeep_want(t);
 }
 

@@ -25,8 +25,9 @@ struct station;
 struct station_upkeep {
 	TAILQ_ENTRY(station) next; /* in the queue */
 	bool queued;
-	bool busy;                     /* one request is out, or on its way */
-	struct fleet_ask *ask;         /* a machine's; NULL: none */
+	bool unseen;           /* an instance is up that has not greeted yet */
+	bool busy;             /* one request is out, or on its way */
+	struct fleet_ask *ask; /* a machine's; NULL: none */
 	uint64_t known[REVOKED_COUNT]; /* numbers of its lists, as it told */
 	int64_t not_after_s; /* of its newest certificate; 0: not seen yet */
 	int64_t renewed_s;   /* when it took one from us; 0: never */
@@ -63,6 +64,9 @@ void upkeep_set_lists(
 /* It is there (again), or told its numbers: is there anything to tell it? */
 void upkeep_want(struct station *t);
 void upkeep_greeted(struct station *t, const struct msg_revocations *known);
+/* An instance is up: it shall greet, if it is not the one that we know.
+ * nonce may be NULL. */
+void upkeep_saw_instance(struct station *t, uint64_t start, const char *nonce);
 /* It goes; no callback comes any more. */
 void upkeep_forget(struct station *t);
 /* What a relay answered, and the end of its control session. */

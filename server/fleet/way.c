@@ -116,6 +116,8 @@ static MUST_CHECK enum rc dial(struct way *w, struct link *link)
 	enum rc rc;
 
 	way_address(t, w->route, &open);
+	w->seen = t->life;
+	w->gave = false;
 	random_hex(open.trace, WAY_TRACE_BYTES);
 	memcpy(w->trace, open.trace, sizeof(w->trace));
 	rc = seal_dial(link, &open, &far, &user, &w->seal);
@@ -157,14 +159,24 @@ static bool try_next(struct way *w)
 /* --- The end ---------------------------------------------------------------
  */
 
+/* Who is held is for this server to say, not for whoever is on the way. */
+static void check_claim(const struct station *t, struct fault *fault)
+{
+	if ((fault->code == REASON_CLONE || fault->code == REASON_JOURNAL) &&
+	    t->hold[0] == '\0')
+		fault->code = REASON_AGENT_DOWN;
+}
+
 /* The seal is gone.  The last act of its caller. */
 static void lost(struct way *w, const struct fault *fault)
 {
 	struct fault named;
 
 	w->seal = NULL;
+	greeting_leave(w);
 	loop_timer_stop(w->timer);
 	station_name_fault(w->station, fault, &w->fault);
+	check_claim(w->station, &w->fault);
 	if (w->state != WAY_READY && fault->code != REASON_NONE)
 		log_info("fleet", w->trace, "not opened: %s", w->fault.text);
 	if (w->state != WAY_READY && is_trouble_of_the_way(fault->code) &&
@@ -185,6 +197,7 @@ void way_close(struct way *w, const struct fault *fault)
 {
 	seal_close(w->seal, fault);
 	w->seal = NULL;
+	greeting_leave(w);
 	if (w->timer != NULL)
 		loop_timer_stop(w->timer);
 	w->state = WAY_CLOSED;
@@ -234,18 +247,26 @@ static void check_key(struct way *w)
 	give_up(w, &fault);
 }
 
-static void greeted(struct way *w, struct bytes message)
+void way_greeted(struct way *w, const struct fault *fault)
 {
-	struct fault fault;
-
-	if (station_greeted(w->station, w->seal, message, &w->table_version,
-		&fault) != RC_OK) {
-		give_up(w, &fault);
+	if (fault != NULL) {
+		give_up(w, fault);
 		return;
 	}
 	w->state = WAY_CONFIRMING;
 	w->welcomed_us = clock_monotonic_us();
 	w->quickest_us = 0;
+}
+
+static void greeted(struct way *w, struct bytes message)
+{
+	struct fault fault;
+	enum rc rc = station_greeted(w, message, &fault);
+
+	if (rc == RC_OK)
+		way_greeted(w, NULL);
+	else if (rc != RC_AGAIN)
+		way_greeted(w, &fault);
 }
 
 static void confirmed(struct way *w, struct bytes message)
@@ -262,6 +283,7 @@ static void confirmed(struct way *w, struct bytes message)
 	loop_timer_stop(w->timer);
 	w->state = WAY_READY;
 	way_heard(w, w->welcomed_us);
+	greeting_confirmed(w);
 	w->kind->ops.ready(w);
 }
 
@@ -274,7 +296,8 @@ static void on_seal(
 		return;
 	if (event->type == SEAL_OPEN)
 		check_key(w);
-	else if (event->type == SEAL_MESSAGE && w->state == WAY_GREETING)
+	else if (event->type == SEAL_MESSAGE && w->state == WAY_GREETING &&
+		 w->greeting == NULL)
 		greeted(w, event->message);
 	else if (event->type == SEAL_MESSAGE && w->state == WAY_CONFIRMING)
 		confirmed(w, event->message);
@@ -373,6 +396,20 @@ enum rc way_send(struct way *w, enum rc rc, struct packbuf *pack)
 		         : RC_STATE;
 	packbuf_fini(pack);
 	return rc;
+}
+
+void way_via(const struct way *w, char *out, size_t size)
+{
+	const struct station *t = w->station;
+	char path[PATH_SIZE] = "direct";
+
+	if (w->route < t->route_count)
+		path_format(&t->routes[w->route].path, path);
+	if (strcmp(path, "direct") == 0)
+		(void)snprintf(
+		    out, size, "%s", link_address(seal_link(w->seal)));
+	else
+		(void)snprintf(out, size, "relay %.240s", path);
 }
 
 void way_read_refusal(

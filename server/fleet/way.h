@@ -18,10 +18,12 @@
 #include "common/seal.h"
 #include "proto/message_seal.h"
 #include "server/fleet/slices.h"
+#include "server/store/instance.h"
 
 #include <sys/queue.h>
 
 struct fleet;
+struct greeting;
 struct station;
 struct way;
 
@@ -62,6 +64,11 @@ struct way {
 	uint64_t table_version; /* as a relay greeted */
 	uint64_t welcomed_us;
 	uint32_t quickest_us; /* answer on this seal */
+	/* A machine's life. */
+	struct store_instance seen; /* as known when the seal was opened */
+	struct greeting *greeting;  /* at the store; NULL: none */
+	bool gave;                  /* this seal brought the token */
+	uint8_t given[SUCCESSION_LEN];
 	/* Of the last OPEN: the same id in the logs of every hop. */
 	char trace[TRACE_MAX + 1];
 	struct fault fault;
@@ -80,6 +87,10 @@ MUST_CHECK enum rc way_init(struct way *w, struct fleet *f,
 /* Close without callbacks; fault NULL: after what was sent.  Twice is fine. */
 void way_fini(struct way *w, const struct fault *fault);
 void way_open(struct way *w);
+/* The answer to a greet that had to wait: fault NULL: welcomed. */
+void way_greeted(struct way *w, const struct fault *fault);
+/* Where it leads, for a person: "relay dc2-a", or an address. */
+void way_via(const struct way *w, char *out, size_t size);
 /* What a struct msg_fault on this seal says, in the machine's name. */
 void way_read_refusal(
     const struct way *w, struct bytes message, struct fault *out);

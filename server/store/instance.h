@@ -11,6 +11,8 @@
 #include "server/store/db.h"
 #include "server/store/types.h"
 
+#include <stdbool.h>
+
 struct store_instance {
 	char journal[STORE_ID_SIZE]; /* "" before the first seal */
 	uint64_t counter;            /* the highest that was seen */
@@ -19,6 +21,21 @@ struct store_instance {
 	uint8_t succession[STORE_SHA256_SIZE];        /* zeros: none yet */
 	uint8_t succession_before[STORE_SHA256_SIZE]; /* zeros: confirmed */
 };
+
+/* One of the lives that contradict each other, while a machine is held. */
+struct store_copy {
+	char nonce[STORE_ID_SIZE]; /* people name it by its first digits */
+	uint64_t start;
+	char journal[STORE_ID_SIZE];
+	uint64_t counter;
+	uint8_t succession[STORE_SHA256_SIZE]; /* that it shows; zeros: none */
+	char via[STORE_TEXT_SIZE];             /* where it was seen, or "" */
+	uint64_t seen_ms;                      /* 0: not known */
+	bool known;                            /* the one that had the work */
+};
+
+#define STORE_COPIES_MAX    2
+#define STORE_COPY_NAME_LEN 8 /* digits that people are shown */
 
 MUST_CHECK enum rc store_instance_get(
     struct db *db, const char *machine, struct store_instance *out);
@@ -32,5 +49,20 @@ MUST_CHECK enum rc store_instance_swap(struct db *db, const char *machine,
  * is another one. */
 MUST_CHECK enum rc store_instance_counter(
     struct db *db, const char *machine, const char *journal, uint64_t counter);
+/* Hold the machine as `clone`: these contradict each other. */
+MUST_CHECK enum rc store_instance_fork(struct db *db, const char *machine,
+    const struct store_copy *known, const struct store_copy *other);
+/* Those of the last fork, the known one first. */
+MUST_CHECK enum rc store_instance_copies(struct db *db, const char *machine,
+    struct store_copy out[STORE_COPIES_MAX], size_t *count);
+/*
+ * A person lets a held machine go on, with the journal that it has.  copy:
+ * first digits of the nonce of the one that goes on; NULL: after a fork,
+ * whoever greets next.  RC_NOTFOUND: no copy of that name, or several.
+ */
+MUST_CHECK enum rc store_instance_release(
+    struct db *db, const char *machine, const char *copy, struct fault *fault);
+/* The machine joins with another key: none of its lives counts any more. */
+MUST_CHECK enum rc store_instance_forget(struct db *db, const char *machine);
 
 #endif

@@ -6,5 +6,6 @@
 
 extern const char *const schema_001[];
 extern const char *const schema_002[];
+extern const char *const schema_003[];
 
 #endif

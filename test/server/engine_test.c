@@ -158,6 +158,16 @@ static bool tell_lost(struct engine *e, const struct engine_command *c,
 	return engine_fact(e, &fact, now_ms);
 }
 
+static bool tell_held(struct engine *e, const struct engine_command *c,
+    bool may_have_arrived, uint64_t now_ms)
+{
+	struct engine_fact fact = about(c, FACT_UNREACHABLE);
+
+	fact.may_have_arrived = may_have_arrived;
+	fault_set(&fact.fault, REASON_CLONE, "server n1", "web-0: is held");
+	return engine_fact(e, &fact, now_ms);
+}
+
 static struct run_row run_of(struct engine *e, const struct engine_command *c)
 {
 	struct run_row row;
@@ -315,6 +325,31 @@ static void test_an_accepted_run_is_attached_and_never_started_again(
 	assert_true(tell_end(e, &c, RUN_SUCCEEDED, now));
 	assert_int_equal(run_of(e, &start).fault.code, REASON_NONE);
 	engine_free(e);
+}
+
+static void test_nobody_waits_for_a_machine_that_is_held(void **state)
+{
+	/* Never sent; perhaps sent; running. */
+	const enum run_state ends[] = { RUN_FAILED, RUN_UNKNOWN, RUN_UNKNOWN };
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		struct sheet s;
+		struct engine *e = one_machine(&s, ACTION_TYPE_SCRIPT);
+		struct engine_command start = expect(e, 0, COMMAND_START);
+		struct engine_command c = start;
+
+		if (i == 2) {
+			assert_true(tell(e, &start, FACT_ACCEPTED, 0));
+			c = expect(e, 0, COMMAND_ATTACH);
+		}
+		assert_true(tell_held(e, &c, i > 0, 1));
+		assert_int_equal(run_of(e, &start).state, ends[i]);
+		assert_int_equal(run_of(e, &start).fault.code, REASON_CLONE);
+		assert_int_equal(task_of(e, 1).state, TASK_FAILED);
+		expect_silence(e, 1);
+		engine_free(e);
+	}
 }
 
 static void test_an_overdue_run_is_cancelled_and_failed(void **state)
@@ -770,6 +805,7 @@ int main(void)
 		    test_a_machine_that_never_confirms_leaves_it_unknown),
 		cmocka_unit_test(
 		    test_an_accepted_run_is_attached_and_never_started_again),
+		cmocka_unit_test(test_nobody_waits_for_a_machine_that_is_held),
 		cmocka_unit_test(test_an_overdue_run_is_cancelled_and_failed),
 		cmocka_unit_test(
 		    test_a_command_without_any_answer_is_not_waited_for),

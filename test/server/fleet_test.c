@@ -597,7 +597,8 @@ static void test_a_request_has_a_deadline_and_can_be_cancelled(void **state)
 
 static enum rc release_machine(struct db *db, void *arg)
 {
-	return store_machine_hold(db, ((struct one *)arg)->j.joined.id, "");
+	return store_instance_release(
+	    db, ((struct one *)arg)->j.joined.id, NULL, NULL);
 }
 
 static enum rc read_hold(struct db *db, void *arg)

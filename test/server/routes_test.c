@@ -22,12 +22,12 @@ static const char *const golden[] = {
 	"DELETE /api/v1/environments/{name} environment.delete "
 	"environment.edit",
 	"POST /api/v1/health health.run health.run",
+	"POST /api/v1/machines/{name}/release machine.release machine.edit",
 	"GET /api/v1/machines machine.list machine.view",
 	"POST /api/v1/machines machine.add machine.edit",
 	"GET /api/v1/machines/{name} machine.show machine.view",
 	"PUT /api/v1/machines/{name} machine.edit machine.edit",
 	"DELETE /api/v1/machines/{name} machine.remove machine.edit",
-	"POST /api/v1/machines/{name}/release machine.release machine.edit",
 	"POST /api/v1/machines/{name}/revoke machine.revoke machine.edit",
 	"GET /api/v1/machines/{name}/route route.explain machine.view",
 	"POST /api/v1/machines/{name}/traces route.trace health.run",

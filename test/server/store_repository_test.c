@@ -336,6 +336,83 @@ static void test_an_instance_changes_by_compare_and_set(void **state)
 	tempdb_close(&t);
 }
 
+#define NONCE_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa1"
+#define NONCE_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb2"
+
+static void fork_web(struct db *db)
+{
+	const struct store_instance first = { .start = 0 }, row = { .start = 5,
+		.counter = 40,
+		.nonce = NONCE_A,
+		.journal = "j",
+		.succession = { 1 } };
+	const struct store_copy known = { .nonce = NONCE_A,
+		.start = 5,
+		.succession = { 1 },
+		.via = "relay dc2-a",
+		.known = true };
+	const struct store_copy other = { .nonce = NONCE_B,
+		.start = 3,
+		.journal = "k",
+		.succession = { 2 } };
+	struct store_machine m = { .facts = NULL };
+
+	assert_int_equal(store_instance_forget(db, WEB), RC_OK);
+	assert_int_equal(store_instance_swap(db, WEB, &first, &row), RC_OK);
+	assert_int_equal(store_instance_fork(db, WEB, &known, &other), RC_OK);
+	assert_int_equal(store_machine_get(db, WEB, &m, NULL), RC_OK);
+	assert_string_equal(m.hold, "clone");
+	store_machine_clear(&m);
+}
+
+static void expect_released(struct db *db, const char *copy, uint64_t start,
+    const char *nonce, uint8_t token)
+{
+	struct store_copy copies[STORE_COPIES_MAX];
+	struct store_machine m = { .facts = NULL };
+	struct store_instance now;
+	size_t count;
+
+	fork_web(db);
+	assert_int_equal(store_instance_copies(db, WEB, copies, &count), RC_OK);
+	assert_int_equal(count, 2);
+	assert_string_equal(copies[0].via, "relay dc2-a");
+	assert_int_equal(copies[1].start, 3);
+	assert_int_equal(store_instance_release(db, WEB, copy, NULL), RC_OK);
+	assert_int_equal(store_machine_get(db, WEB, &m, NULL), RC_OK);
+	assert_string_equal(m.hold, "");
+	store_machine_clear(&m);
+	assert_int_equal(store_instance_get(db, WEB, &now), RC_OK);
+	assert_int_equal(now.start, start);
+	assert_string_equal(now.nonce, nonce);
+	assert_int_equal(now.succession[0], token);
+	assert_int_equal(now.counter, 0); /* its journal is believed */
+	assert_int_equal(store_instance_copies(db, WEB, copies, &count), RC_OK);
+	assert_int_equal(count, 0);
+}
+
+static void test_one_of_two_copies_is_let_go_on(void **state)
+{
+	struct fault fault = { 0 };
+	struct tempdb t;
+
+	(void)state;
+	tempdb_open(&t);
+	add_environment(t.db, "prod");
+	add_machine(t.db, WEB, "web-01", "prod", "web");
+	expect_released(t.db, "aaaaaaaa", 5, NONCE_A, 1);
+	expect_released(t.db, NONCE_B, 3, NONCE_B, 2);
+	/* None is named: whoever comes next. */
+	expect_released(t.db, NULL, 0, "", 0);
+	fork_web(t.db);
+	assert_int_equal(
+	    store_instance_release(t.db, WEB, "cccccccc", &fault), RC_NOTFOUND);
+	assert_non_null(strstr(fault.text, "aaaaaaaa and bbbbbbbb"));
+	assert_int_equal(
+	    store_instance_release(t.db, WEB, "", NULL), RC_NOTFOUND);
+	tempdb_close(&t);
+}
+
 static void test_a_token_lets_in_as_often_as_it_says(void **state)
 {
 	const uint8_t secret[32] = "0123456789abcdef0123456789abcde";
@@ -710,6 +787,7 @@ int main(void)
 		cmocka_unit_test(test_every_route_change_raises_the_number),
 		cmocka_unit_test(test_relays_never_form_a_ring),
 		cmocka_unit_test(test_an_instance_changes_by_compare_and_set),
+		cmocka_unit_test(test_one_of_two_copies_is_let_go_on),
 		cmocka_unit_test(test_a_token_lets_in_as_often_as_it_says),
 		cmocka_unit_test(test_a_revoked_key_is_listed_until_it_expires),
 		cmocka_unit_test(test_a_list_is_raised_and_never_lowered),

@@ -1,0 +1,166 @@
+/* cmd_join.c - who may join, and which copy of a machine goes on. */
+#include "server/cli/commands.h"
+
+#include "common/fs.h"
+#include "common/xalloc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- tokens ---- */
+
+static const struct output_column token_columns[] = {
+	{ "id", "ID", false },
+	{ "role", "FOR", false },
+	{ "name", "NAME", false },
+	{ "uses_left", "USES", false },
+	{ "expires_ms", "EXPIRES", false },
+	{ "environments", "ENVIRONMENTS", false },
+	{ "roles", "ROLES", false },
+	{ "routes", "ROUTES", true },
+	{ "who", "BY", true },
+	{ "token", "TOKEN", true },
+};
+static const enum cell token_types[] = { CELL_TEXT, CELL_TEXT, CELL_TEXT,
+	CELL_NUMBER, CELL_TIME, CELL_TEXTS, CELL_TEXTS, CELL_ROUTES, CELL_TEXT,
+	CELL_TEXT };
+static const struct cells token_cells = CELLS(token_columns, token_types);
+
+static void print_token(struct session *s, json_t *made)
+{
+	const char *text = json_string_value(json_object_get(made, "token"));
+	const char *role = json_string_value(json_object_get(made, "role"));
+	const char *file = command_value(s->line, "out");
+	struct fault fault = { 0 };
+
+	if (made == NULL)
+		return;
+	if (file != NULL && text != NULL) {
+		char *with_newline = xprintf("%s\n", text);
+
+		if (fs_write_atomic(file, with_newline, strlen(with_newline),
+			0600, &fault) != RC_OK)
+			(void)session_fail(s, COMMAND_ERROR, &fault);
+		secret_wipe(with_newline, strlen(with_newline));
+		free(with_newline);
+		(void)json_object_del(made, "token");
+	}
+	if (output_format_of(s->line) != OUTPUT_TABLE) {
+		session_print_one(s, &token_cells, made);
+		return;
+	}
+	if (file == NULL && text != NULL)
+		(void)printf("%s\n", text);
+	(void)fprintf(stderr,
+	    "On the machine: longarm-%s join --token-file %s HOST:PORT\n",
+	    role != NULL ? role : "tentacle", file != NULL ? file : "FILE");
+	json_decref(made);
+}
+
+static enum command_exit run_token_create(const struct command_line *line)
+{
+	struct session s;
+	json_t *body;
+
+	if (!session_open(&s, line))
+		return session_close(&s);
+	body = json_pack(
+	    "{s:s}", "role", command_has(line, "relay") ? "relay" : "tentacle");
+	session_text(&s, body, "name", "name");
+	session_texts(&s, body, "environments", "environment");
+	session_texts(&s, body, "roles", "role");
+	set_routes(&s, body);
+	(void)session_number(&s, body, "uses", "uses");
+	(void)session_seconds(&s, body, "ttl_s", "expires");
+	print_token(&s, session_call(&s, "POST", "/api/v1/tokens", body));
+	return session_close(&s);
+}
+
+static enum command_exit run_token_list(const struct command_line *line)
+{
+	/* Without the token itself: that is never told again. */
+	static const struct cells cells = { token_columns, token_types,
+		COUNT_OF(token_columns) - 1 };
+	struct session s;
+
+	if (session_open(&s, line))
+		session_print(&s, &cells, session_list(&s, "/api/v1/tokens"));
+	return session_close(&s);
+}
+
+static enum command_exit run_token_revoke(const struct command_line *line)
+{
+	return remove_one(line, "/api/v1/tokens/");
+}
+
+/* ---- copies ---- */
+
+static enum command_exit run_machine_release(const struct command_line *line)
+{
+	struct session s;
+	json_t *body;
+	char *path;
+
+	if (!session_open(&s, line))
+		return session_close(&s);
+	path = session_path(
+	    "/api/v1/machines/%s/release", command_argument(line, 0));
+	body = json_object();
+	session_text(&s, body, "instance", "instance");
+	session_print_one(
+	    &s, &machine_cells, session_call(&s, "POST", path, body));
+	free(path);
+	return session_close(&s);
+}
+
+/* ---- table ---- */
+
+static const struct command_option token_options[] = {
+	{ .name = "relay", .help = "For a relay; else for a tentacle" },
+	{ .name = "name",
+	    .letter = 'n',
+	    .argument = "NAME",
+	    .help = "Name of the joiner; none: it chooses" },
+	ENVIRONMENTS_OPTION,
+	ROLES_OPTION,
+	ROUTES_OPTION,
+	{ .name = "uses", .argument = "N", .help = "How often; 1" },
+	{ .name = "expires", .argument = "TIME", .help = "12h, 7d; a day" },
+	{ .name = "out",
+	    .argument = "FILE",
+	    .help = "Write the token there (0600), not to the screen" },
+};
+
+static const struct command_option release_options[] = {
+	{ .name = "instance",
+	    .argument = "ID",
+	    .help = "Of two copies the one that goes on; none: whichever "
+		    "comes next" },
+};
+
+const struct command join_commands[] = {
+	{ .name = "token create",
+	    .help = "Create a token by which a tentacle or relay joins",
+	    .examples = "longarm token create --relay --name dc2-a --out t\n"
+			"longarm token create -e prod -r web --route dc2-a "
+			"--uses 3",
+	    .options = token_options,
+	    .option_count = COUNT_OF(token_options),
+	    .run = run_token_create },
+	{ .name = "token list",
+	    .help = "List tokens, without their secrets",
+	    .run = run_token_list },
+	{ .name = "token revoke",
+	    .arguments = "ID",
+	    .help = "Revoke a token; who has joined stays",
+	    .run = run_token_revoke },
+	{ .name = "machine release",
+	    .arguments = "MACHINE",
+	    .help = "Let a machine work again that is held (see machine show)",
+	    .examples = "longarm machine release web-01\n"
+			"longarm machine release web-01 --instance 3fa91b22",
+	    .options = release_options,
+	    .option_count = COUNT_OF(release_options),
+	    .run = run_machine_release },
+	{ .name = NULL },
+};

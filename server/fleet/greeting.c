@@ -1,0 +1,253 @@
+#include "common/log.h"
+#include "common/random.h"
+#include "server/fleet/fleet_private.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * One greet of a machine on its way through the store.  A token is written
+ * before it is given: whoever is killed in between, what the machine has on its
+ * disk is known here.
+ *
+ * A fork counts only when the row is still the one that was known when the seal
+ * was opened.  Else the greet may be the last word of the instance before: then
+ * the seal is opened again, and the dead do not answer.
+ */
+struct greeting {
+	struct fleet_job base;
+	struct way *way; /* NULL: its seal is gone */
+	char machine[NAME_SIZE];
+	struct life_shown shown;
+	bool went_back;             /* its journal did */
+	struct store_instance seen; /* when the seal was opened */
+	uint8_t fresh[SUCCESSION_LEN];
+	struct store_copy known, other; /* filled up when it is a fork */
+	/* Out. */
+	enum life_verdict verdict;
+	bool held; /* it is now */
+	bool give;
+	struct store_instance now;
+};
+
+static void destroy(struct greeting *g)
+{
+	OPENSSL_cleanse(g, sizeof(*g));
+	free(g);
+}
+
+static void drop(struct fleet_job *job)
+{
+	destroy(CONTAINER_OF(job, struct greeting, base));
+}
+
+void greeting_leave(struct way *w)
+{
+	if (w->greeting != NULL)
+		w->greeting->way = NULL;
+	w->greeting = NULL;
+}
+
+/* --- On the SQL thread -----------------------------------------------------
+ */
+
+static void fill_copies(struct greeting *g, const struct store_instance *row)
+{
+	struct store_copy *known = &g->known, *other = &g->other;
+	const struct msg_instance *i = &g->shown.instance;
+
+	known->known = true;
+	known->start = row->start;
+	known->counter = row->counter;
+	memcpy(known->nonce, row->nonce, sizeof(known->nonce));
+	memcpy(known->journal, row->journal, sizeof(known->journal));
+	memcpy(known->succession, row->succession, sizeof(known->succession));
+	other->start = i->start;
+	other->counter = g->shown.counter;
+	memcpy(other->nonce, i->nonce, sizeof(other->nonce));
+	memcpy(other->journal, i->journal, sizeof(other->journal));
+	memcpy(other->succession, g->shown.token, sizeof(other->succession));
+}
+
+static enum rc judge(struct db *db, struct store_job *job)
+{
+	struct greeting *g = CONTAINER_OF(job, struct greeting, base.job);
+	struct store_instance row;
+	enum rc rc = store_instance_get(db, g->machine, &row);
+
+	if (rc != RC_OK)
+		return rc;
+	g->verdict = life_judge(&row, &g->shown);
+	if (g->verdict != LIFE_FORK && g->went_back)
+		return RC_OK;
+	if (g->verdict != LIFE_FORK) {
+		g->give = life_follow(&row, &g->shown, g->fresh, &g->now);
+		return store_instance_swap(db, g->machine, &row, &g->now);
+	}
+	g->held =
+	    row.start == g->seen.start && strcmp(row.nonce, g->seen.nonce) == 0;
+	if (!g->held)
+		return RC_OK;
+	fill_copies(g, &row);
+	return store_instance_fork(db, g->machine, &g->known, &g->other);
+}
+
+/* --- On the loop -----------------------------------------------------------
+ */
+
+static void hold(const struct greeting *g, struct station *t)
+{
+	(void)snprintf(t->hold, sizeof(t->hold), "clone");
+	log_error_with("fleet", t->name,
+	    LOG_FIELDS(LOG_TEXT("known", g->known.nonce),
+		LOG_TEXT("known_via", g->known.via),
+		LOG_TEXT("other", g->other.nonce),
+		LOG_TEXT("other_via", g->other.via)),
+	    "another copy of it has shown itself; it is held until an "
+	    "operator releases it");
+	station_end_ways(t);
+}
+
+static void go_on(const struct greeting *g, struct station *t, struct way *w)
+{
+	struct fault fault;
+	enum rc rc;
+
+	t->life = g->now;
+	if (w == NULL)
+		return;
+	station_seen_by(t, w);
+	rc = station_welcome(t, w->seal, g->give);
+	if (rc == RC_OK) {
+		w->gave = g->give;
+		memcpy(w->given, g->now.succession, sizeof(w->given));
+		way_greeted(w, NULL);
+		return;
+	}
+	fault_set(&fault, REASON_MEMORY, t->fleet->at,
+	    "%s: cannot welcome it: %s", t->name, rc_name(rc));
+	way_greeted(w, &fault);
+}
+
+static void judged(struct fleet_job *job, enum rc rc)
+{
+	struct greeting *g = CONTAINER_OF(job, struct greeting, base);
+	struct station *t = station_find(job->fleet, ROLE_TENTACLE, g->machine);
+	struct way *w = g->way;
+	struct fault fault;
+
+	if (w != NULL)
+		greeting_leave(w);
+	if (t == NULL || (rc != RC_OK && w == NULL)) {
+		destroy(g);
+		return;
+	}
+	if (rc == RC_OK && g->held) {
+		hold(g, t);
+	} else if (rc == RC_OK && g->verdict != LIFE_FORK && g->went_back) {
+		station_hold_journal(t, g->shown.counter, &fault);
+	} else if (rc == RC_OK && g->verdict != LIFE_FORK) {
+		go_on(g, t, w);
+	} else if (w != NULL) {
+		fault_set(&fault,
+		    rc == RC_OK ? REASON_AGENT_DOWN : REASON_INTERNAL,
+		    t->fleet->at, "%s: %s", t->name,
+		    rc == RC_OK ? "an instance that has ended answered"
+				: rc_name(rc));
+		way_greeted(w, &fault);
+	}
+	destroy(g);
+}
+
+enum rc greeting_begin(
+    struct way *w, const struct life_shown *shown, bool went_back)
+{
+	struct station *t = w->station;
+	struct greeting *g = calloc(1, sizeof(*g));
+
+	if (g == NULL)
+		return RC_NOMEM;
+	g->base.done = judged;
+	g->base.drop = drop;
+	g->shown = *shown;
+	g->went_back = went_back;
+	g->seen = w->seen;
+	memcpy(g->machine, t->id, sizeof(g->machine));
+	random_bytes(g->fresh, sizeof(g->fresh));
+	memcpy(g->known.via, t->life_via, sizeof(g->known.via));
+	g->known.seen_ms = t->life_at_ms;
+	way_via(w, g->other.via, sizeof(g->other.via));
+	g->other.seen_ms = fleet_wall_ms();
+	if (fleet_submit(t->fleet, &g->base, judge) != RC_OK) {
+		destroy(g);
+		return RC_LIMIT;
+	}
+	g->way = w;
+	w->greeting = g;
+	return RC_OK;
+}
+
+/* --- The token has arrived -------------------------------------------------
+ */
+
+struct confirming {
+	struct fleet_job base;
+	char machine[NAME_SIZE];
+	uint8_t token[SUCCESSION_LEN];
+};
+
+static enum rc confirm(struct db *db, struct store_job *job)
+{
+	const struct confirming *c =
+	    CONTAINER_OF(job, struct confirming, base.job);
+	struct store_instance row, next;
+	enum rc rc = store_instance_get(db, c->machine, &row);
+
+	if (rc != RC_OK ||
+	    CRYPTO_memcmp(row.succession, c->token, sizeof(c->token)) != 0)
+		return rc == RC_NOTFOUND ? RC_OK : rc;
+	next = row;
+	life_confirm(&next);
+	return store_instance_swap(db, c->machine, &row, &next);
+}
+
+static void drop_confirming(struct fleet_job *job)
+{
+	free(CONTAINER_OF(job, struct confirming, base));
+}
+
+/* Not noted, the token before is good for a while longer. */
+static void confirmed(struct fleet_job *job, enum rc rc)
+{
+	const struct confirming *c = CONTAINER_OF(job, struct confirming, base);
+	struct station *t = station_find(job->fleet, ROLE_TENTACLE, c->machine);
+
+	if (rc != RC_OK)
+		log_warn("fleet", c->machine,
+		    "a succession token is not noted as confirmed: %s",
+		    rc_name(rc));
+	else if (t != NULL && CRYPTO_memcmp(t->life.succession, c->token,
+				  sizeof(c->token)) == 0)
+		life_confirm(&t->life);
+	drop_confirming(job);
+}
+
+void greeting_confirmed(const struct way *w)
+{
+	const struct station *t = w->station;
+	struct confirming *c;
+
+	if (!w->gave)
+		return;
+	c = calloc(1, sizeof(*c));
+	if (c == NULL)
+		return;
+	c->base.done = confirmed;
+	c->base.drop = drop_confirming;
+	memcpy(c->machine, t->id, sizeof(c->machine));
+	memcpy(c->token, w->given, sizeof(c->token));
+	if (fleet_submit(t->fleet, &c->base, confirm) != RC_OK)
+		drop_confirming(&c->base);
+}
