@@ -493,6 +493,18 @@ void dial_free(struct dialler *d, const struct fault *fault)
 	free(d);
 }
 
+struct link *dial_take_link(struct dialler *d)
+{
+	struct link *link = d->link;
+
+	if (link == NULL || !link_was_up(link))
+		return NULL;
+	link_on_down(link, NULL, NULL);
+	d->link = NULL;
+	rest(d);
+	return link;
+}
+
 struct link *dial_link(const struct dialler *d)
 {
 	return d->link;

@@ -41,6 +41,10 @@ MUST_CHECK enum rc dial_new(
 /* Closes its link.  NULL is fine. */
 void dial_free(struct dialler *d, const struct fault *fault);
 
+/* Let go of its link, which lives on by itself, and rest; NULL: it has none
+ * that is up. */
+struct link *dial_take_link(struct dialler *d);
+
 /* The link when there is one, up or not yet. */
 struct link *dial_link(const struct dialler *d);
 /* Why there is no link: of the last round, what came nearest to a link; code

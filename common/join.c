@@ -86,30 +86,42 @@ static MUST_CHECK enum rc read_certs(
 	return rc;
 }
 
+static struct msg_peer *find_outer(
+    const struct attempt *a, struct msg_peer *peers, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (peers[i].role == a->outer.role &&
+		    strcmp(peers[i].name, a->outer.id.name) == 0)
+			return &peers[i];
+	}
+	return NULL;
+}
+
 /*
- * The peer that answered our link is one to dial again; where the server does
- * not say under which address, it is the one that we used.  Who is dialled
- * does not dial: two links of one pair would replace each other for ever.
+ * The peer that answered our link is one to dial again, unless the server names
+ * others only; where it does not say under which address, it is the one that we
+ * used.  Who is dialled does not dial: two links of one pair would replace each
+ * other for ever.
  */
 static size_t add_outer(const struct attempt *a, const struct msg_enrolled *m,
     struct msg_peer *peers)
 {
 	size_t count = m->peer_count < PEERS_MAX ? m->peer_count : PEERS_MAX;
-	struct msg_peer *outer = NULL;
+	struct msg_peer *outer;
+	bool told = false;
 
 	if (count > 0)
 		memcpy(peers, m->peers, count * sizeof(*peers));
-	for (size_t i = 0; i < count; i++) {
-		if (peers[i].role == a->outer.role &&
-		    strcmp(peers[i].name, a->outer.id.name) == 0)
-			outer = &peers[i];
-	}
-	if (outer == NULL && count < PEERS_MAX) {
+	for (size_t i = 0; i < count; i++)
+		told = told || peers[i].dial;
+	outer = find_outer(a, peers, count);
+	if (outer == NULL && !told && count < PEERS_MAX) {
 		outer = &peers[count++];
 		*outer = (struct msg_peer){ .role = a->outer.role };
 		memcpy(outer->name, a->outer.id.name, sizeof(outer->name));
 	}
-	if (outer != NULL && outer->endpoint[0] == '\0')
+	if (outer != NULL && (outer->dial || !told) &&
+	    outer->endpoint[0] == '\0')
 		endpoint_format(a->endpoint, outer->endpoint);
 	for (size_t i = 0; i < count && a->join->listen[0] != '\0'; i++)
 		peers[i].endpoint[0] = '\0';

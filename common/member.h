@@ -41,6 +41,8 @@ struct member {
 	struct trust *trust;
 	struct tls_contexts *contexts;
 	char name[NAME_SIZE]; /* as people call it */
+	/* A relay's: where those behind it dial it, as its settings say. */
+	char listen[ENDPOINT_SIZE];
 	struct msg_instance instance;
 	char boot_id[ID_SIZE];
 	bool has_succession;

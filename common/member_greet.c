@@ -1,10 +1,12 @@
 #include "common/member_upkeep.h"
 #include "common/seal.h"
 
+#include <string.h>
+
 enum rc member_greet(const struct member *m, struct seal *seal,
     uint64_t counter, uint64_t table_version)
 {
-	const struct msg_greet greet = {
+	struct msg_greet greet = {
 		.instance = m->instance,
 		.counter = counter,
 		.succession = bytes_of(m->succession,
@@ -17,6 +19,7 @@ enum rc member_greet(const struct member *m, struct seal *seal,
 	struct packbuf pack;
 	enum rc rc;
 
+	memcpy(greet.listen, m->listen, sizeof(greet.listen));
 	packbuf_init(&pack, 4096);
 	rc = msg_greet_encode(&greet, &pack);
 	if (rc == RC_OK)

@@ -261,6 +261,96 @@ static MUST_CHECK enum rc on_trust(
 	return answer(u->seal, msg_trust_reply_encode(&reply, &pack), &pack);
 }
 
+/* --- Peers ----------------------------------------------------------------
+ */
+
+static const struct msg_peer *known_peer(
+    const struct member *m, const struct msg_peer *peer)
+{
+	for (size_t i = 0; i < m->peer_count; i++) {
+		if (m->peers[i].role == peer->role &&
+		    strcmp(m->peers[i].name, peer->name) == 0)
+			return &m->peers[i];
+	}
+	return NULL;
+}
+
+static bool same_peers(
+    const struct member *m, const struct msg_peer *peers, size_t count)
+{
+	for (size_t i = 0; i < count && i < m->peer_count; i++) {
+		if (m->peers[i].role != peers[i].role ||
+		    strcmp(m->peers[i].name, peers[i].name) != 0 ||
+		    strcmp(m->peers[i].endpoint, peers[i].endpoint) != 0)
+			return false;
+	}
+	return count == m->peer_count;
+}
+
+enum rc member_take_peers(struct member *m, const struct msg_peers *message,
+    uint32_t *undialled, bool *changed, struct fault *fault)
+{
+	struct msg_peer *peers = calloc(PEERS_MAX, sizeof(*peers));
+	enum rc rc = RC_OK;
+
+	*undialled = 0;
+	*changed = false;
+	fault_set(fault, REASON_MEMORY, "", "out of memory");
+	if (peers == NULL)
+		return RC_NOMEM;
+	for (size_t i = 0; i < message->peer_count; i++) {
+		const struct msg_peer *known =
+		    known_peer(m, &message->peers[i]);
+
+		peers[i] = message->peers[i];
+		if (peers[i].endpoint[0] != '\0' || !peers[i].dial)
+			continue;
+		if (known != NULL)
+			memcpy(peers[i].endpoint, known->endpoint,
+			    sizeof(peers[i].endpoint));
+		if (peers[i].endpoint[0] == '\0')
+			(*undialled)++;
+	}
+	*changed = !same_peers(m, peers, message->peer_count);
+	if (*changed)
+		rc = member_set_peers(m, peers, message->peer_count, fault);
+	free(peers);
+	return rc;
+}
+
+static MUST_CHECK enum rc on_peers(
+    const struct member_user *u, struct bytes message, struct fault *fault)
+{
+	struct member *m = u->member;
+	struct msg_peers peers;
+	struct msg_peers_reply reply = { .reply.id = 0 };
+	struct packbuf pack;
+	bool changed = false;
+	enum rc rc = msg_peers_decode(message, &peers, fault);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = member_take_peers(
+	    m, &peers, &reply.undialled, &changed, &reply.reply.fault);
+	reply.reply.id = peers.id;
+	msg_peers_clear(&peers);
+	if (rc == RC_OK)
+		fault_clear(&reply.reply.fault);
+	else
+		log_error("member", m->name, "peers are not kept: %s",
+		    reply.reply.fault.text);
+	if (rc == RC_OK && changed) {
+		log_info_with("member", m->name,
+		    LOG_FIELDS(LOG_NUMBER("peers", (int64_t)m->peer_count)),
+		    "peers");
+		loop_timer_set(u->peers_changed, 0);
+	}
+	if (reply.reply.id == 0)
+		return RC_OK; /* no reply is wanted */
+	packbuf_init(&pack, 4096);
+	return answer(u->seal, msg_peers_reply_encode(&reply, &pack), &pack);
+}
+
 enum rc member_upkeep(const struct member_user *u, const struct msg_head *head,
     struct bytes message, struct fault *fault)
 {
@@ -270,5 +360,7 @@ enum rc member_upkeep(const struct member_user *u, const struct msg_head *head,
 		return on_certificate(u, message, fault);
 	if (!head->is_reply && head->op == OP_TRUST)
 		return on_trust(u, message, fault);
+	if (!head->is_reply && head->op == OP_PEERS)
+		return on_peers(u, message, fault);
 	return RC_NOTFOUND;
 }

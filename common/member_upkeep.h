@@ -1,13 +1,14 @@
 /*
  * member_upkeep.h - what servers ask of every relay and tentacle, so that
  * trust stays fresh (proto/message_upkeep.h): to know lists of revoked keys,
- * and to take later certificates.  Loop's thread.
+ * to take later certificates, and to know their peers.  Loop's thread.
  */
 #ifndef COMMON_MEMBER_UPKEEP_H
 #define COMMON_MEMBER_UPKEEP_H
 
 #include "common/link.h"
 #include "common/member.h"
+#include "proto/message_control.h"
 #include "proto/message_upkeep.h"
 
 struct seal;
@@ -26,11 +27,23 @@ MUST_CHECK enum rc member_revoked(struct member *m,
 /* The numbers of the lists that count here. */
 struct msg_revocations member_revocations(const struct member *m);
 
+/*
+ * Take a server's list of peers, and keep it on the disk.  One that is to be
+ * dialled at an address that the server does not know keeps the one that it
+ * has here; *undialled counts those that have none.  *changed: it is another
+ * list than before.
+ */
+MUST_CHECK enum rc member_take_peers(struct member *m,
+    const struct msg_peers *peers, uint32_t *undialled, bool *changed,
+    struct fault *fault);
+
 /* Who asks: an open seal whose far end is a server. */
 struct member_user {
 	struct member *member;
 	struct link_net *net; /* of the program: links are looked at again */
 	struct seal *seal;
+	/* Its peers are others now: from the next turn of the loop on. */
+	struct loop_timer *peers_changed;
 };
 
 /*

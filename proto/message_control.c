@@ -137,6 +137,7 @@ MSG_DEFINE(presence, presence)
 /* --- the rest */
 
 static const struct field peers_fields[] = {
+	{ SHAPE_U32("id", msg_peers, id), .optional = true },
 	{ SHAPE_LIST(
 	      "peers", msg_peers, peers, peer_count, PEERS_MAX, &part_peer),
 	    .optional = true },
@@ -144,6 +145,16 @@ static const struct field peers_fields[] = {
 
 static const struct shape peers = SHAPE(msg_peers, OP_PEERS, peers_fields);
 MSG_DEFINE(peers, peers)
+
+static const struct field peers_reply_fields[] = {
+	SHAPE_REPLY_FRONT(msg_peers_reply),
+	{ SHAPE_U32("undialled", msg_peers_reply, undialled),
+	    .optional = true },
+};
+
+static const struct shape peers_reply =
+    SHAPE_REPLY(msg_peers_reply, OP_PEERS, peers_reply_fields);
+MSG_DEFINE(peers_reply, peers_reply)
 
 static const struct field drain_fields[] = {
 	{ SHAPE_BOOL("stop", msg_drain, stop), .optional = true },

@@ -3,9 +3,11 @@
  *
  *     node: table-page...  -> relay: table-ack
  *     node: presence-sub   -> relay: presence, whenever something changes
- *     node: peers, drain
+ *     node: peers          -> relay: peers (a reply)
+ *     node: drain
  *     node: status         -> relay: status (a reply)
  *     node: revoked, certificate: proto/message_upkeep.h
+ *     relay: drain         (it is going to stop)
  *
  * A message is at most LENFRAME_CONTROL_MAX bytes.
  */
@@ -88,13 +90,24 @@ struct msg_presence {
 
 MSG_CODEC(presence);
 
+/* Also on standing seals. */
 struct msg_peers {
+	uint32_t id;            /* 0: no reply is wanted */
 	struct msg_peer *peers; /* PEERS_MAX; the whole list */
 	size_t peer_count;
 };
 
 MSG_CODEC(peers);
 
+struct msg_peers_reply {
+	struct msg_reply reply; /* without a fault: they are on its disk */
+	uint32_t undialled; /* peers that it would dial, had it an address */
+};
+
+MSG_CODEC(peers_reply);
+
+/* From a node: streams leave this relay, as an operator asked.  From a relay:
+ * it stops soon, and its streams shall leave it. */
 struct msg_drain {
 	bool stop; /* true: take new streams again */
 };

@@ -8,6 +8,7 @@ static const struct field peer_fields[] = {
 	{ SHAPE_NAME("name", msg_peer, name, name_is_valid) },
 	{ SHAPE_NAME("endpoint", msg_peer, endpoint, endpoint_is_valid),
 	    .optional = true },
+	{ SHAPE_BOOL("dial", msg_peer, dial), .optional = true },
 };
 
 const struct shape part_peer = SHAPE_PART(msg_peer, peer_fields);

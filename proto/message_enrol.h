@@ -21,7 +21,10 @@
 struct msg_peer {
 	enum peer_role role; /* server or relay */
 	char name[NAME_SIZE];
-	char endpoint[ENDPOINT_SIZE]; /* may be empty: it dials us */
+	char endpoint[ENDPOINT_SIZE]; /* may be empty: see dial */
+	/* The reader of this dials it: at endpoint, or where that is empty at
+	 * the address under which it knows it. */
+	bool dial;
 };
 
 struct msg_enrol {

@@ -18,6 +18,8 @@ struct msg_greet {
 	struct bytes version;   /* 1 to MSG_VERSION_MAX */
 	uint64_t table_version; /* a relay's: last seq of its slice; else 0 */
 	uint64_t trust; /* number of its trust bundle; 0: as it was joined */
+	/* A relay's: where those behind it dial it; may be empty. */
+	char listen[ENDPOINT_SIZE];
 };
 
 MSG_CODEC(greet);

@@ -260,23 +260,6 @@ static void on_table_page(struct control *c, struct bytes message)
 	msg_table_page_clear(&page);
 }
 
-static void on_peers(struct control *c, struct bytes message)
-{
-	struct msg_peers peers;
-	struct fault fault;
-
-	if (msg_peers_decode(message, &peers, &fault) != RC_OK) {
-		end(c, REASON_PROTOCOL, fault.text);
-		return;
-	}
-	if (member_set_peers(c->relay->member, peers.peers, peers.peer_count,
-		&fault) != RC_OK)
-		log_error("control", c->node, "peers not kept: %s", fault.text);
-	else
-		neighbours_follow_peers(c->relay);
-	msg_peers_clear(&peers);
-}
-
 static uint32_t count_links(const struct relay *r)
 {
 	uint32_t count = 0;
@@ -330,6 +313,7 @@ static void on_upkeep(
 		.member = c->relay->member,
 		.net = c->relay->net,
 		.seal = c->seal,
+		.peers_changed = c->relay->peers_changed,
 	};
 	struct fault fault;
 	enum rc rc = member_upkeep(&user, head, message, &fault);
@@ -368,8 +352,6 @@ static void on_order(
 		c->subscribed = c->whole = true;
 		c->told = 0;
 		tell_presence(c);
-	} else if (head->op == OP_PEERS) {
-		on_peers(c, message);
 	} else if (head->op == OP_STATUS) {
 		on_status(c, head->id);
 	} else {

@@ -5,6 +5,8 @@
 #include "common/member_program.h"
 #include "relay/relay.h"
 
+#define RELAY_PORT 10953
+
 static const struct config_option options[] = {
 	SETTINGS_LOG,
 	SETTINGS_LINK,
@@ -28,6 +30,12 @@ static const struct config_option options[] = {
 	    .flag = "advertise",
 	    .help = "HOST:PORT at which a server shall dial this relay; unset: "
 		    "this relay dials the server" },
+	{ .section = "relay",
+	    .key = "serves",
+	    .type = CONFIG_STRING,
+	    .help = "HOST:PORT at which machines and relays behind this one "
+		    "dial it; the server tells it to those that have a route "
+		    "through it" },
 	{ .section = "relay",
 	    .key = "dial",
 	    .type = CONFIG_BOOL,
@@ -88,6 +96,22 @@ static void read_settings(const struct config *c, struct relay_settings *out)
 	settings_link(c, &out->link);
 }
 
+static MUST_CHECK enum rc read_serves(
+    const struct config *c, char out[ENDPOINT_SIZE], struct fault *fault)
+{
+	const char *text = config_string(c, "relay", "serves");
+	struct endpoint endpoint;
+	enum rc rc;
+
+	out[0] = '\0';
+	if (text == NULL || *text == '\0')
+		return RC_OK;
+	rc = endpoint_parse(text, RELAY_PORT, &endpoint, fault);
+	if (rc == RC_OK)
+		endpoint_format(&endpoint, out);
+	return rc;
+}
+
 static enum command_exit serve(
     struct loop *loop, const struct config *c, struct fault *fault)
 {
@@ -95,7 +119,8 @@ static enum command_exit serve(
 	struct relay *relay;
 
 	read_settings(c, &settings);
-	if (relay_new(loop, &settings, &relay, fault) != RC_OK)
+	if (read_serves(c, settings.serves, fault) != RC_OK ||
+	    relay_new(loop, &settings, &relay, fault) != RC_OK)
 		return COMMAND_ERROR;
 	log_info("relay", relay_name(relay), "listening at %s",
 	    relay->listener != NULL ? listener_address(relay->listener)

@@ -224,6 +224,11 @@ static MUST_CHECK enum rc open_table(struct relay *r, struct fault *fault)
 	return rc;
 }
 
+static void on_peers_changed(void *arg)
+{
+	neighbours_follow_peers(arg);
+}
+
 static MUST_CHECK enum rc open_net(struct relay *r, struct fault *fault)
 {
 	const struct relay_settings *s = r->settings;
@@ -231,6 +236,9 @@ static MUST_CHECK enum rc open_net(struct relay *r, struct fault *fault)
 	enum rc rc;
 
 	rc = worker_pool_new(r->loop, s->workers, 8192, &r->pool);
+	if (rc == RC_OK)
+		rc = loop_timer_new(
+		    r->loop, on_peers_changed, r, &r->peers_changed);
 	if (rc == RC_OK)
 		rc = link_net_new(
 		    r->loop, r->pool, &s->link, &link_ops, r, &r->net);
@@ -272,6 +280,9 @@ enum rc relay_new(struct loop *loop, const struct relay_settings *settings,
 	if (rc == RC_OK)
 		rc = member_open(settings->state_dir, &r->member, fault);
 	if (rc == RC_OK)
+		memcpy(r->member->listen, settings->serves,
+		    sizeof(r->member->listen));
+	if (rc == RC_OK)
 		rc = open_table(r, fault);
 	if (rc == RC_OK)
 		rc = open_net(r, fault);
@@ -303,6 +314,7 @@ void relay_free(struct relay *r)
 	while ((n = TAILQ_FIRST(&r->neighbours)) != NULL)
 		neighbour_free(n, &fault);
 	link_net_free(r->net);
+	loop_timer_free(r->peers_changed);
 	worker_pool_free(r->pool);
 	bridges_free(r->bridges);
 	bridges_free(r->enrols);

@@ -49,6 +49,7 @@ struct relay_settings {
 	const char *state_dir;
 	struct config_endpoint listen;
 	bool listens;
+	char serves[ENDPOINT_SIZE]; /* where those behind dial us; "" */
 	bool dials_up; /* dial the nodes and relays that we joined through */
 	uint32_t streams_max;
 	uint32_t enrols_max;
@@ -75,7 +76,8 @@ struct relay {
 	const struct relay_settings *settings;
 	uint64_t started_us;
 	int record_fd;
-	unsigned traces; /* under way */
+	unsigned traces;                  /* under way */
+	struct loop_timer *peers_changed; /* follow them, this turn */
 	bool stopping;
 };
 

@@ -150,65 +150,6 @@ static const struct link_ops link_ops = {
 	.event = on_link,
 };
 
-/* --- Peers that we dial -----------------------------------------------------
- */
-
-static MUST_CHECK enum rc dial_peer(struct agent *a, const struct msg_peer *p)
-{
-	struct uplink *u;
-	struct endpoint endpoint;
-	struct fault fault;
-	char label[NAME_SIZE + 8];
-	struct dial_spec spec = {
-		.label = label,
-		.endpoints = &endpoint,
-		.count = 1,
-	};
-	enum rc rc;
-
-	rc = endpoint_parse(p->endpoint, 0, &endpoint, &fault);
-	if (rc != RC_OK)
-		return RC_OK; /* it dials us, or nobody told where it is */
-	u = calloc(1, sizeof(*u));
-	if (u == NULL)
-		return RC_NOMEM;
-	u->agent = a;
-	u->role = p->role;
-	memcpy(u->name, p->name, sizeof(u->name));
-	(void)snprintf(
-	    label, sizeof(label), "%s %s", role_name(p->role), p->name);
-	spec.expect = (struct tls_expect){
-		.roles = TRUST_ROLE(p->role),
-		.name = u->name,
-	};
-	rc = dial_new(a->net, &spec, &u->dialler);
-	if (rc != RC_OK) {
-		free(u);
-		return rc;
-	}
-	TAILQ_INSERT_TAIL(&a->uplinks, u, all);
-	return RC_OK;
-}
-
-/*
- * Behind relays, dial relays only: the server cannot be reached from there, and
- * trying would only fill the log.
- */
-static MUST_CHECK enum rc dial_peers(struct agent *a)
-{
-	const struct member *m = a->member;
-	bool has_relay = false;
-	enum rc rc = RC_OK;
-
-	for (size_t i = 0; i < m->peer_count; i++)
-		has_relay = has_relay || m->peers[i].role == ROLE_RELAY;
-	for (size_t i = 0; i < m->peer_count && rc == RC_OK; i++) {
-		if (!has_relay || m->peers[i].role == ROLE_RELAY)
-			rc = dial_peer(a, &m->peers[i]);
-	}
-	return rc;
-}
-
 /* --- Start and stop --------------------------------------------------------
  */
 
@@ -270,8 +211,11 @@ static MUST_CHECK enum rc open_net(struct agent *a, struct fault *fault)
 	member_late_init(&a->late, a->member, a->net);
 	if (s->listens)
 		rc = listener_new(a->net, &s->listen, &a->listener, fault);
-	if (rc == RC_OK && s->dials)
-		rc = dial_peers(a);
+	if (rc == RC_OK)
+		rc = loop_timer_new(
+		    a->loop, uplinks_follow, a, &a->peers_changed);
+	if (rc == RC_OK)
+		uplinks_follow(a);
 	return rc;
 }
 
@@ -305,7 +249,6 @@ enum rc agent_new(struct loop *loop, const struct agent_settings *settings,
 
 void agent_free(struct agent *a)
 {
-	struct uplink *u, *next;
 	struct fault fault;
 
 	if (a == NULL)
@@ -315,12 +258,9 @@ void agent_free(struct agent *a)
 	member_late_fini(&a->late);
 	if (a->net != NULL)
 		sessions_close(a);
-	for (u = TAILQ_FIRST(&a->uplinks); u != NULL; u = next) {
-		next = TAILQ_NEXT(u, all);
-		dial_free(u->dialler, &fault);
-		free(u);
-	}
+	uplinks_free(a, &fault);
 	link_net_free(a->net);
+	loop_timer_free(a->peers_changed);
 	worker_pool_free(a->pool);
 	operations_close(a->operations);
 	member_close(a->member);

@@ -2,6 +2,7 @@
  * agent.h - the tentacle on the network: its links, and the seals of servers.
  *
  *     agent.c     HELLO, links up and down, who may open what
+ *     uplinks.c   the servers and relays that it dials
  *     session.c   one seal: greet, requests to the operations, and answers
  *     follow.c    attach: a ticket's output as it grows, then its result
  *     staging.c   stage: a blob, piece by piece
@@ -43,13 +44,12 @@ struct agent_settings {
 struct session;
 TAILQ_HEAD(session_list, session);
 
-/* A peer that we dial, or that dials us. */
+/* A peer that we dial. */
 struct uplink {
 	TAILQ_ENTRY(uplink) all;
-	struct agent *agent;
-	enum peer_role role;
-	char name[NAME_SIZE];
+	struct msg_peer peer;
 	struct dialler *dialler;
+	bool seen; /* while the peers are followed */
 };
 TAILQ_HEAD(uplink_list, uplink);
 
@@ -62,6 +62,7 @@ struct agent {
 	struct listener *listener;
 	struct operations *operations;
 	struct uplink_list uplinks;
+	struct loop_timer *peers_changed; /* follow them, this turn */
 	struct session_list sessions;
 	size_t session_count;
 	const struct agent_settings *settings;
@@ -74,6 +75,13 @@ MUST_CHECK enum rc agent_new(struct loop *loop,
     const struct agent_settings *settings, struct agent **out,
     struct fault *fault);
 void agent_free(struct agent *a);
+
+/* --- uplinks.c -------------------------------------------------------------
+ */
+
+/* Dial all peers that have an address, and no others; agent.  A timer's. */
+void uplinks_follow(void *agent);
+void uplinks_free(struct agent *a, const struct fault *fault);
 
 /* --- session.c -------------------------------------------------------------
  */

@@ -111,6 +111,7 @@ static MUST_CHECK enum rc on_upkeep(struct session *s,
 		.member = s->agent->member,
 		.net = s->agent->net,
 		.seal = s->seal,
+		.peers_changed = s->agent->peers_changed,
 	};
 
 	return member_upkeep(&user, head, message, fault);

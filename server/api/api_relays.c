@@ -135,6 +135,21 @@ static enum rc edit_route(
 	return store_relay_set_route(db, r->name, &route, &seq, &call->fault);
 }
 
+static enum rc edit_listen(
+    struct api_call *call, struct db *db, struct store_relay *r)
+{
+	const char *text = call_text(call, "listen");
+	enum rc rc;
+
+	if (text == NULL)
+		return RC_OK;
+	r->listen[0] = '\0';
+	rc = read_listen(call, r, text);
+	if (rc != RC_OK)
+		return rc;
+	return store_relay_set_listen(db, r->name, r->listen, &call->fault);
+}
+
 static enum rc edit(struct api_call *call, struct db *db)
 {
 	const char *name = call_param(call, 0);
@@ -143,6 +158,8 @@ static enum rc edit(struct api_call *call, struct db *db)
 
 	if (rc == RC_OK)
 		rc = edit_route(call, db, &r);
+	if (rc == RC_OK)
+		rc = edit_listen(call, db, &r);
 	if (rc == RC_OK)
 		rc = store_relay_set_flags(db, name,
 		    call_bool(call, "enabled", r.enabled),
@@ -232,8 +249,11 @@ static const struct route_field edit_fields[] = {
 	    "\"direct\" or the relays before it", NULL },
 	{ "endpoint", ROUTE_TEXT, false, STORE_ENDPOINT_SIZE - 1,
 	    "host:port to dial; empty: it dials", NULL },
+	{ "listen", ROUTE_TEXT, false, STORE_ENDPOINT_SIZE - 1,
+	    "host:port where those behind it find it", NULL },
 	{ "enabled", ROUTE_BOOL, false, 0, "Takes streams", NULL },
-	{ "draining", ROUTE_BOOL, false, 0, "Takes no new streams", NULL },
+	{ "draining", ROUTE_BOOL, false, 0, "Streams leave it for other routes",
+	    NULL },
 	{ .name = NULL },
 };
 
@@ -267,7 +287,8 @@ const struct route relay_routes[] = {
 	{ .method = HTTP_METHOD_PUT,
 	    .pattern = "/api/v1/relays/{name}",
 	    .operation = "relay.edit",
-	    .summary = "Change what is given: route, enabled, draining",
+	    .summary = "Change what is given: route, listen, enabled, "
+		       "draining",
 	    .access = ROUTE_KEY,
 	    .permission = PERM_MACHINE_EDIT,
 	    .body = ROUTE_JSON,

@@ -18,6 +18,7 @@ static const struct command *const tables[] = {
 	join_commands,
 	project_commands,
 	push_commands,
+	relay_commands,
 	route_commands,
 	task_commands,
 };

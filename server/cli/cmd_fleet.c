@@ -1,4 +1,4 @@
-/* cmd_fleet.c - environments, machines and relays. */
+/* cmd_fleet.c - environments and machines. */
 #include "server/cli/commands.h"
 
 #include "common/xalloc.h"
@@ -58,8 +58,8 @@ enum command_exit remove_one(const struct command_line *line, const char *below)
 }
 
 /* Revoke the key of one of these, and show what it is then. */
-static enum command_exit revoke_one(const struct command_line *line,
-    const char *noun, const struct cells *cells)
+enum command_exit revoke_one(const struct command_line *line, const char *noun,
+    const struct cells *cells)
 {
 	struct session s;
 	json_t *body;
@@ -287,77 +287,6 @@ static enum command_exit run_machine_set_route(const struct command_line *line)
 	    json_pack("{s:o}", "routes", routes));
 }
 
-/* ---- relays ---- */
-
-static const struct output_column relay_columns[] = {
-	{ "name", "NAME", false },
-	{ "presence", "PRESENCE", false },
-	{ "last_seen_ms", "LAST SEEN", false },
-	{ "route", "BY", false },
-	{ "rtt_us", "RTT US", false },
-	{ "path", "PATH", true },
-	{ "endpoint", "ENDPOINT", false },
-	{ "listen", "LISTEN", false },
-	{ "version", "VERSION", false },
-	{ "enabled", "ENABLED", true },
-	{ "draining", "DRAINING", true },
-	{ "presence_text", "LINK", true },
-};
-static const enum cell relay_types[] = { CELL_TEXT, CELL_TEXT, CELL_TIME,
-	CELL_TEXT, CELL_NUMBER, CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_TEXT,
-	CELL_BOOL, CELL_BOOL, CELL_TEXT };
-static const struct cells relay_cells = CELLS(relay_columns, relay_types);
-
-static enum command_exit run_relay_list(const struct command_line *line)
-{
-	struct session s;
-
-	if (session_open(&s, line))
-		session_print(
-		    &s, &relay_cells, session_list(&s, "/api/v1/relays"));
-	return session_close(&s);
-}
-
-static enum command_exit run_relay_show(const struct command_line *line)
-{
-	struct session s;
-	char *path;
-
-	if (!session_open(&s, line))
-		return session_close(&s);
-	path = session_path("/api/v1/relays/%s", command_argument(line, 0));
-	session_print_one(
-	    &s, &relay_cells, session_call(&s, "GET", path, NULL));
-	free(path);
-	return session_close(&s);
-}
-
-static enum command_exit run_relay_add(const struct command_line *line)
-{
-	struct session s;
-	json_t *body;
-
-	if (!session_open(&s, line))
-		return session_close(&s);
-	body = json_pack("{s:s}", "name", command_argument(line, 0));
-	session_text(&s, body, "path", "path");
-	session_text(&s, body, "endpoint", "endpoint");
-	session_text(&s, body, "listen", "listen");
-	session_print_one(
-	    &s, &relay_cells, session_call(&s, "POST", "/api/v1/relays", body));
-	return session_close(&s);
-}
-
-static enum command_exit run_relay_remove(const struct command_line *line)
-{
-	return remove_one(line, "/api/v1/relays/");
-}
-
-static enum command_exit run_relay_revoke(const struct command_line *line)
-{
-	return revoke_one(line, "relays", &relay_cells);
-}
-
 /* ---- table ---- */
 
 static const struct command_option revoke_options[] = {
@@ -383,18 +312,6 @@ static const struct command_option machine_add_options[] = {
 	ENVIRONMENTS_OPTION,
 	ROLES_OPTION,
 	ROUTES_OPTION,
-};
-
-static const struct command_option relay_add_options[] = {
-	{ .name = "path",
-	    .argument = "PATH",
-	    .help = "Relays before it; direct" },
-	{ .name = "endpoint",
-	    .argument = "HOST:PORT",
-	    .help = "Where to dial it; none: it dials" },
-	{ .name = "listen",
-	    .argument = "HOST:PORT",
-	    .help = "Where its tentacles find it" },
 };
 
 const struct command fleet_commands[] = {
@@ -445,26 +362,5 @@ const struct command fleet_commands[] = {
 	    .help = "Set the ways to a machine, the preferred first",
 	    .examples = "longarm machine set-route web-01 dc2-a=web-01:10933",
 	    .run = run_machine_set_route },
-	{ .name = "relay list", .help = "List relays", .run = run_relay_list },
-	{ .name = "relay show",
-	    .arguments = "RELAY",
-	    .help = "Show a relay",
-	    .run = run_relay_show },
-	{ .name = "relay add",
-	    .arguments = "NAME",
-	    .help = "Add a relay that will join later",
-	    .options = relay_add_options,
-	    .option_count = COUNT_OF(relay_add_options),
-	    .run = run_relay_add },
-	{ .name = "relay remove",
-	    .arguments = "RELAY",
-	    .help = "Remove a relay that no route uses",
-	    .run = run_relay_remove },
-	{ .name = "relay revoke",
-	    .arguments = "RELAY",
-	    .help = "Revoke a relay's key; it may join again with a new one",
-	    .options = revoke_options,
-	    .option_count = COUNT_OF(revoke_options),
-	    .run = run_relay_revoke },
 	{ .name = NULL },
 };

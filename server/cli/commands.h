@@ -9,6 +9,7 @@ extern const struct command fleet_commands[];
 extern const struct command join_commands[];
 extern const struct command project_commands[];
 extern const struct command push_commands[];
+extern const struct command relay_commands[];
 extern const struct command route_commands[];
 extern const struct command task_commands[];
 
@@ -44,6 +45,9 @@ void set_routes(struct session *s, json_t *body);
 /* DELETE of the thing that the first argument names, below a path. */
 enum command_exit remove_one(
     const struct command_line *line, const char *below);
+/* Revoke the key of one of these ("relays"), and show what it is then. */
+enum command_exit revoke_one(const struct command_line *line, const char *noun,
+    const struct cells *cells);
 extern const struct cells machine_cells;
 
 /* File to send: a file as it is, a directory as a deterministic tar.zst.

@@ -222,7 +222,7 @@ static void forget_presence(struct control *c, const struct fault *why)
 	{
 		bool any = false;
 
-		for (size_t i = 0; i < t->route_count; i++) {
+		for (size_t i = 0; i < t->route_total; i++) {
 			if (!is_last_hop(t, i, c->relay->id))
 				continue;
 			station_route_state(t, i, ROUTE_UNKNOWN, why);
@@ -270,7 +270,7 @@ static void on_change(
 		return;
 	if (!change->up)
 		say_who_says(c, t, change, &fault);
-	for (size_t i = 0; i < t->route_count; i++) {
+	for (size_t i = 0; i < t->route_total; i++) {
 		if (is_last_hop(t, i, c->relay->id))
 			station_route_state(t, i,
 			    change->up ? ROUTE_UP : ROUTE_DOWN,
@@ -410,7 +410,7 @@ void controls_kick(struct fleet *f, const char *relay)
 
 	TAILQ_FOREACH(t, &f->relays, relay_next)
 	{
-		for (size_t i = 0; i < t->route_count; i++) {
+		for (size_t i = 0; i < t->route_total; i++) {
 			if (strcmp(t->id, relay) == 0 ||
 			    path_has(&t->routes[i].path, relay))
 				control_kick(t->control);

@@ -143,42 +143,10 @@ static void free_ders(struct ders *ders)
 		free(ders->der[i]);
 }
 
-/* Whom it dials: us or relays, as its routes say, where they do not dial it. */
-static void add_peers(
-    const struct enrol *e, const struct station *t, struct msg_enrolled *m)
-{
-	const struct fleet *f = e->fleet;
-	struct msg_peer *us = &m->peers[m->peer_count++];
-
-	us->role = ROLE_SERVER;
-	memcpy(us->name, f->node, sizeof(us->name));
-	for (size_t i = 0; i < t->route_count; i++) {
-		const char *hop = station_last_hop(t, i);
-		bool dials = t->routes[i].endpoint[0] == '\0';
-		const struct station *relay;
-		struct msg_peer *peer;
-
-		if (hop == NULL && dials)
-			memcpy(us->endpoint, f->settings->advertise,
-			    sizeof(us->endpoint));
-		if (hop == NULL)
-			continue;
-		relay = station_find(f, ROLE_RELAY, hop);
-		peer = &m->peers[m->peer_count++];
-		peer->role = ROLE_RELAY;
-		(void)snprintf(peer->name, sizeof(peer->name), "%s", hop);
-		if (dials && relay != NULL)
-			memcpy(peer->endpoint, relay->listen,
-			    sizeof(peer->endpoint));
-	}
-}
-
 static MUST_CHECK enum rc send_enrolled(
     struct enrol *e, const struct station *t)
 {
-	struct msg_peer peers[STORE_ROUTES_MAX + 1] = {
-		{ .role = ROLE_ANONYMOUS }
-	};
+	struct msg_peer peers[STORE_ROUTES_MAX + 1];
 	struct msg_enrolled m = { .peers = peers };
 	struct ders chain = { .count = 0 }, roots = { .count = 0 };
 	struct packbuf pack;
@@ -187,7 +155,7 @@ static MUST_CHECK enum rc send_enrolled(
 	memcpy(m.id, t->id, sizeof(m.id));
 	memcpy(m.name, t->name, sizeof(m.name));
 	memcpy(m.cluster, e->request.id.cluster, sizeof(m.cluster));
-	add_peers(e, t, &m);
+	m.peer_count = peers_of(t, peers);
 	if (e->rows.has_succession)
 		m.succession =
 		    bytes_of(e->rows.succession, sizeof(e->rows.succession));
@@ -225,7 +193,7 @@ static void sign(void *arg)
 static void on_signed(void *arg)
 {
 	struct enrol *e = arg;
-	const struct station *t;
+	struct station *t;
 
 	if (!came_back(e))
 		return;
@@ -243,6 +211,7 @@ static void on_signed(void *arg)
 		refuse_with(e, REASON_INTERNAL, "cannot make the answer");
 		return;
 	}
+	peers_enrolled(t);
 	log_info("enrol", t->name, "%s joined%s",
 	    t->role == ROLE_RELAY ? "relay" : "machine",
 	    e->rows.again ? " (again, same key)" : "");

@@ -156,6 +156,7 @@ enum rc station_greeted(
 		rc = take_machine(w, &greet, fault);
 	} else {
 		keep_relay(t, &greet);
+		peers_greeted(t, greet.listen);
 		rc = station_welcome(t, w->seal, false);
 	}
 	if (rc == RC_OK || rc == RC_AGAIN) {

@@ -102,7 +102,7 @@ static MUST_CHECK enum rc add_target(
 		.name = t->name,
 		.seq = t->route_seq,
 		.routes = t->routes,
-		.route_count = t->route_count,
+		.route_count = t->route_total,
 	};
 	struct slice_entry *room;
 	enum rc rc = next_room(f, &room);

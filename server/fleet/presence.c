@@ -39,7 +39,7 @@ static enum store_presence by_routes(const struct station *t, struct fault *why)
 	const struct station_route *down = NULL;
 
 	fault_clear(why);
-	for (size_t i = 0; i < t->route_count; i++) {
+	for (size_t i = 0; i < t->route_total; i++) {
 		const struct station_route *r = &t->route_states[i];
 
 		if (r->state == ROUTE_UP)

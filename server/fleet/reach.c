@@ -10,7 +10,7 @@
 static void set_direct_state(
     struct station *t, enum route_state state, const struct fault *fault)
 {
-	for (size_t i = 0; i < t->route_count; i++) {
+	for (size_t i = 0; i < t->route_total; i++) {
 		if (t->routes[i].path.count == 0)
 			station_route_state(t, i, state, fault);
 	}
@@ -70,7 +70,7 @@ static void on_dial_failed(void *arg, struct dialler *d)
 /* The endpoint to dial: of its direct route; "": none. */
 static const char *wanted_endpoint(const struct station *t)
 {
-	for (size_t i = 0; i < t->route_count; i++) {
+	for (size_t i = 0; i < t->route_total; i++) {
 		if (t->routes[i].path.count == 0)
 			return t->routes[i].endpoint;
 	}

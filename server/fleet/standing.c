@@ -271,6 +271,7 @@ static void on_ready(struct way *w)
 	struct standing *s = (struct standing *)w;
 
 	log_debug("fleet", w->station->name, "standing seal open");
+	upkeep_want(w->station);
 	pump(s);
 	settle(s);
 }

@@ -58,10 +58,16 @@ struct station {
 	bool seen; /* while all rows are read: it has one */
 	uint8_t spki[STORE_SHA256_SIZE];
 	char listen[ENDPOINT_SIZE]; /* a relay's: for those behind it */
+	bool draining; /* a relay's: an operator wants streams to leave it */
+	bool leaving;  /* a relay's: it said that it stops soon */
 	uint64_t route_seq;
 	struct fleet_route *routes;
 	struct station_route *route_states;
 	size_t route_count;
+	/* Behind those, routes that an operator has taken away: they still
+	 * work until the machine knows its new peers, or for a while. */
+	size_t route_total;
+	struct loop_timer *farewell; /* to them; NULL: there were none yet */
 	struct change *change;
 	/* Our own link, if there is a direct route. */
 	struct link *link;                 /* up */
@@ -105,6 +111,8 @@ MUST_CHECK enum rc station_add_gone(
     struct fleet *f, const char *text, uint64_t seq);
 /* Its row is gone: what is under way ends, relays are told. */
 void station_remove(struct station *t);
+/* It knows its new peers: routes that were taken away end soon. */
+void station_routes_told(struct station *t);
 /* At the end of the fleet: nobody is told. */
 void station_free(struct station *t);
 bool station_is_direct(const struct station *t);

@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Old routes of a machine work so long; less once it knows its new ones. */
+#define FAREWELL_MS 15000
+#define TOLD_MS     1000
+
 /* --- Names -----------------------------------------------------------------
  */
 
@@ -72,7 +76,7 @@ void station_name_fault(
 
 bool station_is_direct(const struct station *t)
 {
-	for (size_t i = 0; i < t->route_count; i++) {
+	for (size_t i = 0; i < t->route_total; i++) {
 		if (t->routes[i].path.count == 0)
 			return true;
 	}
@@ -139,43 +143,80 @@ static void keep_states(const struct station *t,
 	}
 }
 
-/* Open seals stay; where their route has gone, it has no number any more. */
-static size_t number_now(const struct station *t, size_t route,
-    const struct fleet_route *routes, size_t count)
+/* SIZE_MAX: it is not among them. */
+static size_t number_among(const struct fleet_route *routes, size_t count,
+    const struct fleet_route *route)
 {
-	if (t->routes == NULL || route >= t->route_count)
-		return SIZE_MAX;
 	for (size_t i = 0; i < count; i++) {
-		if (same_route(&routes[i], &t->routes[route]))
+		if (same_route(&routes[i], route))
 			return i;
 	}
 	return SIZE_MAX;
+}
+
+static void on_farewell(void *arg);
+
+/* The routes that it has now, and not any more, behind the new ones: over them
+ * it hears of those. */
+static MUST_CHECK enum rc add_leaving(
+    struct station *t, struct fleet_route **routes, size_t count, size_t *total)
+{
+	struct fleet_route *all;
+
+	*total = count;
+	if (t->role != ROLE_TENTACLE || t->routes == NULL ||
+	    t->presence != STORE_PRESENCE_ONLINE)
+		return RC_OK;
+	if (t->farewell == NULL && loop_timer_new(t->fleet->parts.loop,
+				       on_farewell, t, &t->farewell) != RC_OK)
+		return RC_NOMEM;
+	all = realloc(*routes, (count + t->route_count + 1) * sizeof(*all));
+	if (all == NULL)
+		return RC_NOMEM;
+	*routes = all;
+	for (size_t i = 0; i < t->route_count; i++) {
+		if (number_among(all, count, &t->routes[i]) == SIZE_MAX)
+			all[(*total)++] = t->routes[i];
+	}
+	if (*total > count)
+		loop_timer_set(t->farewell, FAREWELL_MS);
+	return RC_OK;
 }
 
 static MUST_CHECK enum rc set_routes(
     struct station *t, const struct store_route *rows, size_t count)
 {
 	struct fleet_route *routes;
-	struct station_route *states;
+	struct station_route *states = NULL;
 	struct way *w;
-	size_t n;
+	size_t n, total;
 	enum rc rc = parse_routes(rows, count, &routes, &n);
 
 	if (rc != RC_OK)
 		return rc;
-	states = calloc(n + 1, sizeof(*states));
-	if (states == NULL) {
-		free(routes);
-		return RC_NOMEM;
+	rc = add_leaving(t, &routes, n, &total);
+	if (rc == RC_OK) {
+		states = calloc(total + 1, sizeof(*states));
+		rc = states == NULL ? RC_NOMEM : RC_OK;
 	}
-	keep_states(t, routes, n, states);
+	if (rc != RC_OK) {
+		free(routes);
+		return rc;
+	}
+	keep_states(t, routes, total, states);
+	/* Open seals stay; a route that has gone has no number any more. */
 	TAILQ_FOREACH(w, &t->ways, of_station)
-	w->route = number_now(t, w->route, routes, n);
+	{
+		if (t->routes != NULL && w->route < t->route_total)
+			w->route =
+			    number_among(routes, total, &t->routes[w->route]);
+	}
 	free(t->routes);
 	free(t->route_states);
 	t->routes = routes;
 	t->route_states = states;
 	t->route_count = n;
+	t->route_total = total;
 	return RC_OK;
 }
 
@@ -190,6 +231,31 @@ static void mark_changed(struct station *t)
 	TAILQ_INSERT_TAIL(&f->changes, t->change, all);
 	t->change->mark = ++f->mark;
 	controls_push(f);
+}
+
+static void on_farewell(void *arg)
+{
+	struct station *t = arg;
+	struct way *w;
+
+	if (t->route_total == t->route_count)
+		return;
+	log_info("fleet", t->name, "is not reached by its old routes any more");
+	t->route_total = t->route_count;
+	TAILQ_FOREACH(w, &t->ways, of_station)
+	{
+		if (w->route >= t->route_count)
+			w->route = SIZE_MAX;
+	}
+	mark_changed(t);
+	station_dial(t);
+	station_judge(t);
+}
+
+void station_routes_told(struct station *t)
+{
+	if (t->route_total > t->route_count)
+		loop_timer_set(t->farewell, TOLD_MS);
 }
 
 /* Only so many that have gone are remembered. */
@@ -252,6 +318,7 @@ static void free_fields(struct station *t)
 		TAILQ_REMOVE(&f->dirty, t, dirty_next);
 	if (t->has_moved)
 		TAILQ_REMOVE(&f->moved, t, moved_next);
+	loop_timer_free(t->farewell);
 	free(t->routes);
 	free(t->route_states);
 	free(t->change);
@@ -367,6 +434,7 @@ static MUST_CHECK enum rc apply_routes(struct station *t, uint64_t seq,
 	if (seq == t->fleet->route_seq + 1)
 		t->fleet->route_seq = seq;
 	if (t->route_seq != seq || t->routes == NULL) {
+		t->upkeep.peers_changed = t->routes != NULL;
 		rc = set_routes(t, rows, count);
 		if (rc == RC_OK)
 			mark_changed(t);
@@ -376,6 +444,7 @@ static MUST_CHECK enum rc apply_routes(struct station *t, uint64_t seq,
 	t->route_seq = seq;
 	station_dial(t);
 	station_judge(t);
+	upkeep_want(t);
 	return RC_OK;
 }
 
@@ -425,6 +494,16 @@ struct station *station_apply_machine(struct fleet *f,
 	return t;
 }
 
+static void apply_listen(struct station *relay, const char *listen)
+{
+	bool moved =
+	    relay->routes != NULL && strcmp(relay->listen, listen) != 0;
+
+	(void)snprintf(relay->listen, sizeof(relay->listen), "%s", listen);
+	if (moved)
+		peers_moved(relay);
+}
+
 struct station *station_apply_relay(
     struct fleet *f, const struct store_relay *row)
 {
@@ -434,7 +513,7 @@ struct station *station_apply_relay(
 		return NULL;
 	t->seen = true;
 	(void)snprintf(t->name, sizeof(t->name), "%s", row->name);
-	(void)snprintf(t->listen, sizeof(t->listen), "%s", row->listen);
+	apply_listen(t, row->listen);
 	memcpy(t->spki, row->spki, sizeof(t->spki));
 	if (t->version[0] == '\0')
 		(void)snprintf(

@@ -74,7 +74,9 @@ static enum msg_op next_for(const struct station *t, enum revocation_kind *list)
 		if (u->number[i] > t->upkeep.known[i])
 			return OP_REVOKED;
 	}
-	return renewal_is_due(t) ? OP_CERTIFICATE : OP_COUNT;
+	if (renewal_is_due(t))
+		return OP_CERTIFICATE;
+	return peers_are_due(t) ? OP_PEERS : OP_COUNT;
 }
 
 static bool is_wanted(const struct station *t)
@@ -176,6 +178,9 @@ static MUST_CHECK enum rc encode_next(
 		return encode_piece(t, id, out);
 	if (t->upkeep.op == OP_CERTIFICATE)
 		return renewal_encode(t, id, out);
+	/* Relays do not answer it: their session keeps what was sent. */
+	if (t->upkeep.op == OP_PEERS)
+		return peers_encode(t, t->role == ROLE_RELAY ? 0 : id, out);
 	return RC_EXISTS;
 }
 
@@ -245,10 +250,14 @@ static void done(struct station *t, const struct fault *why)
 static void answered(struct station *t, struct bytes message)
 {
 	struct fault why;
-	enum rc rc = t->upkeep.op == OP_CERTIFICATE
-	                 ? renewal_answered(t, message, &why)
-	                 : on_revoked(t, message, &why);
+	enum rc rc;
 
+	if (t->upkeep.op == OP_CERTIFICATE)
+		rc = renewal_answered(t, message, &why);
+	else if (t->upkeep.op == OP_PEERS)
+		rc = peers_answered(t, message, &why);
+	else
+		rc = on_revoked(t, message, &why);
 	done(t, rc == RC_OK ? NULL : &why);
 }
 
@@ -302,6 +311,11 @@ static void ask_relay(struct station *t)
 
 	packbuf_init(&pack, LENFRAME_CONTROL_MAX);
 	rc = control_send(t->control, encode_next(t, 1, &pack), &pack);
+	if (rc == RC_OK && t->upkeep.op == OP_PEERS) {
+		peers_told(t);
+		done(t, NULL);
+		return;
+	}
 	t->upkeep.busy = rc == RC_OK;
 	if (rc == RC_OK)
 		return;

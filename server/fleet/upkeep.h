@@ -1,7 +1,8 @@
 /*
  * upkeep.h - what every relay and machine is told so that trust stays fresh:
- * the signed lists of revoked keys, and a new certificate when half of the life
- * of the one that it shows is over (proto/message_upkeep.h).
+ * the signed lists of revoked keys, a new certificate when half of the life of
+ * the one that it shows is over (proto/message_upkeep.h), and its peers: whom
+ * it dials, and may accept (proto/message_control.h).
  *
  * Relays hear it on their control sessions, machines on standing seals, which
  * are opened for it.  Who is to be told something and is there waits in one
@@ -33,6 +34,10 @@ struct station_upkeep {
 	int64_t renewed_s;   /* when it took one from us; 0: never */
 	unsigned failures;   /* since it greeted last, in a row */
 	uint64_t wait_us;    /* not before this, on the loop's clock */
+	/* Its peers: hash of the list that it has, as far as we know (0: not
+	 * told in our life), and of the one that is out. */
+	uint64_t peers_told, peers_sent;
+	bool peers_changed; /* in our life: do not wait for a seal */
 	/* The request that is out. */
 	enum msg_op op; /* OP_COUNT: none was sent */
 	enum revocation_kind list;
@@ -72,6 +77,26 @@ void upkeep_forget(struct station *t);
 /* What a relay answered, and the end of its control session. */
 void upkeep_answered(struct station *t, struct bytes message);
 void upkeep_lost(struct station *t);
+
+/* --- peers.c ---------------------------------------------------------------
+ */
+
+/* Fill STORE_ROUTES_MAX + 1 of room; how many. */
+size_t peers_of(const struct station *t, struct msg_peer *peers);
+bool peers_are_due(const struct station *t);
+MUST_CHECK enum rc peers_encode(
+    struct station *t, uint32_t id, struct packbuf *out);
+/* It has what was sent last. */
+void peers_told(struct station *t);
+/* They came with its certificate. */
+void peers_enrolled(struct station *t);
+/* RC_DENIED: not taken; *why says why. */
+MUST_CHECK enum rc peers_answered(
+    struct station *t, struct bytes message, struct fault *why);
+/* Where those behind a relay dial it, as it says; "": it does not say. */
+void peers_greeted(struct station *relay, const char *listen);
+/* The address under which those behind this relay find it has changed. */
+void peers_moved(struct station *relay);
 
 /* --- renewal.c -------------------------------------------------------------
  */

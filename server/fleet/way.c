@@ -63,7 +63,7 @@ static bool next_route(const struct way *w, size_t *out)
 	const struct station *t = w->station;
 
 	for (int pass = 0; pass < 2; pass++) {
-		for (size_t i = 0; i < t->route_count; i++) {
+		for (size_t i = 0; i < t->route_total; i++) {
 			bool down = t->route_states[i].state == ROUTE_DOWN;
 
 			if ((w->tried & (1U << i)) == 0 &&

@@ -216,6 +216,17 @@ enum rc store_relay_set_flags(struct db *db, const char *name, bool enabled,
 	return db_fault(db, query_change(&q), fault, "relay %s", name);
 }
 
+enum rc store_relay_set_listen(
+    struct db *db, const char *name, const char *listen, struct fault *fault)
+{
+	struct query q;
+
+	query_start(&q, db, "UPDATE relay SET listen = ? WHERE name = ?");
+	query_text(&q, listen);
+	query_text(&q, name);
+	return db_fault(db, query_change(&q), fault, "relay %s", name);
+}
+
 enum rc store_relay_set_presence(struct db *db, const char *name,
     enum store_presence presence, const char *text, uint64_t now_ms)
 {

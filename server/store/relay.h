@@ -45,6 +45,9 @@ MUST_CHECK enum rc store_relay_set_route(struct db *db, const char *name,
     const struct store_route *route, uint64_t *seq, struct fault *fault);
 MUST_CHECK enum rc store_relay_set_flags(struct db *db, const char *name,
     bool enabled, bool draining, struct fault *fault);
+/* Where those behind it find it; may be "". */
+MUST_CHECK enum rc store_relay_set_listen(
+    struct db *db, const char *name, const char *listen, struct fault *fault);
 MUST_CHECK enum rc store_relay_set_presence(struct db *db, const char *name,
     enum store_presence presence, const char *text, uint64_t now_ms);
 /* What its last HELLO or enrolment told. */

@@ -265,6 +265,61 @@ static int set_up(void **state)
 	return 0;
 }
 
+static enum rc take_peers(
+    struct world *w, struct msg_peer *peers, size_t count, uint32_t *undialled)
+{
+	const struct msg_peers m = { .peers = peers, .peer_count = count };
+
+	return member_take_peers(
+	    w->member, &m, undialled, &w->changed, &w->fault);
+}
+
+static void test_a_peer_keeps_the_address_that_the_server_does_not_know(
+    void **state)
+{
+	struct world *w = *state;
+	struct msg_peer peers[] = {
+		{ ROLE_SERVER, "n1", "", false },
+		{ ROLE_RELAY, "dc2-a", "10.2.0.1:10953", true },
+		{ ROLE_RELAY, "dc2-b", "", true },
+	};
+	uint32_t undialled;
+
+	assert_int_equal(take_peers(w, peers, 3, &undialled), RC_OK);
+	assert_true(w->changed);
+	assert_int_equal(undialled, 1);
+	assert_string_equal(w->member->peers[2].endpoint, "");
+	peers[1].endpoint[0] = '\0';
+	(void)snprintf(peers[2].endpoint, ENDPOINT_SIZE, "10.2.0.2:10953");
+	assert_int_equal(take_peers(w, peers, 3, &undialled), RC_OK);
+	assert_int_equal(undialled, 0);
+	assert_string_equal(w->member->peers[1].endpoint, "10.2.0.1:10953");
+	assert_string_equal(w->member->peers[2].endpoint, "10.2.0.2:10953");
+	/* Not dialled any more: it dials us. */
+	peers[1].dial = false;
+	assert_int_equal(take_peers(w, peers, 3, &undialled), RC_OK);
+	assert_string_equal(w->member->peers[1].endpoint, "");
+	assert_int_equal(take_peers(w, peers, 3, &undialled), RC_OK);
+	assert_false(w->changed);
+}
+
+static void test_peers_outlive_a_restart(void **state)
+{
+	struct world *w = *state;
+	struct msg_peer peers[] = {
+		{ ROLE_RELAY, "dc2-b", "10.2.0.2:10953", true },
+	};
+	uint32_t undialled;
+
+	assert_int_equal(take_peers(w, peers, 1, &undialled), RC_OK);
+	member_close(w->member);
+	w->member = NULL;
+	assert_int_equal(member_open(w->dir, &w->member, &w->fault), RC_OK);
+	assert_int_equal(w->member->peer_count, 1);
+	assert_string_equal(w->member->peers[0].endpoint, "10.2.0.2:10953");
+	assert_true(member_has_peer(w->member, ROLE_RELAY, "dc2-b"));
+}
+
 static int tear_down(void **state)
 {
 	struct world *w = *state;
@@ -292,6 +347,9 @@ int main(void)
 		EACH(test_the_same_or_an_older_certificate_changes_nothing),
 		EACH(test_a_certificate_for_somebody_else_is_refused),
 		EACH(test_a_certificate_that_is_not_valid_now_is_refused),
+		EACH(
+		    test_a_peer_keeps_the_address_that_the_server_does_not_know),
+		EACH(test_peers_outlive_a_restart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -184,8 +184,16 @@ def test_who_dials_and_is_dialled_has_one_link_that_stays(w, via):
         "longarm-tentacle", "run", "--state", str(machine.state), "--listen",
         machine.address()] + flags(LINK_TIMERS))
     w.wait_presence("machine", name)
+    peers = machine.state / "peers"
+    dials = peers.read_text()
     w.cli("machine", "set-route", name,
           f"{via or 'direct'}={machine.address()}")
+    wait_until(lambda: "127.0.0.1" not in peers.read_text(),
+               "it is told to dial no more")
+    # One that has not heard it, from a copy of its disk, say.
+    machine.process.kill()
+    peers.write_text(dials)
+    machine.process.start()
     # Both ends have tried more than once by the time that this is said twice.
     wait_until(lambda: machine.process.text().count("connected already") > 1,
                "the second link refused")

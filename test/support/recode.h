@@ -52,6 +52,7 @@
 	DO(presence_sub)                                                       \
 	DO(presence)                                                           \
 	DO(peers)                                                              \
+	DO(peers_reply)                                                        \
 	DO(drain)                                                              \
 	DO(status)                                                             \
 	DO(status_reply)                                                       \

@@ -64,6 +64,7 @@ static const struct msg_greet sample_greet = {
 	.version = B("0.1.0"),
 	.table_version = 12,
 	.trust = 3,
+	.listen = "10.2.0.1:10953",
 };
 static const struct msg_welcome sample_welcome = {
 	.node = "node-1",
@@ -185,8 +186,8 @@ static const struct msg_enrol sample_enrol = {
 	.listen = "web-03:10933",
 };
 static struct msg_peer peer_list[] = {
-	{ ROLE_SERVER, "node-1", "10.0.0.1:10943" },
-	{ ROLE_RELAY, "dc2-a", "" },
+	{ ROLE_SERVER, "node-1", "10.0.0.1:10943", true },
+	{ ROLE_RELAY, "dc2-a", "", false },
 };
 static const struct msg_enrolled sample_enrolled = {
 	.chain = { certificates, 2 },
@@ -219,7 +220,10 @@ static struct msg_presence_change changes[] = {
 	{ "relay/dc2-c", false, 0, { REASON_REFUSED, "relay dc2-a", "no" } },
 };
 static const struct msg_presence sample_presence = { true, changes, 2 };
-static const struct msg_peers sample_peers = { peer_list, 2 };
+static const struct msg_peers sample_peers = { 7, peer_list, 2 };
+static const struct msg_peers_reply sample_peers_reply = {
+	{ 7, ID_A, 1, { REASON_NONE, "", "" } }, 1
+};
 static const struct msg_drain sample_drain = { true };
 static const struct msg_status sample_status = { 8 };
 static const struct msg_status_reply sample_status_reply = {
