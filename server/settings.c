@@ -64,7 +64,9 @@ static const struct config_option options[] = {
 	DURATION("health", "interval", "5m", 0,
 	    "Every machine is checked this often; 0s: never"),
 	DURATION("health", "timeout", "1m", 1000, "Limit of one check"),
-	COUNT("health", "concurrency", "64", 10000, "Checks at a time"),
+	COUNT("health", "concurrency", "512", 10000, "Checks at a time"),
+	COUNT("health", "relay-concurrency", "128", 10000,
+	    "Checks at a time by way of one relay"),
 	{ .section = "health",
 	    .key = "script",
 	    .type = CONFIG_PATH,
@@ -138,6 +140,8 @@ enum rc server_settings_read(const struct config *config,
 			config_duration_ms(config, "health", "timeout"),
 		    .concurrency =
 			(uint32_t)config_int(config, "health", "concurrency"),
+		    .relay_concurrency = (uint32_t)config_int(
+			config, "health", "relay-concurrency"),
 		    .script = config_path(config, "health", "script"),
 		},
 	};

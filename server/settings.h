@@ -23,7 +23,7 @@
 struct health_settings {
 	uint64_t interval_ms; /* 0: no schedule */
 	uint64_t timeout_ms;
-	uint32_t concurrency;
+	uint32_t concurrency, relay_concurrency;
 	const char *script; /* file with the operator's own check; or NULL */
 };
 

@@ -73,6 +73,7 @@ void run_let_go(struct work_run *run)
 	run->cancel = NULL;
 	run->follow = NULL;
 	run->bring = NULL;
+	schedule_leave(run->task->dispatch->schedule, &run->paced);
 	resolved_variables_clear(&run->variables);
 }
 
@@ -93,7 +94,8 @@ void run_release(struct work_run *run)
 	struct run_row row;
 
 	if (run->ask != NULL || run->cancel != NULL || run->follow != NULL ||
-	    run->bring != NULL || run->dirty || run->syncing)
+	    run->bring != NULL || run->dirty || run->syncing ||
+	    run->paced.item.state != PACE_OUT)
 		return;
 	if (!task->gone &&
 	    engine_run_row(task->dispatch->engine, &run->key, &row) == RC_OK &&
@@ -128,7 +130,7 @@ void run_set_fault(
 		    run->machine->name);
 }
 
-static void tell_refused(struct work_run *run, enum engine_command_type command,
+void run_tell_refused(struct work_run *run, enum engine_command_type command,
     const struct fault *fault)
 {
 	struct engine_fact fact = run_fact(run, FACT_REFUSED);
@@ -138,7 +140,7 @@ static void tell_refused(struct work_run *run, enum engine_command_type command,
 	work_tell(run->task->dispatch, &fact);
 }
 
-static void tell_unreachable(struct work_run *run,
+void run_tell_unreachable(struct work_run *run,
     enum engine_command_type command, const struct fault *fault, bool maybe)
 {
 	struct engine_fact fact = run_fact(run, FACT_UNREACHABLE);
@@ -149,7 +151,7 @@ static void tell_unreachable(struct work_run *run,
 	work_tell(run->task->dispatch, &fact);
 }
 
-static void tell_busy(
+void run_tell_busy(
     struct work_run *run, enum engine_command_type command, enum rc rc)
 {
 	struct fault fault;
@@ -157,7 +159,7 @@ static void tell_busy(
 	fault_set(&fault, REASON_TOO_MANY, "server",
 	    "%s: the server has too much under way (%s)", run->machine->name,
 	    rc_name(rc));
-	tell_unreachable(run, command, &fault, false);
+	run_tell_unreachable(run, command, &fault, false);
 }
 
 /* ---- start ---- */
@@ -167,7 +169,7 @@ static void take_start(struct work_run *run, const struct msg_start_reply *m)
 	struct engine_fact fact = run_fact(run, FACT_ACCEPTED);
 
 	if (m->reply.fault.code != REASON_NONE) {
-		tell_refused(run, COMMAND_START, &m->reply.fault);
+		run_tell_refused(run, COMMAND_START, &m->reply.fault);
 		return;
 	}
 	/* One that has ended is attached to as well, for its log. */
@@ -186,11 +188,11 @@ static void on_start(void *arg, const struct fleet_reply *reply)
 	run->ask = NULL;
 	resolved_variables_clear(&run->variables);
 	if (reply->message.len == 0) {
-		tell_unreachable(
+		run_tell_unreachable(
 		    run, COMMAND_START, reply->fault, reply->may_have_arrived);
 	} else if (msg_start_reply_decode(reply->message, &m, &fault) !=
 		   RC_OK) {
-		tell_unreachable(run, COMMAND_START, &fault, true);
+		run_tell_unreachable(run, COMMAND_START, &fault, true);
 	} else {
 		fleet_saw_reply(d->parts.fleet, run->machine->id, &m.reply);
 		take_start(run, &m);
@@ -210,7 +212,7 @@ static void send_start(struct work_run *run)
 	    run->task->dispatch->parts.fleet, &request, &run->ask);
 
 	if (rc != RC_OK)
-		tell_busy(run, COMMAND_START, rc);
+		run_tell_busy(run, COMMAND_START, rc);
 }
 
 static void on_body(void *arg, const struct fault *fault)
@@ -221,7 +223,7 @@ static void on_body(void *arg, const struct fault *fault)
 	if (fault == NULL)
 		send_start(run);
 	else
-		tell_unreachable(run, COMMAND_START, fault, false);
+		run_tell_unreachable(run, COMMAND_START, fault, false);
 	run_settle(run);
 }
 
@@ -266,13 +268,13 @@ static void bring_body(struct work_run *run)
 	if (rc == RC_OK)
 		rc = blob_open(d->parts.blobs, &digest, &stage.fd, &stage.size);
 	if (rc != RC_OK) {
-		tell_unreachable(run, COMMAND_START, &fault, false);
+		run_tell_unreachable(run, COMMAND_START, &fault, false);
 		return;
 	}
 	blob_digest_format(&digest, run->body_blob);
 	rc = fleet_stage(d->parts.fleet, &stage, &run->bring);
 	if (rc != RC_OK)
-		tell_busy(run, COMMAND_START, rc);
+		run_tell_busy(run, COMMAND_START, rc);
 }
 
 static void do_start(struct work_run *run)
@@ -282,64 +284,11 @@ static void do_start(struct work_run *run)
 	if (run->ask != NULL || run->bring != NULL)
 		return;
 	if (start_prepare(run, &fault) != RC_OK)
-		tell_refused(run, COMMAND_START, &fault);
+		run_tell_refused(run, COMMAND_START, &fault);
 	else if (start_needs_blob(run))
 		bring_body(run);
 	else
 		send_start(run);
-}
-
-/* ---- health ---- */
-
-static enum rc encode_check(
-    void *arg, const struct fleet_call *call, struct packbuf *out)
-{
-	const struct work_run *run = arg;
-	const struct dispatch *d = run->task->dispatch;
-	const char *script = run->payload->script;
-	const struct health_question question = {
-		.script = script != NULL ? script : d->parts.health.script,
-		.timeout_ms = run->action->timeout_ms,
-	};
-
-	return health_encode(&question, call, out);
-}
-
-static void on_check(void *arg, const struct fleet_reply *reply)
-{
-	struct work_run *run = arg;
-	struct engine_fact fact = run_fact(run, FACT_HEALTH);
-
-	run->ask = NULL;
-	fact.health = health_take(
-	    run->task->dispatch, run->machine->id, reply, &fact.fault);
-	if (reply->message.len == 0)
-		tell_unreachable(
-		    run, COMMAND_HEALTH, reply->fault, reply->may_have_arrived);
-	else if (fact.health == MACHINE_HEALTH_UNAVAILABLE)
-		tell_refused(run, COMMAND_HEALTH, &fact.fault);
-	else
-		work_tell(run->task->dispatch, &fact);
-	run_settle(run);
-}
-
-static void do_health(struct work_run *run)
-{
-	uint64_t limit = run->action->timeout_ms + 30000;
-	const struct fleet_request request = { .machine = run->machine->id,
-		.op = OP_HEALTH,
-		.deadline_ms = limit < UINT32_MAX ? (uint32_t)limit : 0,
-		.encode = encode_check,
-		.reply = on_check,
-		.arg = run };
-	enum rc rc;
-
-	if (run->ask != NULL)
-		return;
-	rc = fleet_request(
-	    run->task->dispatch->parts.fleet, &request, &run->ask);
-	if (rc != RC_OK)
-		tell_busy(run, COMMAND_HEALTH, rc);
 }
 
 /* ---- stage ---- */
@@ -375,9 +324,9 @@ static void on_staged(void *arg, const struct fault *fault)
 	if (fault == NULL)
 		work_tell(run->task->dispatch, &fact);
 	else if (is_definite(fault->code))
-		tell_refused(run, COMMAND_STAGE, fault);
+		run_tell_refused(run, COMMAND_STAGE, fault);
 	else
-		tell_unreachable(run, COMMAND_STAGE, fault, true);
+		run_tell_unreachable(run, COMMAND_STAGE, fault, true);
 	run_settle(run);
 }
 
@@ -406,12 +355,12 @@ static void do_stage(struct work_run *run)
 		    "the bytes of package %s %s are not on this server (%s); "
 		    "push it again",
 		    p->package, p->version, rc_name(rc));
-		tell_refused(run, COMMAND_STAGE, &fault);
+		run_tell_refused(run, COMMAND_STAGE, &fault);
 		return;
 	}
 	rc = fleet_stage(d->parts.fleet, &stage, &run->bring);
 	if (rc != RC_OK)
-		tell_busy(run, COMMAND_STAGE, rc);
+		run_tell_busy(run, COMMAND_STAGE, rc);
 }
 
 /* ---- cancel ---- */
@@ -439,17 +388,17 @@ static void on_cancel(void *arg, const struct fleet_reply *reply)
 
 	run->cancel = NULL;
 	if (reply->message.len == 0) {
-		tell_unreachable(
+		run_tell_unreachable(
 		    run, COMMAND_CANCEL, reply->fault, reply->may_have_arrived);
 		goto out;
 	}
 	if (msg_cancel_reply_decode(reply->message, &m, &fault) != RC_OK) {
-		tell_unreachable(run, COMMAND_CANCEL, &fault, true);
+		run_tell_unreachable(run, COMMAND_CANCEL, &fault, true);
 		goto out;
 	}
 	fleet_saw_reply(d->parts.fleet, run->machine->id, &m.reply);
 	if (m.reply.fault.code != REASON_NONE)
-		tell_refused(run, COMMAND_CANCEL, &m.reply.fault);
+		run_tell_refused(run, COMMAND_CANCEL, &m.reply.fault);
 	else if (m.state == TICKET_UNKNOWN)
 		work_tell(d, &fact);
 	else
@@ -477,7 +426,7 @@ static void do_cancel(struct work_run *run)
 	rc = fleet_request(
 	    run->task->dispatch->parts.fleet, &request, &run->cancel);
 	if (rc != RC_OK)
-		tell_busy(run, COMMAND_CANCEL, rc);
+		run_tell_busy(run, COMMAND_CANCEL, rc);
 }
 
 /* ---- forget: outlives its task, and nobody waits for the answer ---- */
@@ -549,14 +498,14 @@ static void begin(struct work_run *run, enum engine_command_type type)
 	struct fault fault;
 
 	if (run->task->fault.code != REASON_NONE) {
-		tell_refused(run, type, &run->task->fault);
+		run_tell_refused(run, type, &run->task->fault);
 		return;
 	}
 	if (run->payload == NULL || run->payload->type != run->action->type) {
 		fault_set(&fault, REASON_INTERNAL, "server",
 		    "the plan of this task is damaged: %s has no payload",
 		    run->action->name);
-		tell_refused(run, type, &fault);
+		run_tell_refused(run, type, &fault);
 		return;
 	}
 	if (type == COMMAND_START)
@@ -564,7 +513,7 @@ static void begin(struct work_run *run, enum engine_command_type type)
 	else if (type == COMMAND_STAGE)
 		do_stage(run);
 	else
-		do_health(run);
+		run_check(run);
 }
 
 void work_carry_out(struct dispatch *d, const struct work_command *command)

@@ -97,8 +97,6 @@ void dispatch_close(struct dispatch *d)
 
 	d->closing = true;
 	work_forgets_drop(d);
-	schedule_free(d->schedule);
-	d->schedule = NULL;
 	loop_timer_free(d->turn);
 	loop_timer_free(d->sync_timer);
 	d->turn = NULL;
@@ -108,6 +106,8 @@ void dispatch_close(struct dispatch *d)
 		TAILQ_FOREACH(run, &task->runs, link)
 		run_let_go(run);
 	}
+	schedule_free(d->schedule);
+	d->schedule = NULL;
 }
 
 size_t dispatch_pending(const struct dispatch *d)
@@ -216,8 +216,7 @@ void dispatch_machine_up(struct dispatch *d, const char *machine)
 
 void dispatch_machine_changed(struct dispatch *d, const char *machine)
 {
-	(void)machine;
-	schedule_changed(d->schedule);
+	schedule_changed(d->schedule, machine);
 }
 
 void dispatch_count(const struct dispatch *d, struct dispatch_counts *out)

@@ -30,7 +30,8 @@ struct dispatch;
 struct dispatch_health {
 	uint64_t interval_ms; /* 0: none */
 	uint64_t timeout_ms;
-	uint32_t concurrency;
+	uint32_t concurrency;       /* checks at once, in all */
+	uint32_t relay_concurrency; /* and by way of one relay */
 	const char *script; /* the operator's own check; "" or NULL: none */
 };
 

@@ -1,4 +1,5 @@
-/* health.c - one check: the question, what the answer says, its row. */
+/* health.c - one check: the question, what the answer says, its row; and those
+ * that a task asks for. */
 #include "server/dispatch/work.h"
 
 #include "common/xalloc.h"
@@ -163,4 +164,74 @@ enum machine_health health_take(struct dispatch *d, const char *machine,
 	h->job.done = on_written;
 	work_submit(d, &h->job);
 	return health;
+}
+
+/* ---- of a task ---- */
+
+static enum rc encode_check(
+    void *arg, const struct fleet_call *call, struct packbuf *out)
+{
+	const struct work_run *run = arg;
+	const struct dispatch *d = run->task->dispatch;
+	const char *script = run->payload->script;
+	const struct health_question question = {
+		.script = script != NULL ? script : d->parts.health.script,
+		.timeout_ms = run->action->timeout_ms,
+	};
+
+	return health_encode(&question, call, out);
+}
+
+static void on_check(void *arg, const struct fleet_reply *reply)
+{
+	struct work_run *run = arg;
+	struct dispatch *d = run->task->dispatch;
+	struct engine_fact fact = run_fact(run, FACT_HEALTH);
+
+	run->ask = NULL;
+	schedule_leave(d->schedule, &run->paced);
+	fact.health = health_take(d, run->machine->id, reply, &fact.fault);
+	if (reply->message.len == 0)
+		run_tell_unreachable(
+		    run, COMMAND_HEALTH, reply->fault, reply->may_have_arrived);
+	else if (fact.health == MACHINE_HEALTH_UNAVAILABLE)
+		run_tell_refused(run, COMMAND_HEALTH, &fact.fault);
+	else
+		work_tell(d, &fact);
+	run_settle(run);
+}
+
+/* It is this check's turn. */
+static void ask(struct paced *paced)
+{
+	struct work_run *run = CONTAINER_OF(paced, struct work_run, paced);
+	struct dispatch *d = run->task->dispatch;
+	uint64_t limit = run->action->timeout_ms + 30000;
+	const struct fleet_request request = { .machine = run->machine->id,
+		.op = OP_HEALTH,
+		.deadline_ms = limit < UINT32_MAX ? (uint32_t)limit : 0,
+		.encode = encode_check,
+		.reply = on_check,
+		.arg = run };
+	enum rc rc = fleet_request(d->parts.fleet, &request, &run->ask);
+
+	if (rc == RC_OK)
+		return;
+	schedule_leave(d->schedule, &run->paced);
+	run_tell_busy(run, COMMAND_HEALTH, rc);
+	run_settle(run);
+}
+
+void run_check(struct work_run *run)
+{
+	struct dispatch *d = run->task->dispatch;
+	enum rc rc;
+
+	if (run->ask != NULL || run->paced.item.state != PACE_OUT)
+		return;
+	run->paced.begin = ask;
+	rc = schedule_enter(
+	    d->schedule, &run->paced, run->machine->id, PACE_ASKED);
+	if (rc != RC_OK)
+		run_tell_busy(run, COMMAND_HEALTH, rc);
 }

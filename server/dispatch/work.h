@@ -10,7 +10,8 @@
  *     follow.c    attach, output, result
  *     log_sync.c  log files: synced in batches, then told in the rows
  *     health.c    one check and what it says
- *     schedule.c  checks on a schedule
+ *     schedule.c  checks on a schedule, all of them under one budget
+ *     checks.c    when each is due; pace.c: how many at once (both pure)
  *
  * A work_run exists while something of a run is under way here.  It goes when
  * the engine calls it final and nothing is left under way (run_release()).
@@ -19,6 +20,7 @@
 #define SERVER_DISPATCH_WORK_H
 
 #include "server/dispatch/dispatch.h"
+#include "server/dispatch/pace.h"
 #include "server/process/planner.h"
 #include "server/store/task.h"
 #include "server/store/types.h"
@@ -31,6 +33,13 @@ struct work_task;
 struct batch;
 struct forget;
 struct load;
+
+/* What waits for its turn under the budget of checks, and then begins; from
+ * the loop, and begin() may leave at once. */
+struct paced {
+	struct pace_item item; /* first */
+	void (*begin)(struct paced *paced);
+};
 
 struct work_run {
 	TAILQ_ENTRY(work_run) link;
@@ -46,6 +55,7 @@ struct work_run {
 	struct fleet_ask *cancel;
 	struct fleet_follow *follow;
 	struct fleet_bring *bring; /* a package, or a long script's body */
+	struct paced paced;        /* a check */
 	struct resolved_variables variables; /* until the start is answered */
 	char body_blob[DIGEST_SIZE]; /* "": the body is in the message */
 
@@ -152,6 +162,13 @@ void run_free(struct work_run *run);
 void run_settle(struct work_run *run);
 /* Drop what is under way with the fleet. */
 void run_let_go(struct work_run *run);
+/* Its command was not carried out, and why. */
+void run_tell_refused(struct work_run *run, enum engine_command_type command,
+    const struct fault *fault);
+void run_tell_unreachable(struct work_run *run,
+    enum engine_command_type command, const struct fault *fault, bool maybe);
+void run_tell_busy(
+    struct work_run *run, enum engine_command_type command, enum rc rc);
 /* A fact about run; the caller fills in the rest. */
 struct engine_fact run_fact(
     const struct work_run *run, enum engine_fact_type type);
@@ -195,14 +212,22 @@ MUST_CHECK enum rc health_encode(const struct health_question *question,
  */
 enum machine_health health_take(struct dispatch *d, const char *machine,
     const struct fleet_reply *reply, struct fault *fault);
+/* The check that a task asks for, when it is its turn. */
+void run_check(struct work_run *run);
 
 /* ---- schedule.c ---- */
 
 MUST_CHECK enum rc schedule_new(struct dispatch *d, struct schedule **out);
 void schedule_free(struct schedule *s);
 void schedule_start(struct schedule *s);
-/* machine NULL: read all of them again. */
+/* It came back: check it soon. */
 void schedule_soon(struct schedule *s, const char *machine);
-void schedule_changed(struct schedule *s);
+/* Its row changed; NULL: any may have. */
+void schedule_changed(struct schedule *s, const char *machine);
+/* Begin when the budget has room, also by way of this machine's relay. */
+MUST_CHECK enum rc schedule_enter(struct schedule *s, struct paced *paced,
+    const char *machine, enum pace_class class);
+/* It is over, or not wanted any more; the next may begin.  OUT is fine. */
+void schedule_leave(struct schedule *s, struct paced *paced);
 
 #endif

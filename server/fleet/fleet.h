@@ -236,6 +236,9 @@ MUST_CHECK enum rc fleet_machine_state(const struct fleet *f,
     const char *machine, struct fleet_machine_state *out);
 MUST_CHECK enum rc fleet_relay_state(
     const struct fleet *f, const char *relay, struct fleet_relay_state *out);
+/* The relay by which it would be reached now; "": by none, or unknown. */
+void fleet_machine_hop(
+    const struct fleet *f, const char *machine, char out[NAME_SIZE]);
 /* The routes of a machine (id), one per line, with the state of each hop and
  * the reason when it is not usable.  RC_NOTFOUND, RC_LIMIT, RC_NOMEM. */
 MUST_CHECK enum rc fleet_explain(

@@ -136,3 +136,20 @@ enum rc fleet_explain(
 		rc = explain_route(t, i, out);
 	return rc;
 }
+
+void fleet_machine_hop(
+    const struct fleet *f, const char *machine, char out[NAME_SIZE])
+{
+	const struct station *t = station_find(f, ROLE_TENTACLE, machine);
+	size_t i = 0;
+
+	out[0] = '\0';
+	if (t == NULL || t->route_count == 0)
+		return;
+	while (i < t->route_count && t->route_states[i].state == ROUTE_DOWN)
+		i++;
+	if (i == t->route_count)
+		i = 0;
+	if (t->routes[i].path.count > 0)
+		memcpy(out, t->routes[i].path.names[0], NAME_SIZE);
+}

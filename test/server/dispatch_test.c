@@ -239,6 +239,14 @@ enum rc fleet_request(struct fleet *f, const struct fleet_request *request,
 	return RC_OK;
 }
 
+void fleet_machine_hop(
+    const struct fleet *f, const char *machine, char out[NAME_SIZE])
+{
+	(void)f;
+	(void)machine;
+	out[0] = '\0';
+}
+
 void fleet_request_cancel(struct fleet_ask *ask)
 {
 	if (ask != NULL && ask->lost)
@@ -425,7 +433,8 @@ static void start(struct world *w)
 		.engine = &w->limits,
 		.health = { .interval_ms = w->interval_ms,
 		    .timeout_ms = 1000,
-		    .concurrency = 4 },
+		    .concurrency = 4,
+		    .relay_concurrency = 2 },
 		.master = &w->master,
 		.log_dir = w->logs,
 		.owner_id = "node-and-life",
