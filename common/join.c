@@ -1,7 +1,9 @@
 #include "common/join.h"
 
+#include "common/clock.h"
 #include "common/dial.h"
 #include "common/fs.h"
+#include "common/hex.h"
 #include "common/member.h"
 #include "common/random.h"
 #include "common/seal.h"
@@ -18,7 +20,8 @@
 #define RETRY_MIN_MS 1000
 #define RETRY_MAX_MS 300000
 
-#define TRACE_BYTES 6 /* of an id that is found in the logs of all hops */
+#define KEY_DIGITS  16 /* of a key's hash, for people */
+#define TRACE_BYTES 6  /* of an id that is found in the logs of all hops */
 
 /* One attempt through one endpoint. */
 struct attempt {
@@ -36,8 +39,9 @@ struct attempt {
 	char address[ADDRESS_TEXT_MAX];
 	const struct endpoint *endpoint;
 	struct joined *out;
-	uint32_t retry_ms; /* pending: ask again then; 0: not pending */
-	enum rc rc;        /* RC_AGAIN: still under way */
+	uint32_t retry_ms;        /* pending: ask again then; 0: not pending */
+	char waits_as[NAME_SIZE]; /* as operators see it; may be empty */
+	enum rc rc;               /* RC_AGAIN: still under way */
 	struct fault fault;
 };
 
@@ -199,6 +203,7 @@ static void on_message(struct attempt *a, struct bytes message)
 		              : pending.retry_ms > RETRY_MAX_MS
 		                  ? RETRY_MAX_MS
 		                  : pending.retry_ms;
+		memcpy(a->waits_as, pending.name, sizeof(a->waits_as));
 		finish(a, RC_STATE);
 	} else if (rc == RC_OK && head.op == OP_FAULT &&
 		   msg_fault_decode(message, &refusal, &fault) == RC_OK) {
@@ -424,12 +429,33 @@ static void clean_up(struct attempt *a)
 	loop_free(a->loop);
 }
 
+static void say_waiting(const struct attempt *a)
+{
+	char key[KEY_DIGITS + 1];
+
+	hex_encode(identity_key_hash(a->identity), KEY_DIGITS / 2, key);
+	progress(a->join, "waiting for approval of key %s", key);
+	progress(a->join, "on the server: longarm %s approve %s",
+	    a->join->role == ROLE_RELAY ? "relay" : "machine",
+	    a->waits_as[0] != '\0' ? a->waits_as : key);
+}
+
+static void rest(uint32_t ms)
+{
+	(void)nanosleep(&(struct timespec){ .tv_sec = ms / 1000,
+			    .tv_nsec = (long)(ms % 1000) * 1000000 },
+	    NULL);
+}
+
+/* Connections may fail while it waits: the server remembers. */
 static MUST_CHECK enum rc try_once(const struct join *join,
     const struct endpoint *endpoint, struct identity *identity,
     struct joined *out, struct fault *fault)
 {
+	uint64_t end_ms = clock_monotonic_ms() + join->wait_ms;
 	struct attempt a;
 	char label[ENDPOINT_SIZE];
+	bool told = false;
 	enum rc rc;
 
 	endpoint_format(endpoint, label);
@@ -447,14 +473,17 @@ static MUST_CHECK enum rc try_once(const struct join *join,
 		clean_up(&a);
 		if (a.retry_ms == 0)
 			break;
-		progress(join,
-		    "an operator must approve this machine first; "
-		    "asking again in %u s",
-		    a.retry_ms / 1000);
-		(void)nanosleep(
-		    &(struct timespec){ .tv_sec = a.retry_ms / 1000,
-			.tv_nsec = (long)(a.retry_ms % 1000) * 1000000 },
-		    NULL);
+		if (!told)
+			say_waiting(&a);
+		told = true;
+		if (join->wait_ms > 0 &&
+		    clock_monotonic_ms() + a.retry_ms > end_ms) {
+			fault_set(fault, REASON_TIMED_OUT, "",
+			    "nobody has approved this join yet; the key is "
+			    "kept: run the same command again later");
+			return RC_AGAIN;
+		}
+		rest(a.retry_ms);
 	}
 	*fault = a.fault;
 	return a.rc;
@@ -493,9 +522,11 @@ static MUST_CHECK enum rc try_all(
 	if (rc != RC_OK)
 		goto out;
 	rc = RC_NOTFOUND;
-	for (size_t i = 0; i < join->endpoint_count && rc != RC_OK; i++) {
+	for (size_t i = 0;
+	     i < join->endpoint_count && rc != RC_OK && rc != RC_AGAIN; i++) {
 		rc = try_once(join, &join->endpoints[i], identity, out, fault);
-		if (rc != RC_OK && i + 1 < join->endpoint_count)
+		if (rc != RC_OK && rc != RC_AGAIN &&
+		    i + 1 < join->endpoint_count)
 			progress(join, "%s", fault->text);
 	}
 	if (rc == RC_OK)

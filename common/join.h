@@ -23,6 +23,7 @@ struct join {
 	size_t endpoint_count;
 	const char *listen;  /* where it will listen: endpoint text, or "" */
 	uint32_t timeout_ms; /* of one attempt */
+	uint32_t wait_ms;    /* for approval; 0: as long as it takes */
 	struct link_config link;
 	/* Progress for a person; may be NULL. */
 	void (*progress)(void *arg, const char *text);
@@ -39,7 +40,8 @@ struct joined {
 
 /*
  * Join, trying the endpoints in turn.  Waits while approval is pending.  On
- * RC_OK the member is on disk (common/member.h).  RC_EXISTS: dir has one
+ * RC_OK the member is on disk (common/member.h).  RC_AGAIN: not approved within
+ * wait_ms; its key is kept for the next time.  RC_EXISTS: dir has one
  * already, or another process works on it; RC_DENIED and others: *fault says
  * what and where.
  */

@@ -126,6 +126,10 @@ static void on_message(struct member_late *late, struct bytes message)
 		   msg_fault_decode(message, &refusal, &fault) == RC_OK) {
 		give_up(late, refusal.fault.text);
 		msg_fault_clear(&refusal);
+	} else if (rc == RC_OK && head.op == OP_PENDING) {
+		give_up(late,
+		    "an operator must approve it first: longarm machine "
+		    "approve, or relay approve");
 	} else {
 		give_up(late, "the server's answer is not understood");
 	}

@@ -28,6 +28,8 @@ static enum command_exit exit_of(const struct fault *fault)
 	    code == REASON_PROXY || code == REASON_CONNECT_TIMEOUT ||
 	    code == REASON_DEADLINE)
 		return COMMAND_SERVER_UNREACHABLE;
+	if (code == REASON_TIMED_OUT)
+		return COMMAND_WAIT_TIMED_OUT;
 	if (code == REASON_RELAY_DOWN || code == REASON_AGENT_DOWN)
 		return COMMAND_MACHINE_UNREACHABLE;
 	return COMMAND_ERROR;
@@ -102,6 +104,7 @@ static MUST_CHECK enum rc prepare_join(const struct command_line *line,
 		return RC_PROTO;
 	}
 	join->timeout_ms = (uint32_t)ms;
+	join->wait_ms = timeout != NULL ? (uint32_t)ms : 0;
 	settings_link(c, &join->link);
 	return RC_OK;
 }

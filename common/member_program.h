@@ -39,7 +39,9 @@ struct member_program {
 		    .help = "Where to dial this one (setting: advertise)" },   \
 	{                                                                      \
 		.name = "timeout", .argument = "DURATION",                     \
-		.help = "Limit of one attempt (default 30s)"                   \
+		.help =                                                        \
+		    "Limit of one attempt (default 30s); when given, also "    \
+		    "of waiting for approval"                                  \
 	}
 
 /* HOST:PORT... is optional: other peers than those it joined through. */

@@ -61,6 +61,8 @@ MSG_DEFINE(enrolled, enrolled)
 
 static const struct field pending_fields[] = {
 	{ SHAPE_U32("retry_ms", msg_pending, retry_ms) },
+	{ SHAPE_NAME("name", msg_pending, name, name_is_valid),
+	    .optional = true },
 };
 
 static const struct shape pending =

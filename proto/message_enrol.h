@@ -57,7 +57,8 @@ struct msg_enrolled {
 MSG_CODEC(enrolled);
 
 struct msg_pending {
-	uint32_t retry_ms; /* keep the key and ask again then */
+	uint32_t retry_ms;    /* keep the key and ask again then */
+	char name[NAME_SIZE]; /* as operators see it; may be empty */
 };
 
 MSG_CODEC(pending);

@@ -50,6 +50,7 @@ enum rc server_settings_fleet(
 	settings_link(c, &f->link);
 	f->asks_max = (uint32_t)config_int(c, "fleet", "requests");
 	f->enrols_max = (uint32_t)config_int(c, "fleet", "enrolments");
+	f->approval_ms = ms(c, "fleet", "approval-retry");
 	f->certificate_s = ms(c, "fleet", "certificate") / 1000;
 	f->open_ms = ms(c, "fleet", "open");
 	f->request_ms = ms(c, "fleet", "request");

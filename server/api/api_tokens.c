@@ -14,13 +14,15 @@
 
 static json_t *token_json(const struct store_token *t)
 {
-	return json_pack("{s:o, s:s, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:o}",
-	    "id", json_safe(t->id), "role", store_role_name(t->role), "name",
+	return json_pack(
+	    "{s:o, s:s, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:b}", "id",
+	    json_safe(t->id), "role", store_role_name(t->role), "name",
 	    json_safe(t->name), "uses_left", (json_int_t)t->uses_left,
 	    "expires_ms", (json_int_t)t->expires_ms, "created_ms",
 	    (json_int_t)t->created_ms, "who", json_safe(t->who), "environments",
 	    json_names(&t->environments), "roles", json_names(&t->roles),
-	    "routes", wire_routes(t->routes, t->route_count));
+	    "routes", wire_routes(t->routes, t->route_count), "approval",
+	    t->approval ? 1 : 0);
 }
 
 static enum rc list(struct api_call *call, struct db *db)
@@ -71,6 +73,7 @@ static enum rc read_token(struct api_call *call, struct store_token *t)
 		return rc;
 	wire_copy(t->name, sizeof(t->name), name);
 	t->uses_left = (uint32_t)call_number(call, "uses", 1);
+	t->approval = call_bool(call, "approval", false);
 	t->created_ms = (uint64_t)call->now_ms;
 	t->expires_ms = t->created_ms + ttl_s * 1000;
 	wire_copy(t->who, sizeof(t->who), call->caller.who);
@@ -151,6 +154,8 @@ static const struct route_field create_fields[] = {
 	    "Ways to it; none: the one that it joins through", route_members },
 	{ "uses", ROUTE_NUMBER, false, USES_MAX, "How often; 1", NULL },
 	{ "ttl_s", ROUTE_NUMBER, false, TTL_MAX_S, "Seconds; a day", NULL },
+	{ "approval", ROUTE_BOOL, false, 0, "A person approves each joiner",
+	    NULL },
 	{ .name = NULL },
 };
 

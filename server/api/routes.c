@@ -6,6 +6,7 @@ static const struct route *const tables[] = {
 	environment_routes,
 	health_routes,
 	held_routes,
+	join_routes,
 	machine_routes,
 	package_routes,
 	project_routes,

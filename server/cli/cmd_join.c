@@ -19,11 +19,12 @@ static const struct output_column token_columns[] = {
 	{ "roles", "ROLES", false },
 	{ "routes", "ROUTES", true },
 	{ "who", "BY", true },
+	{ "approval", "APPROVAL", true },
 	{ "token", "TOKEN", true },
 };
 static const enum cell token_types[] = { CELL_TEXT, CELL_TEXT, CELL_TEXT,
 	CELL_NUMBER, CELL_TIME, CELL_TEXTS, CELL_TEXTS, CELL_ROUTES, CELL_TEXT,
-	CELL_TEXT };
+	CELL_BOOL, CELL_TEXT };
 static const struct cells token_cells = CELLS(token_columns, token_types);
 
 static void print_token(struct session *s, json_t *made)
@@ -70,6 +71,8 @@ static enum command_exit run_token_create(const struct command_line *line)
 	session_texts(&s, body, "environments", "environment");
 	session_texts(&s, body, "roles", "role");
 	set_routes(&s, body);
+	if (command_has(line, "approval"))
+		(void)json_object_set_new(body, "approval", json_true());
 	(void)session_number(&s, body, "uses", "uses");
 	(void)session_seconds(&s, body, "ttl_s", "expires");
 	print_token(&s, session_call(&s, "POST", "/api/v1/tokens", body));
@@ -91,6 +94,83 @@ static enum command_exit run_token_list(const struct command_line *line)
 static enum command_exit run_token_revoke(const struct command_line *line)
 {
 	return remove_one(line, "/api/v1/tokens/");
+}
+
+/* ---- who waits ---- */
+
+static const struct output_column joining_columns[] = {
+	{ "name", "NAME", false },
+	{ "state", "STATE", false },
+	{ "key", "KEY", false },
+	{ "hostname", "HOST", false },
+	{ "address", "FROM", false },
+	{ "token", "TOKEN", false },
+	{ "created_ms", "SINCE", false },
+	{ "seen_ms", "ASKED", true },
+	{ "version", "VERSION", true },
+};
+static const enum cell joining_types[] = { CELL_TEXT, CELL_TEXT, CELL_TEXT,
+	CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_TIME, CELL_TIME, CELL_TEXT };
+static const struct cells joining_cells = CELLS(joining_columns, joining_types);
+
+static enum command_exit list_pending(
+    const struct command_line *line, const char *role)
+{
+	struct session s;
+	char *path;
+
+	if (!session_open(&s, line))
+		return session_close(&s);
+	path = session_path("/api/v1/joins?role=%s", role);
+	session_print(&s, &joining_cells, session_list(&s, path));
+	free(path);
+	return session_close(&s);
+}
+
+static enum command_exit decide(
+    const struct command_line *line, const char *role, const char *verb)
+{
+	struct session s;
+	char *path;
+
+	if (!session_open(&s, line))
+		return session_close(&s);
+	path = session_path(
+	    "/api/v1/joins/%s/%s", command_argument(line, 0), verb);
+	session_print_one(&s, &joining_cells,
+	    session_call(&s, "POST", path, json_pack("{s:s}", "role", role)));
+	free(path);
+	return session_close(&s);
+}
+
+static enum command_exit run_machine_pending(const struct command_line *line)
+{
+	return list_pending(line, "tentacle");
+}
+
+static enum command_exit run_machine_approve(const struct command_line *line)
+{
+	return decide(line, "tentacle", "approve");
+}
+
+static enum command_exit run_machine_reject(const struct command_line *line)
+{
+	return decide(line, "tentacle", "reject");
+}
+
+static enum command_exit run_relay_pending(const struct command_line *line)
+{
+	return list_pending(line, "relay");
+}
+
+static enum command_exit run_relay_approve(const struct command_line *line)
+{
+	return decide(line, "relay", "approve");
+}
+
+static enum command_exit run_relay_reject(const struct command_line *line)
+{
+	return decide(line, "relay", "reject");
 }
 
 /* ---- copies ---- */
@@ -126,6 +206,8 @@ static const struct command_option token_options[] = {
 	ROUTES_OPTION,
 	{ .name = "uses", .argument = "N", .help = "How often; 1" },
 	{ .name = "expires", .argument = "TIME", .help = "12h, 7d; a day" },
+	{ .name = "approval",
+	    .help = "A person approves each joiner: machine pending, approve" },
 	{ .name = "out",
 	    .argument = "FILE",
 	    .help = "Write the token there (0600), not to the screen" },
@@ -162,5 +244,29 @@ const struct command join_commands[] = {
 	    .options = release_options,
 	    .option_count = COUNT_OF(release_options),
 	    .run = run_machine_release },
+	{ .name = "machine pending",
+	    .help = "List machines that wait to be approved",
+	    .run = run_machine_pending },
+	{ .name = "machine approve",
+	    .arguments = "NAME|KEY",
+	    .help = "Let a machine join that waits",
+	    .details = "Compare the key with what `join` prints on the "
+		       "machine: names can be claimed by anybody.",
+	    .run = run_machine_approve },
+	{ .name = "machine reject",
+	    .arguments = "NAME|KEY",
+	    .help = "Turn away a machine that waits",
+	    .run = run_machine_reject },
+	{ .name = "relay pending",
+	    .help = "List relays that wait to be approved",
+	    .run = run_relay_pending },
+	{ .name = "relay approve",
+	    .arguments = "NAME|KEY",
+	    .help = "Let a relay join that waits",
+	    .run = run_relay_approve },
+	{ .name = "relay reject",
+	    .arguments = "NAME|KEY",
+	    .help = "Turn away a relay that waits",
+	    .run = run_relay_reject },
 	{ .name = NULL },
 };

@@ -114,6 +114,30 @@ static void refuse_with(struct enrol *e, enum reason code, const char *text)
 	refuse(e, &fault);
 }
 
+/* A person must approve it first: it keeps its key and asks again. */
+static void ask_to_wait(struct enrol *e)
+{
+	const struct enrol_rows *rows = &e->rows;
+	struct msg_pending m = { .retry_ms = e->fleet->settings->approval_ms };
+	struct packbuf pack;
+	enum rc rc;
+
+	log_info_with("enrol", rows->waits_as,
+	    LOG_FIELDS(LOG_TEXT("address", rows->address),
+		LOG_TEXT("host", rows->hostname)),
+	    "waits to be approved");
+	memcpy(m.name, rows->waits_as, sizeof(m.name));
+	packbuf_init(&pack, 1024);
+	rc = msg_pending_encode(&m, &pack);
+	if (rc == RC_OK)
+		rc = seal_send(e->seal, packbuf_bytes(&pack));
+	packbuf_fini(&pack);
+	if (rc == RC_OK)
+		leave(e, NULL);
+	else
+		refuse_with(e, REASON_INTERNAL, "cannot make the answer");
+}
+
 /* A list of certificates as bytes. */
 struct ders {
 	uint8_t *der[CERTS_MAX];
@@ -324,7 +348,7 @@ static void wrote(struct fleet_job *job, enum rc rc)
 
 	OPENSSL_cleanse(e->rows.secret, sizeof(e->rows.secret));
 	/* The joiner left, but its row is there: it will come again. */
-	if (e->fleet == NULL && rc == RC_OK)
+	if (e->fleet == NULL && rc == RC_OK && !e->rows.waits)
 		fleet_changed(job->fleet,
 		    e->rows.role == ROLE_RELAY ? FLEET_RELAY : FLEET_MACHINE,
 		    e->rows.role == ROLE_RELAY ? e->rows.relay.name
@@ -332,7 +356,9 @@ static void wrote(struct fleet_job *job, enum rc rc)
 	if (!came_back(e))
 		return;
 	e->state = ENROL_ASKED;
-	if (rc == RC_OK)
+	if (rc == RC_OK && e->rows.waits)
+		ask_to_wait(e);
+	else if (rc == RC_OK)
 		tell_relays(e);
 	else if (e->rows.fault.code != REASON_NONE)
 		refuse(e, &e->rows.fault);

@@ -22,6 +22,13 @@ struct enrol_rows {
 	char address[ADDRESS_TEXT_MAX];
 	struct path path; /* the relays to it, as the server sees them */
 	uint64_t now_ms;
+	/* Not NULL: an operator signs a file, and this is what a token would
+	 * say.  Its lists are taken. */
+	struct store_token *grant;
+	char who[STORE_WHO_SIZE]; /* that operator */
+	/* Out: it waits for a person, and what for. */
+	bool waits;
+	char waits_as[NAME_SIZE];
 	/* Out: who it is now. */
 	bool again; /* this key had joined before */
 	struct store_machine machine;
@@ -35,6 +42,17 @@ struct enrol_rows {
 /* On the SQL thread: find or make its row.  RC_DENIED and others: the fault
  * says why it may not join. */
 MUST_CHECK enum rc enrol_write_rows(struct db *db, struct enrol_rows *rows);
+/*
+ * May this key join?  *token is what it may become; rows->waits: not yet.  The
+ * caller clears *token in any case.
+ */
+MUST_CHECK enum rc enrol_admit(
+    struct db *db, struct enrol_rows *rows, struct store_token *token);
+/* The same for a key that joined as name, and was away for too long. */
+MUST_CHECK enum rc enrol_admit_late(
+    struct db *db, struct enrol_rows *rows, const char *name);
+/* Whatever a host calls itself becomes a name that we allow. */
+void enrol_base_name(const char *hostname, char out[NAME_SIZE]);
 /* Wipe the secret, free what is on the heap. */
 void enrol_rows_fini(struct enrol_rows *rows);
 

@@ -24,8 +24,7 @@ void enrol_rows_fini(struct enrol_rows *rows)
 /* --- Names -----------------------------------------------------------------
  */
 
-/* Whatever a host calls itself becomes a name that we allow. */
-static void base_name(const char *hostname, char out[NAME_SIZE])
+void enrol_base_name(const char *hostname, char out[NAME_SIZE])
 {
 	size_t len = 0;
 
@@ -89,7 +88,7 @@ static MUST_CHECK enum rc choose_name(struct db *db, struct enrol_rows *e,
 
 	*waits = false;
 	if (token->name[0] == '\0') {
-		base_name(e->hostname, base);
+		enrol_base_name(e->hostname, base);
 		return free_name(db, base, e->machine.name, &e->fault);
 	}
 	rc = store_machine_get(db, token->name, &e->machine, NULL);
@@ -295,24 +294,15 @@ static MUST_CHECK enum rc make_relay(
 	return store_relay_create(db, r, &e->fault);
 }
 
-/* A certificate may have expired, but not longer ago than this. */
+/* A certificate may have expired; longer ago than this, a person decides. */
 #define LATE_MS (30ULL * 24 * 3600 * 1000)
 
-static MUST_CHECK enum rc check_late(
-    struct enrol_rows *e, const struct store_enrolment *known)
+static bool is_late(
+    const struct enrol_rows *e, const struct store_enrolment *known)
 {
 	const uint64_t life_ms = (uint64_t)CA_AGENT_LIFE_S * 1000;
-	char date[CERTS_DATE_SIZE];
 
-	if (e->now_ms < known->at_ms + life_ms + LATE_MS)
-		return RC_OK;
-	certs_date((int64_t)(known->at_ms / 1000), date);
-	fault_set(&e->fault, REASON_EXPIRED, "",
-	    "%s %s: its last certificate is of %s, which is too long ago to "
-	    "come back by itself; revoke it, and join anew by a token",
-	    e->role == ROLE_RELAY ? "relay" : "machine",
-	    e->role == ROLE_RELAY ? e->relay.name : e->machine.name, date);
-	return RC_DENIED;
+	return e->now_ms >= known->at_ms + life_ms + LATE_MS;
 }
 
 /* The same key again: the same identity, without a token. */
@@ -339,9 +329,10 @@ static MUST_CHECK enum rc answer_again(
 		    e->role == ROLE_RELAY ? "this relay" : "this machine");
 		return RC_DENIED;
 	}
-	if (rc == RC_OK)
-		rc = check_late(e, known);
-	if (rc == RC_OK)
+	if (rc == RC_OK && is_late(e, known))
+		rc = enrol_admit_late(db, e,
+		    e->role == ROLE_RELAY ? e->relay.name : e->machine.name);
+	if (rc == RC_OK && !e->waits)
 		rc = store_enrolment_renewed(db, e->key_hash, e->now_ms);
 	return rc;
 }
@@ -352,7 +343,10 @@ static MUST_CHECK enum rc note(
 	struct store_audit audit = { .at_ms = e->now_ms };
 	bool relay = e->role == ROLE_RELAY;
 
-	(void)snprintf(audit.who, sizeof(audit.who), "token %s", token);
+	if (e->grant != NULL)
+		(void)snprintf(audit.who, sizeof(audit.who), "%s", e->who);
+	else
+		(void)snprintf(audit.who, sizeof(audit.who), "token %s", token);
 	(void)snprintf(audit.from, sizeof(audit.from), "%s", e->address);
 	(void)snprintf(audit.action, sizeof(audit.action), "%s.enrol",
 	    relay ? "relay" : "machine");
@@ -364,28 +358,21 @@ static MUST_CHECK enum rc note(
 
 static MUST_CHECK enum rc join_anew(struct db *db, struct enrol_rows *e)
 {
-	const struct store_token_shown shown = {
-		.id = e->token_id,
-		.secret = e->secret,
-		.role = store_role_of(e),
-		.now_ms = e->now_ms,
-	};
 	struct store_enrolment enrolment = {
-		.role = shown.role,
+		.role = store_role_of(e),
 		.at_ms = e->now_ms,
 	};
 	struct store_token token = { .uses_left = 0 };
 	enum rc rc = check_listen(e);
 
-	if (rc == RC_OK && !e->has_secret) {
-		fault_set(&e->fault, REASON_TOKEN, "",
-		    "this key has not joined yet: a token is needed");
-		rc = RC_DENIED;
+	if (rc == RC_OK && e->grant != NULL) {
+		token = *e->grant;
+		*e->grant = (struct store_token){ .uses_left = 0 };
+	} else if (rc == RC_OK) {
+		rc = enrol_admit(db, e, &token);
 	}
-	if (rc == RC_OK)
-		rc = store_token_use(db, &shown, &token, &e->fault);
-	if (rc != RC_OK)
-		return rc;
+	if (rc != RC_OK || e->waits)
+		goto out;
 	rc = e->role == ROLE_RELAY ? make_relay(db, e, &token)
 	                           : make_machine(db, e, &token);
 	if (rc == RC_OK) {
@@ -397,6 +384,7 @@ static MUST_CHECK enum rc join_anew(struct db *db, struct enrol_rows *e)
 	}
 	if (rc == RC_OK)
 		rc = note(db, e, token.id);
+out:
 	store_token_clear(&token);
 	return rc;
 }
@@ -420,7 +408,7 @@ enum rc enrol_write_rows(struct db *db, struct enrol_rows *rows)
 		rc = answer_again(db, e, &known);
 	else if (rc == RC_NOTFOUND)
 		rc = join_anew(db, e);
-	if (rc == RC_OK && e->role == ROLE_TENTACLE)
+	if (rc == RC_OK && e->role == ROLE_TENTACLE && !e->waits)
 		rc = give_succession(db, e);
 	return rc;
 }

@@ -20,6 +20,7 @@ void fleet_settings_default(struct fleet_settings *settings)
 		.deploy_max = 5000,
 		.asks_max = 50000,
 		.enrols_max = 64,
+		.approval_ms = 5000,
 		.certificate_s = CA_AGENT_LIFE_S,
 	};
 	link_config_default(&settings->link);

@@ -49,6 +49,7 @@ struct fleet_settings {
 	uint32_t deploy_max;    /* deploy seals, followed and staged together */
 	uint32_t asks_max;      /* requests under way, of all machines */
 	uint32_t enrols_max;    /* enrolments under way */
+	uint32_t approval_ms;   /* who waits for approval asks so often */
 	uint32_t certificate_s; /* life of relays' and machines', seconds */
 };
 

@@ -11,6 +11,7 @@ static const struct migration ours[] = {
 	{ "first schema", schema_001 },
 	{ "rotation of authorities", schema_002 },
 	{ "copies of machines", schema_003 },
+	{ "joins that wait for approval", schema_004 },
 };
 
 const struct migration *migrations(uint32_t *count)

@@ -7,5 +7,6 @@
 extern const char *const schema_001[];
 extern const char *const schema_002[];
 extern const char *const schema_003[];
+extern const char *const schema_004[];
 
 #endif

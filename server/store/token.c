@@ -97,7 +97,7 @@ enum rc store_token_create(
 		return rc;
 	query_start(&q, db,
 	    "INSERT INTO token(id, secret, role, name, uses_left, expires_ms,"
-	    " created_ms, who) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+	    " created_ms, who, approval) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
 	query_text(&q, t->id);
 	query_blob(&q, t->secret, sizeof(t->secret));
 	query_text(&q, store_role_name(t->role));
@@ -106,6 +106,7 @@ enum rc store_token_create(
 	query_u64(&q, t->expires_ms);
 	query_u64(&q, t->created_ms);
 	query_text(&q, t->who);
+	query_int(&q, t->approval);
 	rc = query_run(&q, NULL);
 	if (rc == RC_OK)
 		rc = insert_items(db, t);
@@ -132,7 +133,7 @@ enum rc store_token_expire(struct db *db, uint64_t now_ms)
 
 #define COLUMNS                                                                \
 	"SELECT id, secret, role, name, uses_left, expires_ms, created_ms,"    \
-	" who FROM token"
+	" who, approval FROM token"
 
 static void read_row(struct query *q, struct store_token *t)
 {
@@ -145,6 +146,7 @@ static void read_row(struct query *q, struct store_token *t)
 	t->expires_ms = query_get_u64(q, 5);
 	t->created_ms = query_get_u64(q, 6);
 	query_copy_text(q, 7, t->who, sizeof(t->who));
+	t->approval = query_get_bool(q, 8);
 }
 
 static enum rc load_names(

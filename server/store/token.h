@@ -14,6 +14,7 @@ struct store_token {
 	enum store_role role;
 	char name[STORE_NAME_SIZE]; /* the joiner's name; "": it chooses */
 	uint32_t uses_left;
+	bool approval; /* a person approves each joiner */
 	uint64_t expires_ms;
 	uint64_t created_ms;
 	char who[STORE_WHO_SIZE]; /* who made it */

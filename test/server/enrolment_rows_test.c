@@ -1,5 +1,6 @@
 /* What becomes of a key that asks for a certificate without a token. */
 #include "server/fleet/enrolment.h"
+#include "server/store/joining.h"
 
 #include "test/support/tempdb.h"
 
@@ -24,6 +25,8 @@ static void add_member(struct db *db, uint64_t joined_ms)
 	assert_int_equal(store_enrolment_add(db, &e, NULL), RC_OK);
 }
 
+static bool waits; /* the last one that asked */
+
 static enum rc ask(struct db *db, uint64_t now_ms, struct fault *fault)
 {
 	struct enrol_rows rows = { .role = ROLE_RELAY, .now_ms = now_ms };
@@ -32,12 +35,14 @@ static enum rc ask(struct db *db, uint64_t now_ms, struct fault *fault)
 	memcpy(rows.key_hash, key, sizeof(key));
 	rc = enrol_write_rows(db, &rows);
 	*fault = rows.fault;
+	waits = rows.waits;
 	enrol_rows_fini(&rows);
 	return rc;
 }
 
-static void test_a_key_that_comes_too_late_needs_a_token(void **state)
+static void test_a_key_that_comes_too_late_needs_a_person(void **state)
 {
+	struct store_joining joining;
 	struct tempdb t;
 	struct fault fault;
 
@@ -51,9 +56,25 @@ static void test_a_key_that_comes_too_late_needs_a_token(void **state)
 	assert_int_equal(
 	    store_enrolment_renewed(t.db, key, 100 * DAY_MS), RC_OK);
 	assert_int_equal(ask(t.db, 143 * DAY_MS, &fault), RC_OK);
-	assert_int_equal(ask(t.db, 188 * DAY_MS, &fault), RC_DENIED);
-	assert_int_equal(fault.code, REASON_EXPIRED);
-	assert_non_null(strstr(fault.text, "relay dc2-a"));
+	assert_false(waits);
+	assert_int_equal(ask(t.db, 188 * DAY_MS, &fault), RC_OK);
+	assert_true(waits);
+	assert_int_equal(ask(t.db, 189 * DAY_MS, &fault), RC_OK);
+	assert_true(waits);
+	assert_int_equal(
+	    store_joining_find(t.db, STORE_ROLE_RELAY, "dc2-a", &joining, NULL),
+	    RC_OK);
+	assert_int_equal(
+	    store_joining_decide(t.db, joining.spki, JOINING_REJECTED), RC_OK);
+	assert_int_equal(ask(t.db, 190 * DAY_MS, &fault), RC_DENIED);
+	assert_int_equal(fault.code, REASON_NOT_PERMITTED);
+	assert_int_equal(
+	    store_joining_decide(t.db, joining.spki, JOINING_APPROVED), RC_OK);
+	assert_int_equal(ask(t.db, 191 * DAY_MS, &fault), RC_OK);
+	assert_false(waits);
+	/* That was good once. */
+	assert_int_equal(ask(t.db, 260 * DAY_MS, &fault), RC_OK);
+	assert_true(waits);
 	tempdb_close(&t);
 }
 
@@ -96,7 +117,7 @@ static void test_a_key_that_never_joined_needs_a_token(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_a_key_that_comes_too_late_needs_a_token),
+		cmocka_unit_test(test_a_key_that_comes_too_late_needs_a_person),
 		cmocka_unit_test(test_a_revoked_key_gets_nothing_however_early),
 		cmocka_unit_test(test_a_key_that_never_joined_needs_a_token),
 	};

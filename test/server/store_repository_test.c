@@ -4,6 +4,7 @@
 #include "server/store/audit.h"
 #include "server/store/environment.h"
 #include "server/store/instance.h"
+#include "server/store/joining.h"
 #include "server/store/package.h"
 #include "server/store/project.h"
 #include "server/store/relay.h"
@@ -413,6 +414,63 @@ static void test_one_of_two_copies_is_let_go_on(void **state)
 	tempdb_close(&t);
 }
 
+static void add_joining(
+    struct db *db, uint8_t key, const char *name, uint64_t now_ms)
+{
+	struct store_joining j = { .spki = { key, 0xab, 0xcd, 0xef },
+		.role = STORE_ROLE_TENTACLE,
+		.hostname = "localhost",
+		.created_ms = now_ms,
+		.seen_ms = now_ms };
+
+	(void)snprintf(j.name, sizeof(j.name), "%s", name);
+	assert_int_equal(store_joining_add(db, &j, NULL), RC_OK);
+}
+
+static void test_who_waits_is_found_by_name_or_key_and_forgotten(void **state)
+{
+	const uint64_t now = 2 * STORE_JOINING_LIFE_MS;
+	struct fault fault = { 0 };
+	struct store_joining j, *rows;
+	struct tempdb t;
+	size_t count;
+
+	(void)state;
+	tempdb_open(&t);
+	add_joining(t.db, 1, "web-01", now);
+	add_joining(t.db, 2, "web-02", now + 1);
+	assert_int_equal(
+	    store_joining_find(t.db, STORE_ROLE_TENTACLE, "web-02", &j, &fault),
+	    RC_OK);
+	assert_int_equal(j.spki[0], 2);
+	assert_int_equal(store_joining_find(
+			     t.db, STORE_ROLE_TENTACLE, "01abcdef", &j, &fault),
+	    RC_OK);
+	assert_string_equal(j.name, "web-01");
+	/* Both are called so; and too few digits; and another role. */
+	assert_int_equal(store_joining_find(t.db, STORE_ROLE_TENTACLE,
+			     "localhost", &j, &fault),
+	    RC_STATE);
+	assert_int_equal(
+	    store_joining_find(t.db, STORE_ROLE_TENTACLE, "01abcde", &j, NULL),
+	    RC_NOTFOUND);
+	assert_int_equal(
+	    store_joining_find(t.db, STORE_ROLE_RELAY, "web-01", &j, NULL),
+	    RC_NOTFOUND);
+	/* One asks on, one does not. */
+	assert_int_equal(store_joining_seen(t.db, j.spki, now + 1000), RC_OK);
+	assert_int_equal(
+	    store_joining_expire(t.db, now + STORE_JOINING_LIFE_MS + 500),
+	    RC_OK);
+	assert_int_equal(
+	    store_joining_list(t.db, STORE_ROLE_TENTACLE, &rows, &count),
+	    RC_OK);
+	assert_int_equal(count, 1);
+	assert_string_equal(rows[0].name, "web-01");
+	free(rows);
+	tempdb_close(&t);
+}
+
 static void test_a_token_lets_in_as_often_as_it_says(void **state)
 {
 	const uint8_t secret[32] = "0123456789abcdef0123456789abcde";
@@ -788,6 +846,8 @@ int main(void)
 		cmocka_unit_test(test_relays_never_form_a_ring),
 		cmocka_unit_test(test_an_instance_changes_by_compare_and_set),
 		cmocka_unit_test(test_one_of_two_copies_is_let_go_on),
+		cmocka_unit_test(
+		    test_who_waits_is_found_by_name_or_key_and_forgotten),
 		cmocka_unit_test(test_a_token_lets_in_as_often_as_it_says),
 		cmocka_unit_test(test_a_revoked_key_is_listed_until_it_expires),
 		cmocka_unit_test(test_a_list_is_raised_and_never_lowered),

@@ -199,7 +199,7 @@ static const struct msg_enrolled sample_enrolled = {
 	.peer_count = 2,
 	.succession = TOKEN,
 };
-static const struct msg_pending sample_pending = { 2000 };
+static const struct msg_pending sample_pending = { 2000, "web-01" };
 static struct msg_neighbour neighbours[] = {
 	{ ROLE_SERVER, "node-1" },
 	{ ROLE_RELAY, "dc2-a" },
