@@ -26,7 +26,7 @@ SRCS     := $(shell find proto common $(PROGRAMS) -name '*.c')
 SUPPORT  := $(wildcard test/support/*.c)
 TESTS    := $(shell find test -name '*_test.c')
 # Programs that only tests use; what else is in test/tools is their archive.
-TOOLS    := fault_proxy hostile_peer delay_line
+TOOLS    := fault_proxy hostile_peer delay_line evil_relay
 TOOL_SRC := $(filter-out %_test.c,$(wildcard test/tools/*.c))
 FUZZERS  := $(wildcard test/fuzz/*_fuzz.c)
 
@@ -83,8 +83,12 @@ $(BUILD)/bin/longarm: $(BUILD)/bin/longarm-server
 	ln -sf longarm-server $@
 
 tools: $(TOOLS:%=$(BUILD)/tools/%)
-$(foreach t,$(TOOLS),$(eval $(BUILD)/tools/$t: $(BUILD)/test/tools/$t.o \
+$(foreach t,$(filter-out evil_relay,$(TOOLS)),$(eval $(BUILD)/tools/$t: $(BUILD)/test/tools/$t.o \
     $(call archives_of,tools)))
+# A relay with some of its calls replaced.
+$(BUILD)/tools/evil_relay: $(BUILD)/test/tools/evil_relay.o \
+    $(BUILD)/relay/main.o $(call archives_of,relay)
+$(BUILD)/tools/evil_relay: LDFLAGS += -Wl,--wrap=msg_presence_encode
 $(BUILD)/tools/%:
 	@mkdir -p $(@D)
 	$(LINK) $(LIBS)
