@@ -372,6 +372,14 @@ enum rc identity_save(
 	return rc;
 }
 
+void identity_exchange(struct identity *a, struct identity *b)
+{
+	struct identity kept = *a;
+
+	*a = *b;
+	*b = kept;
+}
+
 bool identity_is_enrolled(const struct identity *id)
 {
 	return id->chain.count > 0;

@@ -53,6 +53,9 @@ MUST_CHECK enum rc identity_csr(
 MUST_CHECK enum rc identity_enrol(struct identity *id,
     const struct certs *chain, const struct certs *roots, struct fault *fault);
 
+/* Both change places, for whoever borrows them: a new key in a running node. */
+void identity_exchange(struct identity *a, struct identity *b);
+
 bool identity_is_enrolled(const struct identity *id);
 /* Cluster, role and name; all zero before enrolment.  Lives as long as id. */
 const struct spiffe *identity_spiffe(const struct identity *id);

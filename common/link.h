@@ -148,6 +148,9 @@ void link_set_label(struct link *link, const char *label);
 struct link_net *link_net_of(const struct link *link);
 /* The peer's HELLO; valid from LINK_UP on.  version points into the link. */
 const struct msg_hello *link_hello(const struct link *link);
+/* Did it say that our certificate counts no more (expired, or its authority was
+ * retired)?  Then we may open an enrol stream, and nothing else. */
+bool link_we_expired(const struct link *link);
 uint32_t link_rtt_us(const struct link *link); /* 0: not measured yet */
 struct mux *link_mux(struct link *link);
 /* Who made the link is told when it is down, after the net's owner. */

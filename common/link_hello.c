@@ -15,9 +15,12 @@ void link_hello_send(struct link *link, const struct fault *refused)
 			.window_bytes = link->net->config->mux.max_window,
 		},
 	};
+	struct bytes expired = bytes_text(HELLO_EXPIRED);
 	struct packbuf pack;
 	enum rc rc;
 
+	if (link->peer.expired)
+		hello.features = (struct msg_text_list){ &expired, 1 };
 	link->net->ops->hello(link->net->owner, &link->peer, &hello);
 	if (refused != NULL)
 		hello.refused = *refused;
@@ -35,6 +38,15 @@ void link_hello_send(struct link *link, const struct fault *refused)
 /* The message borrows from the input: keep what must live longer. */
 static void keep_hello(struct link *link, const struct msg_hello *hello)
 {
+	static const char expired[] = HELLO_EXPIRED;
+
+	for (size_t i = 0; i < hello->features.count; i++) {
+		const struct bytes *f = &hello->features.items[i];
+
+		if (f->len == sizeof(expired) - 1 &&
+		    memcmp(f->p, expired, f->len) == 0)
+			link->we_expired = true;
+	}
 	link->hello = *hello;
 	link->hello.features = (struct msg_text_list){ 0 };
 	memcpy(link->hello_version, hello->version.p, hello->version.len);

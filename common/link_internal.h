@@ -52,10 +52,11 @@ struct link {
 	bool draining;
 	bool closing; /* the last words are being written */
 	bool was_up;
-	bool labelled; /* by link_set_label() */
-	bool counted;  /* among the net's handshakes */
-	bool stranger; /* among the net's strangers */
-	bool enrols;   /* a stranger's one stream was opened */
+	bool labelled;   /* by link_set_label() */
+	bool counted;    /* among the net's handshakes */
+	bool stranger;   /* among the net's strangers */
+	bool enrols;     /* a stranger's one stream was opened */
+	bool we_expired; /* to the peer we are a stranger */
 	int fd;
 	struct loop_io *io;
 	struct loop_timer *timer;

@@ -56,6 +56,11 @@ const struct msg_hello *link_hello(const struct link *link)
 	return &link->hello;
 }
 
+bool link_we_expired(const struct link *link)
+{
+	return link->we_expired;
+}
+
 uint32_t link_rtt_us(const struct link *link)
 {
 	return link->rtt_us;

@@ -187,8 +187,9 @@ void member_late_link_up(struct member_late *late, struct link *link)
 		.open_ms = LATE_MS,
 	};
 
-	if ((role != ROLE_SERVER && role != ROLE_RELAY) || late->seal != NULL ||
-	    !has_expired(late->member))
+	if ((role != ROLE_SERVER && role != ROLE_RELAY) || late->seal != NULL)
+		return;
+	if (!has_expired(late->member) && !link_we_expired(link))
 		return;
 	late->link = link;
 	if (seal_dial(link, &open, &far, &user, &late->seal) != RC_OK) {

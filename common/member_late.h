@@ -1,6 +1,7 @@
 /*
- * member_late.h - a relay or tentacle whose certificate has expired asks for
- * another, with the key that it has and without a token.
+ * member_late.h - a relay or tentacle whose certificate has expired, or is of
+ * an authority that was retired meanwhile, asks for another, with the key that
+ * it has and without a token.
  *
  * To its peers it is a stranger then, who may open one enrol stream on a link;
  * that goes to a server, through relays as any enrolment does.  The server

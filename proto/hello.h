@@ -14,7 +14,10 @@
 #define HELLO_PROTO_MIN    1
 #define HELLO_PROTO_MAX    1
 #define HELLO_FEATURES_MAX 32
-#define TRACE_MAX          63 /* id that follows a stream through all logs */
+/* Said to a stranger whose certificate counts no more: it may ask for another
+ */
+#define HELLO_EXPIRED "expired"
+#define TRACE_MAX     63 /* id that follows a stream through all logs */
 
 /* Names a route entry that an opener used: slices are replaced as a whole by
  * a new incarnation, and entry by entry by a higher seq. */

@@ -13,7 +13,8 @@ enum told {
 	TOLD_CREATED,
 	TOLD_CANCEL,
 	TOLD_MACHINE,
-	TOLD_RELAY
+	TOLD_RELAY,
+	TOLD_CA
 };
 
 struct note {
@@ -45,6 +46,10 @@ static void take_note(void *arg)
 		break;
 	case TOLD_RELAY:
 		fleet_changed(h->fleet, FLEET_RELAY, n->text);
+		break;
+	case TOLD_CA:
+		if (h->keeper != NULL)
+			keeper_poke(h->keeper);
 		break;
 	}
 out:
@@ -273,6 +278,11 @@ static void relay_changed(void *ctx, const char *name)
 	post_note(ctx, TOLD_RELAY, 0, name);
 }
 
+static void ca_changed(void *ctx)
+{
+	post_note(ctx, TOLD_CA, 0, "");
+}
+
 static void live(void *ctx, struct api_live *question)
 {
 	struct server_hooks *h = ctx;
@@ -293,5 +303,6 @@ void server_hooks_fill(struct server_hooks *hooks, struct api_hooks *out)
 		.task_cancel = task_cancel,
 		.machine_changed = machine_changed,
 		.relay_changed = relay_changed,
+		.ca_changed = ca_changed,
 		.live = live };
 }

@@ -11,6 +11,7 @@
 #include "server/api/api.h"
 #include "server/dispatch/dispatch.h"
 #include "server/fleet/fleet.h"
+#include "server/keeper.h"
 #include "server/traces.h"
 
 /* Borrowed by the API from api_start() to api_stop(). */
@@ -19,6 +20,7 @@ struct server_hooks {
 	struct fleet *fleet;
 	struct dispatch *dispatch;
 	struct traces *traces;
+	struct keeper *keeper;
 	bool stopping; /* main loop: what still comes is dropped */
 };
 

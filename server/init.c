@@ -16,8 +16,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LOGIN_MAX (64u << 10)
-
 /* What init makes; also what it removes when it fails. */
 static const char *const made[] = {
 	"longarm.db",
@@ -295,37 +293,4 @@ enum rc server_init(const struct init_request *request,
 	ca_free(m.nodes);
 	wrap_key_fini(&m.master);
 	return rc;
-}
-
-void init_login_port(const struct server_settings *settings, uint16_t port)
-{
-	char path[SERVER_PATH_SIZE], url[INIT_URL_SIZE + 8];
-	struct fault fault;
-	uint8_t *text = NULL;
-	char *out = NULL;
-	size_t len, end;
-	json_t *login = NULL;
-	const char *old;
-
-	if (server_path(settings, "operator.login", path, &fault) != RC_OK ||
-	    fs_read_file(path, LOGIN_MAX, &text, &len, &fault) != RC_OK)
-		return;
-	login = json_loadb((const char *)text, len, 0, NULL);
-	old = json_string_value(json_object_get(login, "url"));
-	end = old != NULL ? strlen(old) : 0;
-	if (end > 2 && end < INIT_URL_SIZE &&
-	    strcmp(old + end - 2, ":0") == 0) {
-		(void)snprintf(url, sizeof(url), "%.*s:%u", (int)(end - 2), old,
-		    (unsigned)port);
-		(void)json_object_set_new(login, "url", json_string(url));
-		out = json_dumps(login, JSON_INDENT(2));
-	}
-	if (out != NULL) {
-		(void)!fs_write_atomic(path, out, strlen(out), 0600, &fault);
-		secret_wipe(out, strlen(out));
-	}
-	secret_wipe(text, len);
-	json_decref(login);
-	free(text);
-	free(out);
 }

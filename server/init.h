@@ -13,6 +13,8 @@
 
 #include "server/settings.h"
 
+#include <openssl/types.h>
+
 #define INIT_URL_SIZE 300
 
 struct init_request {
@@ -45,5 +47,7 @@ MUST_CHECK enum rc server_init(const struct init_request *request,
  * Nothing to do when the file is gone or says another port.
  */
 void init_login_port(const struct server_settings *settings, uint16_t port);
+/* operator.login shall name this root.  The same. */
+void init_login_root(const struct server_settings *settings, X509 *root);
 
 #endif

@@ -91,19 +91,16 @@ static MUST_CHECK enum rc load_identity(const struct server_settings *settings,
 		    "%s is not the identity of a node of this cluster", path);
 		return RC_PROTO;
 	}
-	rc = certs_key_hash(identity_roots(k->identity)->cert[0], k->root_hash);
-	if (rc == RC_OK)
-		rc = trust_new(
-		    k->cluster, identity_roots(k->identity), &k->trust);
-	return rc;
+	return trust_new(k->cluster, identity_roots(k->identity), &k->trust);
 }
 
 /* ---- from the database ---- */
 
 struct reading {
 	struct store_job job;
-	char *cluster, *incarnation, *agents;
-	size_t cluster_len, incarnation_len, agents_len;
+	char *cluster, *incarnation;
+	size_t cluster_len, incarnation_len;
+	struct server_ca_rows ca;
 };
 
 static enum rc read_settings(struct db *db, struct store_job *job)
@@ -116,8 +113,7 @@ static enum rc read_settings(struct db *db, struct store_job *job)
 		rc = store_setting_get(db, SETTING_INCARNATION, &r->incarnation,
 		    &r->incarnation_len);
 	if (rc == RC_OK)
-		rc = store_setting_get(
-		    db, SETTING_AGENTS_KEY, &r->agents, &r->agents_len);
+		rc = server_ca_rows_read(db, &r->ca);
 	return rc;
 }
 
@@ -150,36 +146,6 @@ static MUST_CHECK enum rc take_settings(
 	return RC_OK;
 }
 
-static MUST_CHECK enum rc unwrap_agents(const struct server_settings *settings,
-    const struct reading *r, struct server_keys *k, struct fault *fault)
-{
-	char path[SERVER_PATH_SIZE], pem[KEY_PEM_MAX + WRAP_OVERHEAD];
-	uint8_t *text = NULL;
-	struct certs chain;
-	size_t len;
-	enum rc rc = server_path(settings, "ca/agents.crt", path, fault);
-
-	certs_init(&chain);
-	if (rc == RC_OK)
-		rc = fs_read_file(path, CERTS_PEM_MAX, &text, &len, fault);
-	if (rc == RC_OK)
-		rc = certs_add_pem(&chain, (const char *)text, len, fault);
-	if (rc == RC_OK &&
-	    (r->agents_len <= WRAP_OVERHEAD || r->agents_len > sizeof(pem)))
-		rc = RC_PROTO;
-	if (rc == RC_OK)
-		rc = wrap_open(&k->master, SETTING_AGENTS_KEY,
-		    (const uint8_t *)r->agents, r->agents_len, (uint8_t *)pem,
-		    fault);
-	if (rc == RC_OK)
-		rc = ca_load(&chain, pem, r->agents_len - WRAP_OVERHEAD,
-		    &k->agents, fault);
-	secret_wipe(pem, sizeof(pem));
-	certs_fini(&chain);
-	free(text);
-	return rc;
-}
-
 enum rc server_keys_load(const struct server_settings *settings,
     struct store *store, struct server_keys *out, struct fault *fault)
 {
@@ -201,10 +167,10 @@ enum rc server_keys_load(const struct server_settings *settings,
 	if (rc == RC_OK)
 		rc = load_identity(settings, &k, fault);
 	if (rc == RC_OK)
-		rc = unwrap_agents(settings, &r, &k, fault);
+		rc = server_keys_follow(settings, &r.ca, &k, fault);
 	free(r.cluster);
 	free(r.incarnation);
-	free(r.agents);
+	server_ca_rows_clear(&r.ca);
 	if (rc == RC_OK)
 		*out = k;
 	else
@@ -214,7 +180,16 @@ enum rc server_keys_load(const struct server_settings *settings,
 
 void server_keys_fini(struct server_keys *keys)
 {
+	struct former_ca *f;
+
+	while ((f = keys->former) != NULL) {
+		keys->former = f->next;
+		ca_free(f->ca);
+		free(f);
+	}
+	free(keys->bundle);
 	ca_free(keys->agents);
+	ca_free(keys->nodes);
 	trust_unref(keys->trust);
 	identity_free(keys->identity);
 	wrap_key_fini(&keys->master);

@@ -10,7 +10,7 @@
 #include "server/dispatch/dispatch.h"
 #include "server/hooks.h"
 #include "server/init.h"
-#include "server/keys.h"
+#include "server/keeper.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -38,6 +38,8 @@ struct server {
 	struct traces *traces;
 	struct server_hooks hooks;
 	struct api *api;
+	struct keeper *keeper;
+	char https_cert[SERVER_PATH_SIZE], https_key[SERVER_PATH_SIZE];
 	struct loop_timer *step; /* while stopping */
 	uint8_t *check;          /* the operator's health check; or NULL */
 	char log_dir[SERVER_PATH_SIZE];
@@ -129,20 +131,19 @@ static MUST_CHECK enum rc open_store(struct server *s, struct fault *fault)
 
 static MUST_CHECK enum rc open_fleet(struct server *s, struct fault *fault)
 {
-	const struct fleet_parts parts = {
+	struct fleet_parts parts = {
 		.loop = s->loop,
 		.pool = s->pool,
 		.store = s->store,
 		.settings = s->fleet_settings,
 		.identity = s->keys.identity,
 		.trust = s->keys.trust,
-		.issuer = { .agents = s->keys.agents,
-		    .roots = identity_roots(s->keys.identity) },
 		.incarnation = s->keys.incarnation_msg,
 		.ops = &fleet_ops,
 		.owner = s,
 	};
 
+	keeper_issuer(&s->keys, &parts.issuer);
 	return fleet_new(&parts, &s->fleet, fault);
 }
 
@@ -195,24 +196,26 @@ static MUST_CHECK enum rc open_dispatch(struct server *s, struct fault *fault)
 static MUST_CHECK enum rc open_api(struct server *s, struct fault *fault)
 {
 	const struct config_endpoint *where = &s->settings->http;
-	char cert[SERVER_PATH_SIZE], key[SERVER_PATH_SIZE];
 	bool any = where->host[0] == '\0';
 	struct api_options options = {
 		.address = any ? "::" : where->host,
 		.port = where->port,
-		.cert_file = cert,
-		.key_file = key,
+		.cert_file = s->https_cert,
+		.key_file = s->https_key,
 		.store = s->store,
 		.blobs = s->blobs,
 		.log_dir = s->log_dir,
+		.state_dir = s->settings->state,
 		.master = &s->keys.master,
 		.cluster = s->keys.cluster,
 		.max_connections = s->settings->http_connections,
 	};
-	enum rc rc = server_path(s->settings, "https/cert.pem", cert, fault);
+	enum rc rc =
+	    server_path(s->settings, "https/cert.pem", s->https_cert, fault);
 
 	if (rc == RC_OK)
-		rc = server_path(s->settings, "https/key.pem", key, fault);
+		rc = server_path(
+		    s->settings, "https/key.pem", s->https_key, fault);
 	if (rc != RC_OK)
 		return rc;
 	memcpy(options.root_hash, s->keys.root_hash, KEY_HASH_SIZE);
@@ -226,6 +229,21 @@ static MUST_CHECK enum rc open_api(struct server *s, struct fault *fault)
 		options.address = "0.0.0.0";
 		rc = api_start(&options, &s->api, fault);
 	}
+	return rc;
+}
+
+/* After the API: it asks for certificates to be read again. */
+static MUST_CHECK enum rc open_keeper(struct server *s)
+{
+	const struct keeper_parts parts = { .loop = s->loop,
+		.store = s->store,
+		.settings = s->settings,
+		.keys = &s->keys,
+		.fleet = s->fleet,
+		.api = s->api };
+	enum rc rc = keeper_new(&parts, &s->keeper);
+
+	s->hooks.keeper = s->keeper;
 	return rc;
 }
 
@@ -292,6 +310,8 @@ static MUST_CHECK enum rc start(struct server *s, struct fault *fault)
 	if (rc == RC_OK)
 		rc = open_api(s, fault);
 	if (rc == RC_OK)
+		rc = open_keeper(s);
+	if (rc == RC_OK)
 		rc = write_addresses(s, fault);
 	return rc;
 }
@@ -348,6 +368,7 @@ static void stop(struct server *s)
 	struct fault fault;
 
 	s->hooks.stopping = true;
+	keeper_stop(s->keeper);
 	if (s->api != NULL)
 		api_set_draining(s->api, true);
 	/* Its last requests may ask the main loop. */
@@ -359,6 +380,7 @@ static void stop(struct server *s)
 	store_close(s->store);
 	hear_the_rest(s);
 	dispatch_free(s->dispatch);
+	keeper_free(s->keeper);
 	worker_pool_free(s->pool);
 	blob_store_close(s->blobs);
 	server_keys_fini(&s->keys);

@@ -110,6 +110,18 @@ static const struct config_option options[] = {
 	    .needs_restart = true,
 	    .help = "Certificates of relays and machines live so long; they "
 		    "are renewed at half of it" },
+	{ .section = "fleet",
+	    .key = "node-certificate",
+	    .type = CONFIG_DURATION,
+	    .initial = "180d",
+	    .min = 20000,
+	    .max = CA_NODE_LIFE_S * 1000,
+	    .needs_restart = true,
+	    .help = "Certificates of nodes live so long; they are renewed at "
+		    "half of it" },
+	DURATION("fleet", "settle", "2h", 0,
+	    "A rotation retires the old authorities so long after the last "
+	    "member has a certificate of the new"),
 	SETTINGS_LOG,
 	SETTINGS_LINK,
 };
@@ -139,6 +151,11 @@ enum rc server_settings_read(const struct config *config,
 		.state = config_path(config, "server", "state"),
 		.name = config_string(config, "server", "name"),
 		.workers = (unsigned)config_int(config, "server", "workers"),
+		.node_certificate_s =
+		    (int64_t)config_duration_ms(
+			config, "fleet", "node-certificate") /
+		    1000,
+		.settle_ms = config_duration_ms(config, "fleet", "settle"),
 		.http_connections =
 		    (uint32_t)config_int(config, "http", "connections"),
 		.health = {

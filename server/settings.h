@@ -3,7 +3,7 @@
  * state directory.
  *
  *     longarm.db     the database            master.key  wraps secrets
- *     ca/            root.crt, root.key, agents.crt, nodes.crt, nodes.key
+ *     ca/            see server/ca/ca_files.h
  *     node/          identity of this node   node.id     its random id
  *     https/         cert.pem, key.pem       blobs/      packages
  *     logs/          output of scripts       addresses   what serve listens at
@@ -35,6 +35,8 @@ struct server_settings {
 	const char *const *http_names;
 	size_t http_name_count;
 	uint32_t http_connections;
+	int64_t node_certificate_s; /* life of this node's */
+	uint64_t settle_ms;         /* of rotations */
 	unsigned workers;
 	struct health_settings health;
 	struct engine_limits engine;

@@ -84,6 +84,7 @@ static void free_api(struct api *api)
 	http_server_free(api->http);
 	loop_timer_free(api->tick);
 	loop_free(api->loop);
+	(void)pthread_mutex_destroy(&api->lock);
 	free(api);
 }
 
@@ -121,6 +122,8 @@ enum rc api_start(
 
 	TAILQ_INIT(&api->parked);
 	api->options = *options;
+	memcpy(api->root_hash, options->root_hash, KEY_HASH_SIZE);
+	(void)pthread_mutex_init(&api->lock, NULL);
 	api->handler.on_request = api_take;
 	rc = set_up(api, fault);
 	if (rc != RC_OK)
@@ -239,6 +242,37 @@ void api_set_draining(struct api *api, bool draining)
 }
 
 /* ---- messages from other threads ---- */
+
+void api_set_root(struct api *api, const uint8_t hash[KEY_HASH_SIZE])
+{
+	(void)pthread_mutex_lock(&api->lock);
+	memcpy(api->root_hash, hash, KEY_HASH_SIZE);
+	(void)pthread_mutex_unlock(&api->lock);
+}
+
+void api_root_hash(struct api *api, uint8_t out[KEY_HASH_SIZE])
+{
+	(void)pthread_mutex_lock(&api->lock);
+	memcpy(out, api->root_hash, KEY_HASH_SIZE);
+	(void)pthread_mutex_unlock(&api->lock);
+}
+
+static void on_reload(void *arg)
+{
+	struct api *api = arg;
+	struct fault fault = { .code = REASON_NONE };
+
+	if (!api->stopping && http_server_reload(api->http, &fault) != RC_OK)
+		log_error("api", NULL,
+		    "the new certificate cannot be used; the old one stays: "
+		    "%s",
+		    fault.text);
+}
+
+void api_reload_certificate(struct api *api)
+{
+	post(api->loop, on_reload, api);
+}
 
 struct changed {
 	struct api *api;

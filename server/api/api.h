@@ -69,6 +69,8 @@ struct api_hooks {
 	/* Added, removed, enabled, its routes or roles: id of the machine. */
 	void (*machine_changed)(void *ctx, const char *id);
 	void (*relay_changed)(void *ctx, const char *name);
+	/* Rows of rotations of authorities. */
+	void (*ca_changed)(void *ctx);
 	void (*live)(void *ctx, struct api_live *question);
 };
 
@@ -78,10 +80,11 @@ struct api_options {
 	const char *cert_file, *key_file; /* PEM; the chain, leaf first */
 	struct store *store;              /* borrowed, as all below */
 	struct blob_store *blobs;
-	const char *log_dir;           /* <log_dir>/<task>/<run>.log */
-	const struct wrap_key *master; /* wraps sensitive variables */
-	const char *cluster;           /* id, for tokens */
-	uint8_t root_hash[KEY_HASH_SIZE];
+	const char *log_dir;              /* <log_dir>/<task>/<run>.log */
+	const char *state_dir;            /* with DIR/ca; NULL: no rotations */
+	const struct wrap_key *master;    /* wraps sensitive variables */
+	const char *cluster;              /* id, for tokens */
+	uint8_t root_hash[KEY_HASH_SIZE]; /* see api_set_root() */
 	struct api_hooks hooks;
 	uint32_t max_connections; /* 0: 256 */
 	uint32_t idle_ms;         /* 0: 30 s without a byte */
@@ -114,6 +117,10 @@ MUST_CHECK enum rc api_start(
 void api_stop(struct api *api);
 uint16_t api_port(const struct api *api);
 
+/* Tokens name this root from now on. */
+void api_set_root(struct api *api, const uint8_t hash[KEY_HASH_SIZE]);
+/* The certificate's file has changed: for connections from now on. */
+void api_reload_certificate(struct api *api);
 /* Draining: /readyz says 503, everything else goes on. */
 void api_set_draining(struct api *api, bool draining);
 /* A task changed: who waits for its log hears at once.  Only a hint. */

@@ -34,7 +34,12 @@ struct api {
 	bool stopping;
 	uint64_t stop_by_ms;
 	atomic_bool draining;
+	pthread_mutex_t lock; /* for what follows */
+	uint8_t root_hash[KEY_HASH_SIZE];
 };
+
+/* Of the root that tokens name now.  Any thread. */
+void api_root_hash(struct api *api, uint8_t out[KEY_HASH_SIZE]);
 
 /* Make a call of a request, check it, send it on its way. */
 void api_take(struct http_handler *handler, struct http_request *request);

@@ -2,6 +2,7 @@
 #include "common/token.h"
 
 #include "common/secret.h"
+#include "server/api/api_base.h"
 #include "server/api/routes.h"
 #include "server/api/wire.h"
 #include "server/store/token.h"
@@ -106,13 +107,14 @@ static enum rc create(struct api_call *call, struct db *db)
 {
 	struct store_token row = { 0 };
 	struct token token = { 0 };
+	uint8_t root[KEY_HASH_SIZE];
 	enum rc rc = read_token(call, &row);
 
 	if (rc == RC_OK)
 		rc = api_may_all(call, &row.environments);
+	api_root_hash(call->api, root);
 	if (rc == RC_OK)
-		rc = token_generate(
-		    call->options->cluster, call->options->root_hash, &token);
+		rc = token_generate(call->options->cluster, root, &token);
 	if (rc == RC_OK)
 		rc = token_secret_hash(token.secret, row.secret);
 	if (rc != RC_OK)

@@ -30,7 +30,8 @@ enum api_event {
 	API_EVENT_TASK_CREATED,    /* number */
 	API_EVENT_TASK_CANCEL,     /* number */
 	API_EVENT_MACHINE_CHANGED, /* name: its id */
-	API_EVENT_RELAY_CHANGED    /* name */
+	API_EVENT_RELAY_CHANGED,   /* name */
+	API_EVENT_CA_CHANGED
 };
 
 struct api_call {

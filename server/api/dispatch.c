@@ -496,6 +496,10 @@ static void tell(struct api_call *call)
 		if (h->relay_changed != NULL)
 			h->relay_changed(h->ctx, call->name);
 		break;
+	case API_EVENT_CA_CHANGED:
+		if (h->ca_changed != NULL)
+			h->ca_changed(h->ctx);
+		break;
 	}
 	call->event = API_EVENT_NONE;
 }

@@ -5,6 +5,7 @@
 #include "server/api/route.h"
 
 extern const struct route apikey_routes[];
+extern const struct route ca_routes[];
 extern const struct route deployment_routes[];
 extern const struct route environment_routes[];
 extern const struct route health_routes[];

@@ -14,6 +14,7 @@ const size_t cli_option_count = COUNT_OF(cli_options);
 
 static const struct command *const tables[] = {
 	access_commands,
+	ca_commands,
 	fleet_commands,
 	join_commands,
 	project_commands,

@@ -80,6 +80,8 @@ static int verify(X509_STORE_CTX *ctx, void *arg)
 	}
 	if (!client->pin_failed) {
 		X509_STORE_CTX_set0_trusted_stack(ctx, anchors);
+		/* A new root's key may come certified by the old root only. */
+		X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN);
 		ok = X509_verify_cert(ctx);
 	} else {
 		X509_STORE_CTX_set_error(ctx, X509_V_ERR_CERT_UNTRUSTED);

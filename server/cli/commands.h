@@ -5,6 +5,7 @@
 #include "server/cli/session.h"
 
 extern const struct command access_commands[];
+extern const struct command ca_commands[];
 extern const struct command fleet_commands[];
 extern const struct command join_commands[];
 extern const struct command project_commands[];

@@ -348,7 +348,8 @@ static void on_message(struct way *w, struct bytes message)
 	else if (rc == RC_OK && head.op == OP_PRESENCE)
 		on_presence(c, message);
 	else if (rc == RC_OK && head.is_reply &&
-		 (head.op == OP_REVOKED || head.op == OP_CERTIFICATE))
+		 (head.op == OP_REVOKED || head.op == OP_CERTIFICATE ||
+		     head.op == OP_TRUST))
 		upkeep_answered(c->relay, message);
 	/* Else it is of a newer relay, or nothing that we asked. */
 }

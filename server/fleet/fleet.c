@@ -319,6 +319,8 @@ enum rc fleet_new(
 	init_lists(f);
 	rc = lookup_init(&f->by_text);
 	if (rc == RC_OK)
+		rc = fleet_take_issuer(f, &parts->issuer);
+	if (rc == RC_OK)
 		rc = make_timers(f);
 	if (rc == RC_OK)
 		rc = make_net(f, fault);
@@ -382,5 +384,6 @@ void fleet_free(struct fleet *f)
 	loop_timer_free(f->again);
 	upkeep_fini(f);
 	lookup_fini(&f->by_text);
+	free(f->bundle);
 	free(f);
 }

@@ -59,7 +59,11 @@ void fleet_settings_default(struct fleet_settings *settings);
 /* Who signs joiners: the `agents` authority, and what they shall trust. */
 struct fleet_issuer {
 	const struct ca *agents;
+	const struct ca *nodes;    /* NULL: its key is not on this node */
 	const struct certs *roots; /* sent in `enrolled`, root included */
+	/* The signed trust bundle that all shall have; number 0: none. */
+	struct bytes bundle;
+	uint64_t bundle_number;
 };
 
 struct fleet_ops {
@@ -90,6 +94,14 @@ struct fleet_parts {
 MUST_CHECK enum rc fleet_new(
     const struct fleet_parts *parts, struct fleet **out, struct fault *fault);
 void fleet_free(struct fleet *f); /* NULL is fine */
+/*
+ * Authorities, trust or the node's own identity have changed (the objects in
+ * fleet_parts are changed in place): sign by these, tell all of the bundle,
+ * open links and seals with the new certificate, close those whose peer is not
+ * believed any more.  The bundle is copied; authorities live on until the end.
+ */
+MUST_CHECK enum rc fleet_set_issuer(
+    struct fleet *f, const struct fleet_issuer *issuer, struct fault *fault);
 /* "0.0.0.0:10943": what it really listens at. */
 const char *fleet_listen_address(const struct fleet *f);
 /* The post function for store_open(): answers come back on a struct loop. */

@@ -14,7 +14,8 @@
  *     slices.c      a target as one relay sees it (pure)
  *     standing.c    requests; follow.c: tickets; bring.c: blobs
  *     trace.c       asks each hop (trace.h)
- *     upkeep.c      lists of revoked keys for all
+ *     upkeep.c      lists of revoked keys for all; renewal.c: certificates
+ *     authority.c   authorities and trust that change
  *     enrolment.c   joiners; enrolment_rows.c: what becomes of them
  *     view.c        states for people
  */
@@ -54,6 +55,8 @@ struct fleet {
 	char at[FAULT_AT_MAX];        /* "server n1", of faults noticed here */
 	struct msg_instance instance; /* of this process */
 	struct tls_contexts *contexts;
+	uint8_t agents_hash[STORE_SHA256_SIZE]; /* of the key that issues */
+	uint8_t *bundle; /* of parts.issuer, a copy; NULL: none */
 	struct link_net *net;
 	struct listener *listener;
 	bool stopping;
@@ -98,6 +101,11 @@ struct fleet {
 MUST_CHECK enum rc fleet_submit(struct fleet *f, struct fleet_job *job,
     enum rc (*run)(struct db *db, struct store_job *job));
 uint64_t fleet_wall_ms(void);
+
+/* --- authority.c */
+/* Take over what shall be signed by and told; copies the bundle. */
+MUST_CHECK enum rc fleet_take_issuer(
+    struct fleet *f, const struct fleet_issuer *issuer);
 
 /* --- greet.c */
 /* The numbers of the signed lists: what all others can have. */

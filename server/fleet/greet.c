@@ -161,7 +161,7 @@ enum rc station_greeted(
 	}
 	if (rc == RC_OK || rc == RC_AGAIN) {
 		keep_version(t, &greet);
-		upkeep_greeted(t, &greet.revocations);
+		upkeep_greeted(t, &greet, seal_peer(w->seal));
 	} else if (fault->code == REASON_NONE) {
 		fault_set(fault, REASON_MEMORY, t->fleet->at,
 		    "%s: cannot welcome it: %s", t->name, rc_name(rc));

@@ -29,12 +29,24 @@ uint64_t renewal_period_ms(const struct fleet *f)
 	return period < PERIOD_MAX_MS ? period : PERIOD_MAX_MS;
 }
 
+/* As it greeted, or took one from us since. */
+bool renewal_is_of_another(const struct station *t)
+{
+	static const uint8_t none[STORE_SHA256_SIZE];
+
+	return memcmp(t->upkeep.authority, none, sizeof(none)) != 0 &&
+	       memcmp(t->upkeep.authority, t->fleet->agents_hash,
+		   sizeof(t->upkeep.authority)) != 0;
+}
+
 bool renewal_is_due(const struct station *t)
 {
 	const struct fleet *f = t->fleet;
 	int64_t life = f->settings->certificate_s, now = now_s();
 	int64_t period = (int64_t)(renewal_period_ms(f) / 1000);
 
+	if (renewal_is_of_another(t))
+		return true;
 	/* Those not seen yet are asked in the end, but not all at the start. */
 	if (t->upkeep.not_after_s == 0)
 		return now - f->upkeep.started_s > period;
@@ -166,6 +178,9 @@ enum rc renewal_answered(
 	} else {
 		t->upkeep.not_after_s = (int64_t)reply.not_after_s;
 		t->upkeep.renewed_s = now_s();
+		memcpy(t->upkeep.authority, t->fleet->agents_hash,
+		    sizeof(t->upkeep.authority));
+		trust_note(t);
 		log_info("fleet", t->name, "has a new certificate");
 		note(t);
 	}

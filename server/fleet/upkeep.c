@@ -22,8 +22,8 @@
 static const struct ca *signer_of(
     const struct fleet *f, enum revocation_kind kind)
 {
-	/* The key of `nodes` is not here, and no command revokes a node yet. */
-	return kind == REVOKED_AGENTS ? f->parts.issuer.agents : NULL;
+	return kind == REVOKED_AGENTS ? f->parts.issuer.agents
+	                              : f->parts.issuer.nodes;
 }
 
 static void sign(struct fleet *f, enum revocation_kind kind,
@@ -69,6 +69,10 @@ static enum msg_op next_for(const struct station *t, enum revocation_kind *list)
 {
 	const struct fleet_upkeep *u = &t->fleet->upkeep;
 
+	/* First, so that what else comes can be verified. */
+	*list = REVOKED_AGENTS;
+	if (t->fleet->parts.issuer.bundle_number > t->upkeep.trust)
+		return OP_TRUST;
 	for (unsigned i = 0; i < REVOKED_COUNT; i++) {
 		*list = (enum revocation_kind)i;
 		if (u->number[i] > t->upkeep.known[i])
@@ -181,6 +185,8 @@ static MUST_CHECK enum rc encode_next(
 	/* Relays do not answer it: their session keeps what was sent. */
 	if (t->upkeep.op == OP_PEERS)
 		return peers_encode(t, t->role == ROLE_RELAY ? 0 : id, out);
+	if (t->upkeep.op == OP_TRUST)
+		return trust_push_encode(t, id, out);
 	return RC_EXISTS;
 }
 
@@ -256,6 +262,8 @@ static void answered(struct station *t, struct bytes message)
 		rc = renewal_answered(t, message, &why);
 	else if (t->upkeep.op == OP_PEERS)
 		rc = peers_answered(t, message, &why);
+	else if (t->upkeep.op == OP_TRUST)
+		rc = trust_push_answered(t, message, &why);
 	else
 		rc = on_revoked(t, message, &why);
 	done(t, rc == RC_OK ? NULL : &why);
@@ -408,10 +416,15 @@ static void catch_up(const struct station *t, enum revocation_kind kind)
 	raise_drop(&r->base);
 }
 
-void upkeep_greeted(struct station *t, const struct msg_revocations *known)
+void upkeep_greeted(
+    struct station *t, const struct msg_greet *greet, const struct peer *peer)
 {
 	t->upkeep.unseen = false;
-	take_numbers(t, known);
+	take_numbers(t, &greet->revocations);
+	t->upkeep.trust = greet->trust;
+	memcpy(
+	    t->upkeep.authority, peer->authority, sizeof(t->upkeep.authority));
+	trust_note(t);
 	for (unsigned i = 0; i < REVOKED_COUNT; i++)
 		catch_up(t, (enum revocation_kind)i);
 	upkeep_want(t);

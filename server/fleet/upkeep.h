@@ -1,8 +1,9 @@
 /*
  * upkeep.h - what every relay and machine is told so that trust stays fresh:
- * the signed lists of revoked keys, a new certificate when half of the life of
- * the one that it shows is over (proto/message_upkeep.h), and its peers: whom
- * it dials, and may accept (proto/message_control.h).
+ * the trust bundle, the signed lists of revoked keys, a new certificate when
+ * half of the life of the one that it shows is over, or its authority is
+ * followed by another (proto/message_upkeep.h), and its peers: whom it dials,
+ * and may accept (proto/message_control.h).
  *
  * Relays hear it on their control sessions, machines on standing seals, which
  * are opened for it.  Who is to be told something and is there waits in one
@@ -13,8 +14,11 @@
 #define SERVER_FLEET_UPKEEP_H
 
 #include "common/revocations.h"
+#include "common/trust.h"
+#include "proto/message_seal.h"
 #include "proto/message_upkeep.h"
 #include "proto/pack.h"
+#include "server/store/types.h"
 
 #include <sys/queue.h>
 
@@ -30,6 +34,11 @@ struct station_upkeep {
 	bool busy;             /* one request is out, or on its way */
 	struct fleet_ask *ask; /* a machine's; NULL: none */
 	uint64_t known[REVOKED_COUNT]; /* numbers of its lists, as it told */
+	uint64_t trust; /* number of its trust bundle, as it told */
+	uint8_t authority[STORE_SHA256_SIZE]; /* of its newest certificate */
+	bool noted;                           /* these two are in its row: */
+	uint64_t noted_trust;
+	uint8_t noted_authority[STORE_SHA256_SIZE];
 	int64_t not_after_s; /* of its newest certificate; 0: not seen yet */
 	int64_t renewed_s;   /* when it took one from us; 0: never */
 	unsigned failures;   /* since it greeted last, in a row */
@@ -68,10 +77,11 @@ void upkeep_set_lists(
     struct fleet *f, const struct revocation_list lists[REVOKED_COUNT]);
 /* It is there (again), or told its numbers: is there anything to tell it? */
 void upkeep_want(struct station *t);
-void upkeep_greeted(struct station *t, const struct msg_revocations *known);
 /* An instance is up: it shall greet, if it is not the one that we know.
  * nonce may be NULL. */
 void upkeep_saw_instance(struct station *t, uint64_t start, const char *nonce);
+void upkeep_greeted(
+    struct station *t, const struct msg_greet *greet, const struct peer *peer);
 /* It goes; no callback comes any more. */
 void upkeep_forget(struct station *t);
 /* What a relay answered, and the end of its control session. */
@@ -110,5 +120,19 @@ MUST_CHECK enum rc renewal_encode(
 /* RC_DENIED: not taken; *why says why. */
 MUST_CHECK enum rc renewal_answered(
     struct station *t, struct bytes message, struct fault *why);
+
+/* Is it of another authority than the one that issues now? */
+bool renewal_is_of_another(const struct station *t);
+
+/* --- authority.c -----------------------------------------------------------
+ */
+
+MUST_CHECK enum rc trust_push_encode(
+    const struct station *t, uint32_t id, struct packbuf *out);
+/* RC_DENIED: not taken; *why says why. */
+MUST_CHECK enum rc trust_push_answered(
+    struct station *t, struct bytes message, struct fault *why);
+/* What it trusts and shows is written to its row. */
+void trust_note(struct station *t);
 
 #endif

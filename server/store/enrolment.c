@@ -124,6 +124,11 @@ enum rc store_revoked(
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
+enum rc store_revocations_next(struct db *db, bool nodes, uint64_t *out)
+{
+	return store_sequence_next(db, sequence_of(nodes), out);
+}
+
 enum rc store_revocations_raise(struct db *db, bool nodes, uint64_t number)
 {
 	struct query q;

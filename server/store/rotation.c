@@ -166,7 +166,8 @@ enum rc store_member_trust_set(
 	    "INSERT INTO member_trust(role, id, bundle, authority, at_ms)"
 	    " VALUES (?, ?, ?, ?, ?) ON CONFLICT (role, id) DO UPDATE SET"
 	    " bundle = excluded.bundle, authority = excluded.authority,"
-	    " at_ms = excluded.at_ms");
+	    " at_ms = excluded.at_ms WHERE member_trust.bundle <>"
+	    " excluded.bundle OR member_trust.authority <> excluded.authority");
 	query_text(&q, store_role_name(m->role));
 	query_text(&q, m->id);
 	query_u64(&q, m->bundle);
@@ -244,6 +245,14 @@ enum rc store_rotation_missing(struct db *db, const struct rotation_goal *goal,
 	*rows = all;
 	*row_count = n;
 	return RC_OK;
+}
+
+enum rc store_member_trust_last(struct db *db, uint64_t *at_ms)
+{
+	struct query q;
+
+	query_start(&q, db, "SELECT coalesce(max(at_ms), 0) FROM member_trust");
+	return count_of(&q, at_ms);
 }
 
 enum rc store_member_count(struct db *db, uint64_t *out)

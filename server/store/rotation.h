@@ -101,6 +101,8 @@ struct store_missing {
 MUST_CHECK enum rc store_rotation_missing(struct db *db,
     const struct rotation_goal *goal, size_t limit, struct store_missing **rows,
     size_t *row_count, uint64_t *count);
+/* When the last one came a step further, unix ms; 0: nobody has. */
+MUST_CHECK enum rc store_member_trust_last(struct db *db, uint64_t *at_ms);
 /* How many have joined at all. */
 MUST_CHECK enum rc store_member_count(struct db *db, uint64_t *out);
 

@@ -10,7 +10,11 @@
 #define SETTING_CLUSTER     "cluster"     /* 32 hex digits */
 #define SETTING_INCARNATION "incarnation" /* "<seconds>-<32 hex digits>" */
 #define SETTING_AGENTS_KEY  "ca.agents"   /* wrapped by the master key */
-#define SETTING_HEALTH      "health"      /* JSON: schedule and check script */
+/* PEM of `agents` and what is above it; unset: as in DIR/ca/agents.crt. */
+#define SETTING_AGENTS_CHAIN "ca.agents.chain"
+/* The signed list of revoked keys of nodes, whose signing key may be away. */
+#define SETTING_REVOKED_NODES "revoked-nodes"
+#define SETTING_HEALTH        "health" /* JSON: schedule and check script */
 
 /* RC_NOTFOUND; a value is bytes; the NUL after them is not counted in *len.
  * free(*value). */

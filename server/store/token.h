@@ -95,6 +95,9 @@ MUST_CHECK enum rc store_revoke_key(
     struct db *db, const struct store_revoke_key *k);
 MUST_CHECK enum rc store_revoked(
     struct db *db, const uint8_t spki[STORE_SHA256_SIZE], bool *out);
+/* The list gets the next number, so that all who have it ask for it anew. */
+MUST_CHECK enum rc store_revocations_next(
+    struct db *db, bool nodes, uint64_t *out);
 /* The list's number is at least this from now on. */
 MUST_CHECK enum rc store_revocations_raise(
     struct db *db, bool nodes, uint64_t number);

@@ -1,0 +1,98 @@
+"""Authorities are followed by new ones while everything runs."""
+from harness import wait_until
+
+# A member's certificate lives long: what is renewed here is so by rotation.
+SETTINGS = {"fleet.settle": "0s"}
+
+
+def rotation(w):
+    return w.json("ca", "status")
+
+
+def phase(w):
+    return rotation(w)["phase"]
+
+
+def missing(w):
+    return [m["name"] for m in rotation(w)["missing"]]
+
+
+def key_of(w, name):
+    return {a["name"]: a["key_sha256"] for a in w.json("ca", "show")}[name]
+
+
+def all_answer(w):
+    w.cli("run", "--all", "--", "true")
+
+
+def test_root_and_authorities_are_followed_and_no_task_fails(world):
+    w = world
+    w.server(SETTINGS)
+    relay = w.relay()
+    far = w.tentacle("far", via="dc2-a")
+    off = w.tentacle("off", via="dc2-a")
+    near = w.tentacle("near", dialled=False)
+    before = {n: key_of(w, n) for n in ("root", "agents", "nodes", "node")}
+    off.process.kill()
+    w.wait_presence("machine", "off", "offline")
+    task = w.start_run("""
+        for i in $(seq 400); do [ -e ~/stop ] && exit 0; sleep 0.2; done
+        exit 1""", "-m", "far", "-m", "near")
+    w.cli("ca", "rotate", "root")
+    # The one that is off is waited for, by name; the server may restart.
+    wait_until(lambda: missing(w) == ["off"], "all but one", 8)
+    assert phase(w) == "spreading"
+    w.server_process.restart()
+    w.wait_for_server()
+    assert w.cli("ca", "rotate", "agents", code=None).code == 1
+    assert missing(w) == ["off"] and phase(w) == "spreading"
+    off.process.start()
+    w.cli("ca", "rotate", "root", "--wait")
+    after = {n: key_of(w, n) for n in before}
+    assert all(before[n] != after[n] for n in before)
+    for machine in (far, near):
+        machine.touch("stop")
+    w.wait_task(task, "succeeded")
+    # The old login still works, and so does the new one.
+    w.cli("status")
+    w.cli("login", "--file", str(w.state / "operator.login"))
+    all_answer(w)
+    # What is new is what they show and trust from now on.
+    for process in (w.server_process, relay, far.process, near.process,
+                    off.process):
+        process.restart()
+    w.wait_for_server()
+    for name in ("far", "near", "off"):
+        w.wait_presence("machine", name)
+    all_answer(w)
+    w.tentacle("later", via="dc2-a")
+    # And again, a smaller one.
+    w.cli("ca", "rotate", "agents", "--wait")
+    assert key_of(w, "agents") != after["agents"]
+    assert key_of(w, "root") == after["root"]
+    all_answer(w)
+
+
+def test_who_was_left_out_comes_back_by_its_key(world):
+    w = world
+    w.server(SETTINGS)
+    relay = w.relay()
+    far = w.tentacle("far", via="dc2-a")
+    w.tentacle("near", dialled=False)
+    relay.kill()
+    far.process.kill()
+    w.wait_presence("machine", "far", "unknown")
+    w.cli("ca", "rotate", "agents")
+    wait_until(lambda: missing(w) == ["dc2-a", "far"], "all but two")
+    assert phase(w) == "issuing"
+    # The thief of the old key is locked out now, and these two with him.
+    w.cli("ca", "rotate", "agents", "--force")
+    assert rotation(w)["left_out"] == ["relay dc2-a", "machine far"]
+    assert phase(w) == "done"
+    w.cli("run", "-m", "near", "--", "true")
+    relay.start()
+    far.process.start()
+    w.wait_presence("machine", "far")
+    for process in (relay, far.process):
+        assert "asking for another" in process.text()
+    all_answer(w)
