@@ -5,6 +5,7 @@
 #   make scenario SCENARIOS=test/scenario/run_test.py
 #   make lint                 clang-format, clang-tidy, layers
 #   make soak PLACES=20       cut and silence everywhere; minutes to hours
+#   make bench-fleet N=2000   a fleet loses its relay: build/bench/fleet.json
 #   make demo                 deploy a real web application through a relay
 #   make fuzz FUZZ=mux FUZZ_SECONDS=60       make fuzz-all
 #   make SAN=address,undefined unit          make CC=clang unit
@@ -12,7 +13,7 @@
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all tools unit test scenario soak layers lint format tidy fuzz fuzz-all fuzz-replay \
+.PHONY: all tools unit test scenario soak bench-fleet layers lint format tidy fuzz fuzz-all fuzz-replay \
     demo install clean
 
 VERSION  := 0.1.0
@@ -26,7 +27,7 @@ SRCS     := $(shell find proto common $(PROGRAMS) -name '*.c')
 SUPPORT  := $(wildcard test/support/*.c)
 TESTS    := $(shell find test -name '*_test.c')
 # Programs that only tests use; what else is in test/tools is their archive.
-TOOLS    := fault_proxy hostile_peer delay_line evil_relay
+TOOLS    := fault_proxy hostile_peer delay_line swarm evil_relay
 TOOL_SRC := $(filter-out %_test.c,$(wildcard test/tools/*.c))
 FUZZERS  := $(wildcard test/fuzz/*_fuzz.c)
 
@@ -72,6 +73,7 @@ uses_server   := server common proto
 uses_tentacle := tentacle common proto
 uses_relay    := relay common proto
 uses_tools    := tools common proto
+uses_swarm    := tools tentacle common proto
 archives_of = $(patsubst %,$(BUILD)/%.a,$(uses_$1))
 
 $(foreach p,$(PROGRAMS),$(eval \
@@ -84,7 +86,7 @@ $(BUILD)/bin/longarm: $(BUILD)/bin/longarm-server
 
 tools: $(TOOLS:%=$(BUILD)/tools/%)
 $(foreach t,$(filter-out evil_relay,$(TOOLS)),$(eval $(BUILD)/tools/$t: $(BUILD)/test/tools/$t.o \
-    $(call archives_of,tools)))
+    $(call archives_of,$(if $(uses_$t),$t,tools))))
 # A relay with some of its calls replaced.
 $(BUILD)/tools/evil_relay: $(BUILD)/test/tools/evil_relay.o \
     $(BUILD)/relay/main.o $(call archives_of,relay)
@@ -112,6 +114,16 @@ scenario: all tools
 	    $(or $(SCENARIOS),test/scenario)
 
 test: unit scenario
+
+# Those scenarios that do more when they are given the time.
+soak: all tools
+	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin LONGARM_SOAK=$(or $(PLACES),20) \
+	    PYTEST_FLAGS="$(PYTEST_FLAGS)" scripts/run-scenarios -j 1 \
+	    $(shell grep -l LONGARM_SOAK test/scenario/*_test.py)
+
+bench-fleet: all tools
+	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin scripts/bench-fleet $(or $(N),2000) \
+	    build/bench/fleet.json
 
 demo: all
 	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin exec scripts/demo

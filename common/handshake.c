@@ -199,6 +199,11 @@ void handshake_feed(struct handshake *h, const uint8_t *data, size_t len)
 	step(h);
 }
 
+bool handshake_is_busy(const struct handshake *h)
+{
+	return h->working;
+}
+
 void handshake_free(struct handshake *h)
 {
 	if (h == NULL)

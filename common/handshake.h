@@ -39,6 +39,8 @@ MUST_CHECK enum rc handshake_new(struct worker_pool *pool, struct tls *tls,
  */
 MUST_CHECK enum rc handshake_start(struct handshake *h);
 void handshake_feed(struct handshake *h, const uint8_t *data, size_t len);
+/* Is it we who are slow: does a step wait for a worker, or run? */
+bool handshake_is_busy(const struct handshake *h);
 void handshake_free(struct handshake *h); /* NULL is fine */
 
 #endif

@@ -233,7 +233,8 @@ static MUST_CHECK enum rc send_request(struct attempt *a)
 	(void)uname(&host);
 	(void)snprintf(m.token_id, sizeof(m.token_id), "%s", token->id);
 	(void)snprintf(m.listen, sizeof(m.listen), "%s", a->join->listen);
-	m.hostname = bytes_text(host.nodename);
+	m.hostname = bytes_text(
+	    a->join->hostname != NULL ? a->join->hostname : host.nodename);
 	m.os = bytes_text(host.sysname);
 	packbuf_init(&pack, LENFRAME_ENROL_MAX);
 	rc = identity_csr(a->identity, &csr, &m.csr.len);

@@ -21,9 +21,10 @@ struct join {
 	const struct token *token;
 	const struct endpoint *endpoints; /* of servers or relays */
 	size_t endpoint_count;
-	const char *listen;  /* where it will listen: endpoint text, or "" */
-	uint32_t timeout_ms; /* of one attempt */
-	uint32_t wait_ms;    /* for approval; 0: as long as it takes */
+	const char *listen;   /* where it will listen: endpoint text, or "" */
+	const char *hostname; /* to be called by; NULL: this host's own */
+	uint32_t timeout_ms;  /* of one attempt */
+	uint32_t wait_ms;     /* for approval; 0: as long as it takes */
 	struct link_config link;
 	/* Progress for a person; may be NULL. */
 	void (*progress)(void *arg, const char *text);

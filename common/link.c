@@ -148,6 +148,7 @@ void link_ready(struct link *link)
 	link->peer = *tls_peer(link->tls);
 	set_label(link);
 	link->state = LINK_ST_HELLO;
+	link_await_peer(link); /* it says HELLO first, if it dialled */
 	if (link->net->ops->known != NULL)
 		link->net->ops->known(link->net->owner, link);
 	else if (link->role == MUX_DIALLER)
@@ -162,6 +163,7 @@ void link_is_now_up(struct link *link)
 	link->state = LINK_ST_UP;
 	link->was_up = true;
 	link->up_us = now;
+	link_note_usual(link);
 	link_leave_handshake(link);
 	if (link->peer.role == ROLE_ANONYMOUS && link->role == MUX_ACCEPTOR)
 		link_enter_strangers(link);
@@ -227,7 +229,7 @@ enum rc link_new(struct link_net *net, int fd, enum mux_role role,
 	link->net = net;
 	link->fd = fd;
 	link->role = role;
-	link->started_us = loop_now_us(net->loop);
+	link->started_us = link->awaited_us = loop_now_us(net->loop);
 	memcpy(link->source, source, sizeof(source));
 	(void)snprintf(link->address, sizeof(link->address), "%s", address);
 	set_label(link);

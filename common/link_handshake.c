@@ -9,8 +9,10 @@ static void on_step(void *arg, const struct handshake_result *result)
 {
 	struct link *link = arg;
 
-	if (result->out.len > 0)
+	if (result->out.len > 0) {
 		link_write(link, result->out.p, result->out.len);
+		link_await_peer(link);
+	}
 	if (link->state == LINK_ST_CLOSED || result->rc == RC_AGAIN)
 		return;
 	if (result->rc != RC_OK) {

@@ -28,8 +28,10 @@
 #define LINK_AHEAD_MAX   ((size_t)64 * 1024)
 #define LINK_SOURCE_SIZE 16
 #define LINK_LOWAT       16384
-/* A handshake is slow after this part of its limit. */
-#define LINK_SLOW_PART 10
+/* A peer is slow after this part of its limit, and this many times what others
+ * need. */
+#define LINK_SLOW_PART  10
+#define LINK_SLOW_TIMES 4
 /* What a peer may make us owe without reading it. */
 #define LINK_UNSENT_MAX ((size_t)1024 * 1024)
 
@@ -73,7 +75,8 @@ struct link {
 	void *data;
 	link_down_fn down;
 	void *down_arg;
-	uint64_t started_us, up_us, last_recv_us, ping_sent_us, rtt_seen_us;
+	uint64_t started_us, awaited_us, up_us, last_recv_us, ping_sent_us,
+	    rtt_seen_us;
 	uint64_t ping_mark_us; /* the same moment by a finer clock */
 	uint32_t rtt_us;
 	bool ping_waits;
@@ -100,13 +103,16 @@ struct link_net {
 	struct tls_contexts *contexts;
 	char name[80];
 	struct link_list links, dirty, closed;
-	struct link_list pending;   /* accepted and not up yet, oldest first */
+	/* Accepted and not up yet; whose peer is awaited longest is first. */
+	struct link_list pending;
 	struct link_list strangers; /* accepted, up, without a certificate */
 	struct loop_timer *flush, *recheck;
 	struct link_watch_list watches;
 	uint64_t recheck_round;
 	uint32_t handshakes; /* how many are pending */
 	uint32_t stranger_count;
+	/* How long those take that come up, and as of when. */
+	uint64_t usual_us, usual_at_us;
 	uint8_t protocol_reset[256], too_many_reset[256], memory_reset[256];
 	struct mux_limits mux_limits;
 	/* Shared by all links: one is read or written at a time. */
@@ -122,14 +128,19 @@ struct link_net {
 void link_source_of(const struct sockaddr *from, uint8_t out[LINK_SOURCE_SIZE]);
 void link_find_source(int fd, uint8_t out[LINK_SOURCE_SIZE]);
 /*
- * May one more that was accepted begin?  Slow ones give way, first those of
- * its own address.  But nobody gives way at once, or a returning fleet would
- * displace itself for ever.
+ * May one more that was accepted begin?  Who has let us wait for long gives
+ * way, first those of its own address.  But nobody gives way at once, or for
+ * what our own workers have yet to do, or a returning fleet would displace
+ * itself for ever.
  */
 bool link_has_room(
     struct link_net *net, const uint8_t source[LINK_SOURCE_SIZE]);
 void link_enter_handshake(struct link *link);
 void link_leave_handshake(struct link *link);
+/* We have answered: from now on what it takes is the peer's time. */
+void link_await_peer(struct link *link);
+/* It is up: so long did it take. */
+void link_note_usual(const struct link *link);
 bool link_stranger_has_room(
     const struct link_net *net, const uint8_t source[LINK_SOURCE_SIZE]);
 void link_enter_strangers(struct link *link);

@@ -38,7 +38,14 @@ void link_find_source(int fd, uint8_t out[LINK_SOURCE_SIZE])
 	link_source_of(&from.any, out);
 }
 
-/* How many of a list come from there; *first: the oldest of them. */
+/* Is its peer slow, and not we? */
+static bool is_awaited(const struct link *link)
+{
+	return link->handshake == NULL || !handshake_is_busy(link->handshake);
+}
+
+/* How many of a list come from there; *first: the one of them that we wait for
+ * longest. */
 static uint32_t count_from(const struct link_list *list,
     const uint8_t source[LINK_SOURCE_SIZE], struct link **first)
 {
@@ -50,47 +57,94 @@ static uint32_t count_from(const struct link_list *list,
 	{
 		if (memcmp(link->source, source, LINK_SOURCE_SIZE) != 0)
 			continue;
-		if (n++ == 0)
+		n++;
+		if (*first == NULL && is_awaited(link))
 			*first = link;
 	}
 	return n;
 }
 
-/* An honest handshake takes milliseconds: who is at it for long gives way. */
-static bool give_way(struct link *oldest, uint32_t count, const char *setting)
+void link_note_usual(const struct link *link)
 {
-	const struct link_net *net = oldest->net;
-	uint64_t slow_us =
-	    (uint64_t)net->config->handshake_ms * 1000 / LINK_SLOW_PART;
+	struct link_net *net = link->net;
 
-	if (loop_now_us(net->loop) < oldest->started_us + slow_us)
+	/* Only those who proved who they are count. */
+	if (!link->counted || link->peer.role == ROLE_ANONYMOUS)
+		return;
+	net->usual_us =
+	    (net->usual_us * 7 + link->up_us - link->started_us) / 8;
+	net->usual_at_us = link->up_us;
+}
+
+/*
+ * An honest handshake takes milliseconds.  When all are slow, as a fleet is
+ * that comes back at once, nobody is; but only for as long as it goes on.
+ */
+static uint64_t slow_us(const struct link_net *net)
+{
+	uint64_t least =
+	    (uint64_t)net->config->handshake_ms * 1000 / LINK_SLOW_PART;
+	uint64_t age =
+	    (loop_now_us(net->loop) - net->usual_at_us) / (least + 1);
+	uint64_t usual = age < 32 ? LINK_SLOW_TIMES * net->usual_us >> age : 0;
+
+	return usual > least ? usual : least;
+}
+
+static bool give_way(struct link *longest, uint32_t count, const char *setting)
+{
+	const struct link_net *net = longest->net;
+
+	if (loop_now_us(net->loop) < longest->awaited_us + slow_us(net))
 		return false;
-	link_fail(oldest, REASON_CONNECT_TIMEOUT,
+	link_fail(longest, REASON_CONNECT_TIMEOUT,
 	    "slow, and the room is needed: %u handshakes at once (link.%s)",
 	    count, setting);
 	return true;
 }
 
+static struct link *longest_awaited(const struct link_net *net)
+{
+	struct link *link;
+
+	TAILQ_FOREACH(link, &net->pending, pending)
+	{
+		if (is_awaited(link))
+			return link;
+	}
+	return NULL;
+}
+
 bool link_has_room(struct link_net *net, const uint8_t source[LINK_SOURCE_SIZE])
 {
 	const struct link_config *c = net->config;
-	struct link *oldest;
-	uint32_t count = count_from(&net->pending, source, &oldest);
+	struct link *longest;
+	uint32_t count = count_from(&net->pending, source, &longest);
 
-	if (count >= c->handshakes_per_address && oldest != NULL &&
-	    !give_way(oldest, count, "handshakes-per-address"))
+	if (count >= c->handshakes_per_address &&
+	    (longest == NULL ||
+		!give_way(longest, count, "handshakes-per-address")))
 		return false;
 	if (net->handshakes < c->handshakes_max)
 		return true;
-	oldest = TAILQ_FIRST(&net->pending);
-	return oldest != NULL &&
-	       give_way(oldest, net->handshakes, "handshakes");
+	longest = longest_awaited(net);
+	return longest != NULL &&
+	       give_way(longest, net->handshakes, "handshakes");
 }
 
 void link_enter_handshake(struct link *link)
 {
 	link->counted = true;
 	link->net->handshakes++;
+	TAILQ_INSERT_TAIL(&link->net->pending, link, pending);
+}
+
+void link_await_peer(struct link *link)
+{
+	link->awaited_us = loop_now_us(link->net->loop);
+	if (!link->counted)
+		return;
+	TAILQ_REMOVE(&link->net->pending, link, pending);
 	TAILQ_INSERT_TAIL(&link->net->pending, link, pending);
 }
 

@@ -233,8 +233,10 @@ enum rc agent_new(struct loop *loop, const struct agent_settings *settings,
 	TAILQ_INIT(&a->sessions);
 	fault_set(fault, REASON_MEMORY, "", "out of memory");
 	rc = member_open(settings->state_dir, &a->member, fault);
-	if (rc == RC_OK)
-		rc = worker_pool_new(loop, settings->workers, 1024, &a->pool);
+	if (rc == RC_OK && settings->pool == NULL)
+		rc = worker_pool_new(
+		    loop, settings->workers, 1024, &a->own_pool);
+	a->pool = settings->pool != NULL ? settings->pool : a->own_pool;
 	if (rc == RC_OK)
 		rc = open_operations(a, fault);
 	if (rc == RC_OK)
@@ -261,7 +263,7 @@ void agent_free(struct agent *a)
 	uplinks_free(a, &fault);
 	link_net_free(a->net);
 	loop_timer_free(a->peers_changed);
-	worker_pool_free(a->pool);
+	worker_pool_free(a->own_pool);
 	operations_close(a->operations);
 	member_close(a->member);
 	free(a);

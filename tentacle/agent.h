@@ -32,8 +32,11 @@ struct agent_settings {
 	const char *home;
 	struct config_endpoint listen;
 	bool listens;
-	bool dials; /* the nodes and relays among its peers */
-	unsigned workers;
+	bool dials;       /* the nodes and relays among its peers */
+	unsigned workers; /* threads of its own; */
+	/* or, not NULL: several agents of one loop share these threads.  Free
+	 * the pool first, then the agents. */
+	struct worker_pool *pool;
 	uint32_t follow_ms; /* how often a followed log is looked at */
 	uint64_t grace_ms;
 	uint64_t log_max;
@@ -55,7 +58,7 @@ TAILQ_HEAD(uplink_list, uplink);
 
 struct agent {
 	struct loop *loop;
-	struct worker_pool *pool;
+	struct worker_pool *pool, *own_pool; /* the second may be NULL */
 	struct member *member;
 	struct link_net *net;
 	struct member_late late;

@@ -125,9 +125,19 @@ struct check *checks_find(const struct checks *c, const char *id)
 	return (struct check *)lookup_find(&c->by_id, id);
 }
 
-void checks_soon(struct checks *c, struct check *check, uint64_t now_ms)
+/* But one that comes and goes is not asked all the time. */
+static uint64_t soon(
+    const struct checks *c, const struct check *check, uint64_t now_ms)
 {
 	uint64_t due_ms = now_ms + chance(c, c->limits.soon_ms);
+	uint64_t least_ms = check->taken_ms + c->limits.again_ms;
+
+	return check->taken_ms != 0 && due_ms < least_ms ? least_ms : due_ms;
+}
+
+void checks_soon(struct checks *c, struct check *check, uint64_t now_ms)
+{
+	uint64_t due_ms = soon(c, check, now_ms);
 
 	check->returned = true;
 	if (check->place == 0) {
@@ -167,7 +177,7 @@ void checks_done(struct checks *c, struct check *check, uint64_t now_ms)
 
 	check->returned = check->again;
 	if (check->again || due_ms < now_ms)
-		due_ms = now_ms + chance(c, c->limits.soon_ms);
+		due_ms = soon(c, check, now_ms);
 	check->again = false;
 	check->due_ms = due_ms;
 	insert(c, check);

@@ -28,6 +28,7 @@ struct checks_limits {
 	uint64_t interval_ms; /* > 0 */
 	uint64_t first_ms;
 	uint64_t soon_ms;
+	uint64_t again_ms; /* never sooner after the one before */
 };
 
 /* Embed it as the first member; only checks.c writes it. */

@@ -18,6 +18,7 @@
 #define SOON_MS     500u
 #define FIRST_MS    30000u
 #define RELOAD_MS   200u
+#define AGAIN_MS    2000u
 #define TICK_MAX_MS 60000u
 /* When more rows than this have changed, all are read. */
 #define CHANGED_MAX 64
@@ -382,7 +383,8 @@ enum rc schedule_new(struct dispatch *d, struct schedule **out)
 	const struct dispatch_health *h = &d->parts.health;
 	const struct checks_limits when = { .interval_ms = h->interval_ms,
 		.first_ms = FIRST_MS,
-		.soon_ms = SOON_MS };
+		.soon_ms = SOON_MS,
+		.again_ms = AGAIN_MS };
 	const struct pace_limits how_many = { .total = h->concurrency,
 		.per_hop = h->relay_concurrency };
 	struct schedule *s = xcalloc(1, sizeof(*s));

@@ -42,8 +42,10 @@ static enum store_presence by_routes(const struct station *t, struct fault *why)
 	for (size_t i = 0; i < t->route_total; i++) {
 		const struct station_route *r = &t->route_states[i];
 
-		if (r->state == ROUTE_UP)
+		if (r->state == ROUTE_UP) {
+			fault_clear(why);
 			return STORE_PRESENCE_ONLINE;
+		}
 		if (r->state == ROUTE_DOWN && down == NULL)
 			down = r;
 		if (why->code == REASON_NONE)
@@ -71,6 +73,17 @@ static enum store_presence presence_of(
 	return p;
 }
 
+static void tell_soon(struct station *t)
+{
+	struct fleet *f = t->fleet;
+
+	if (t->role != ROLE_TENTACLE || t->has_moved)
+		return;
+	t->has_moved = true;
+	TAILQ_INSERT_TAIL(&f->moved, t, moved_next);
+	loop_timer_set(f->tell, 0);
+}
+
 void station_judge(struct station *t)
 {
 	struct fleet *f = t->fleet;
@@ -95,11 +108,16 @@ void station_judge(struct station *t)
 		t->last_seen_ms = fleet_wall_ms();
 	upkeep_want(t);
 	station_dirty(t, DIRTY_PRESENCE);
-	if (t->role != ROLE_TENTACLE || t->has_moved)
+	tell_soon(t);
+}
+
+void station_lost_seal(struct station *t)
+{
+	if (t->fleet->stopping)
 		return;
-	t->has_moved = true;
-	TAILQ_INSERT_TAIL(&f->moved, t, moved_next);
-	loop_timer_set(f->tell, 0);
+	/* What its presence will be shows when the hop's end is dealt with. */
+	t->tell_again = true;
+	tell_soon(t);
 }
 
 void fleet_tell_moved(void *fleet)
@@ -112,12 +130,15 @@ void fleet_tell_moved(void *fleet)
 		enum store_presence before = t->told;
 		char id[NAME_SIZE];
 		struct fault fault = t->fault;
+		bool again =
+		    t->tell_again && t->presence == STORE_PRESENCE_ONLINE;
 
 		memcpy(id, t->id, sizeof(id));
 		TAILQ_REMOVE(&f->moved, t, moved_next);
 		t->has_moved = false;
+		t->tell_again = false;
 		t->told = t->presence;
-		if (t->told == before)
+		if (t->told == before && !again)
 			continue;
 		if (t->told == STORE_PRESENCE_ONLINE)
 			ops->machine_up(f->parts.owner, id);

@@ -47,6 +47,7 @@ struct standing {
 	struct ask_list queued, sent;
 	size_t ask_count;
 	uint32_t last_id;
+	bool was_ready; /* the seal was open, until it is closed */
 };
 
 static const struct way_kind standing_kind;
@@ -219,6 +220,7 @@ static void close_standing(struct standing *s, const struct fault *fault)
 	struct fleet *f = s->way.fleet;
 
 	way_close(&s->way, fault);
+	s->was_ready = false;
 	if (s->counted)
 		f->standing_count--;
 	s->counted = false;
@@ -272,6 +274,7 @@ static void on_ready(struct way *w)
 
 	log_debug("fleet", w->station->name, "standing seal open");
 	upkeep_want(w->station);
+	s->was_ready = true;
 	pump(s);
 	settle(s);
 }
@@ -323,6 +326,8 @@ static void on_closed(struct way *w, const struct fault *fault)
 
 	log_info(
 	    "fleet", w->station->name, "no standing seal: %s", fault->text);
+	if (s->was_ready)
+		station_lost_seal(w->station);
 	close_standing(s, NULL);
 	fail_all(&s->sent, fault, true);
 	fail_all(&s->queued, fault, false);

@@ -78,8 +78,9 @@ struct station {
 	enum store_presence presence, told;
 	struct fault fault; /* why it is not online */
 	uint64_t last_seen_ms;
-	unsigned dirty; /* DIRTY_*; != 0: in the fleet's dirty list */
-	bool has_moved; /* in the fleet's moved list */
+	unsigned dirty;  /* DIRTY_*; != 0: in the fleet's dirty list */
+	bool has_moved;  /* in the fleet's moved list */
+	bool tell_again; /* that it is there, though it never was away */
 	/* Its instance, as it greeted. */
 	char version[NAME_SIZE], hold[NAME_SIZE];
 	struct store_instance life; /* its row, but a counter that is newer */
@@ -142,6 +143,11 @@ void station_route_state(struct station *t, size_t route,
     enum route_state state, const struct fault *fault);
 /* Compute presence anew. */
 void station_judge(struct station *t);
+/*
+ * A seal to it was lost.  If it is there all the same, by another route, the
+ * owner is told so again: now is a time to go on.
+ */
+void station_lost_seal(struct station *t);
 /* Write it soon. */
 void station_dirty(struct station *t, unsigned what);
 

@@ -12,6 +12,11 @@ static void start(struct world *w)
 	    pki_identity(&w->pki, ROLE_TENTACLE, MACHINE), "near");
 }
 
+static bool one_pending(struct world *w)
+{
+	return w->far.net->handshakes >= 1;
+}
+
 static bool two_pending(struct world *w)
 {
 	return w->far.net->handshakes >= 2;
@@ -75,7 +80,7 @@ static void test_the_slow_one_that_gives_way_is_of_the_same_address(
 	run_until(&w, two_pending);
 	/* make them slow ones, without waiting for it */
 	TAILQ_FOREACH(link, &w.far.net->pending, pending)
-	link->started_us -= 1000000;
+	link->awaited_us -= 1000000;
 	next = connect_raw(&w, "127.0.0.3");
 	run_until(&w, one_gave_way);
 	assert_non_null(strstr(w.far.down.text, "127.0.0.3"));
@@ -84,6 +89,67 @@ static void test_the_slow_one_that_gives_way_is_of_the_same_address(
 	(void)close(other);
 	(void)close(slow);
 	(void)close(next);
+	world_free(&w);
+}
+
+static void test_when_all_are_slow_nobody_gives_way(void **state)
+{
+	struct link *link;
+	struct world w;
+	int slow, next;
+
+	(void)state;
+	world_new(&w);
+	w.config.handshakes_max = 1;
+	w.config.handshake_ms = 5000;
+	start(&w);
+	slow = connect_raw(&w, "127.0.0.2");
+	poll_too(&w);
+	run_until(&w, one_pending);
+	/* Others need a second now. */
+	w.far.net->usual_us = 1000000;
+	w.far.net->usual_at_us = loop_now_us(w.loop);
+	link = TAILQ_FIRST(&w.far.net->pending);
+	link->awaited_us -= 1000000;
+	w.raw = connect_raw(&w, "127.0.0.3");
+	run_until(&w, raw_is_closed);
+	assert_int_equal(w.far.downs, 0);
+	/* That was long ago. */
+	w.far.net->usual_at_us -= 60 * 1000000;
+	next = connect_raw(&w, "127.0.0.3");
+	run_until(&w, one_gave_way);
+	assert_non_null(strstr(w.far.down.text, "link.handshakes"));
+	(void)close(slow);
+	(void)close(next);
+	world_free(&w);
+}
+
+static void test_who_was_answered_just_now_is_not_the_slow_one(void **state)
+{
+	struct link *link;
+	struct world w;
+	int ours, other;
+
+	(void)state;
+	world_new(&w);
+	w.config.handshakes_max = 2;
+	w.config.handshake_ms = 5000;
+	start(&w);
+	ours = connect_raw(&w, "127.0.0.2");
+	other = connect_raw(&w, "127.0.0.3");
+	poll_too(&w);
+	run_until(&w, two_pending);
+	TAILQ_FOREACH(link, &w.far.net->pending, pending)
+	link->awaited_us -= 1000000;
+	/* The first has been answered just now. */
+	link = TAILQ_FIRST(&w.far.net->pending);
+	link_await_peer(link);
+	w.raw = connect_raw(&w, "127.0.0.4");
+	run_until(&w, one_gave_way);
+	assert_non_null(strstr(w.far.down.text, "127.0.0.3"));
+	assert_ptr_equal(link, TAILQ_FIRST(&w.far.net->pending));
+	(void)close(ours);
+	(void)close(other);
 	world_free(&w);
 }
 
@@ -150,6 +216,9 @@ int main(void)
 		cmocka_unit_test(test_one_address_never_has_all_the_places),
 		cmocka_unit_test(
 		    test_the_slow_one_that_gives_way_is_of_the_same_address),
+		cmocka_unit_test(test_when_all_are_slow_nobody_gives_way),
+		cmocka_unit_test(
+		    test_who_was_answered_just_now_is_not_the_slow_one),
 		cmocka_unit_test(test_strangers_of_one_address_are_few),
 		cmocka_unit_test(test_an_ipv6_network_counts_as_one_address),
 	};

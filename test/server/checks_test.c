@@ -168,6 +168,30 @@ static void test_who_comes_back_is_checked_once_and_soon(void **state)
 	world_free(w);
 }
 
+static void test_who_comes_and_goes_is_not_checked_all_the_time(void **state)
+{
+	struct world *w = world_new(1, true);
+	uint64_t now = FIRST;
+	unsigned checks = 0;
+
+	(void)state;
+	w->checks.limits.again_ms = 2000;
+	/* It comes back each 50 ms, and its check takes 10. */
+	for (; now < FIRST + 60000; now += 50) {
+		struct check *check;
+
+		checks_soon(&w->checks, &w->all[0], now);
+		check = checks_take(&w->checks, now);
+		if (check == NULL)
+			continue;
+		checks++;
+		checks_soon(&w->checks, check, now + 5);
+		checks_done(&w->checks, check, now + 10);
+	}
+	assert_in_range(checks, 60000 / (2000 + SOON), 1 + 60000 / 2000);
+	world_free(w);
+}
+
 static void test_who_comes_back_during_its_check_is_checked_again(void **state)
 {
 	struct world *w = world_new(1, false);
@@ -420,6 +444,8 @@ int main(void)
 		cmocka_unit_test(
 		    test_those_that_came_back_together_do_not_stay_together),
 		cmocka_unit_test(test_who_comes_back_is_checked_once_and_soon),
+		cmocka_unit_test(
+		    test_who_comes_and_goes_is_not_checked_all_the_time),
 		cmocka_unit_test(
 		    test_who_comes_back_during_its_check_is_checked_again),
 		cmocka_unit_test(

@@ -1,0 +1,275 @@
+"""A fleet in one process (test/tools/swarm.c), which loses its relay.
+
+    bench = Bench(world, 50); bench.build(); bench.start()
+    bench.failover(); bench.restart(); bench.result()
+
+Machines of the swarm have two routes, by relay edge-a and by edge-b, and a link
+to each.  A machine of its own, "probe", is behind a third relay, which nobody
+harms: one health check a second and one 1 KiB line of output a second run there,
+and how late they are is the live delay.
+"""
+import http.client
+import json
+import ssl
+import subprocess
+import threading
+import time
+
+from faults import TOOLS
+from harness import LINK_TIMERS, wait_until
+
+EDGES = ("edge-a", "edge-b")
+LINE = 1024
+
+
+class Api:
+    """One connection to the server's HTTP API, kept open."""
+
+    def __init__(self, world):
+        self.world, self.connection = world, None
+        login = json.loads(
+            (world.state / "operator.login").read_text(encoding="utf-8"))
+        self.key = login["key"]
+
+    def get(self, path):
+        while True:
+            if self.connection is None:
+                self.connection = http.client.HTTPSConnection(
+                    "127.0.0.1", self.world.http, timeout=60,
+                    context=ssl._create_unverified_context())
+            try:
+                self.connection.request(
+                    "GET", path, headers={"Authorization": f"Bearer {self.key}"})
+                answer = self.connection.getresponse()
+                text = answer.read().decode()
+                assert answer.status == 200, text
+                return json.loads(text)
+            except (http.client.RemoteDisconnected, ConnectionResetError):
+                self.connection = None
+
+    def machines(self):
+        rows, more = [], ""
+        while more is not None:
+            page = self.get(f"/api/v1/machines?limit=500{more}")
+            rows += page["items"]
+            more = page.get("next") and f"&cursor={page['next']}"
+        return rows
+
+    def presence(self):
+        return self.get("/api/v1/status")["presence"]
+
+
+class Probe:
+    """How late the live traffic of one machine is, all the while."""
+
+    def __init__(self, world, name):
+        self.world, self.name = world, name
+        self.late = []  # (when, what, seconds)
+        self.ended, self.broken = threading.Event(), None
+        pad = "x" * (LINE - 21)
+        task = world.start_run(
+            f'while :; do echo "$(date +%s.%N) {pad}"; sleep 1; done',
+            "-m", name)
+        self.log = world.open_cli("task", "log", task, "--follow")
+        self.threads = [threading.Thread(target=f, daemon=True)
+                        for f in (self.read_lines, self.check)]
+        for thread in self.threads:
+            thread.start()
+
+    def note(self, what, seconds):
+        self.late.append((time.time(), what, seconds))
+
+    def read_lines(self):
+        for line in self.log.stdout:
+            stamp = line.split("|", 1)[-1].split()
+            if stamp and len(line) >= LINE:
+                self.note("line", time.time() - float(stamp[0]))
+
+    def check(self):
+        while not self.ended.is_set():
+            began = time.time()
+            done = self.world.cli("health", "run", self.name, code=None)
+            # An exception in a thread would be lost.
+            self.broken = self.broken or (done if done.code else None)
+            self.note("check", time.time() - began)
+            self.ended.wait(max(0, began + 1 - time.time()))
+
+    def wait_for_lines(self, since, count=2):
+        wait_until(lambda: len([1 for at, what, _ in list(self.late)
+                                if what == "line" and at > since]) >= count,
+                   "lines of the probe", 60)
+
+    def worst(self, since, until, what):
+        """Also what has not come yet is late."""
+        seen = [s for at, w, s in list(self.late)
+                if w == what and at - s <= until and at >= since]
+        last = max([at - s for at, w, s in list(self.late) if w == what],
+                   default=since)
+        return max(seen + [until - last - 1, 0.0])
+
+    def end(self):
+        self.ended.set()
+        self.threads[1].join(60)
+        self.log.kill()
+        assert self.broken is None, self.broken
+
+
+class Bench:
+    """timers {}: those of a real installation.  directory: of the swarm's
+    state; what a thousand machines sync to one disk is not the question."""
+
+    def __init__(self, world, count, timers=None, directory=None,
+                 say=lambda text: None):
+        self.world, self.count, self.timers, self.say = (
+            world, count, timers, say)
+        self.dir = directory or world.directory / "swarm"
+        self.relay_rss, self.figures, self.windows = 0, {}, []
+        self.process = self.probe = self.api = None
+
+    # --- Making ---------------------------------------------------------
+
+    def build(self):
+        w = self.world
+        began = time.monotonic()
+        # Checks come when a machine is back, hardly ever by the clock.
+        w.server(timers=self.timers, settings={"health.interval": "5m"})
+        self.api = Api(w)
+        for name in EDGES:
+            w.relay(name, dialled=True, timers=self.timers)
+        w.relay("edge-c", timers=self.timers)
+        w.tentacle("probe", via="edge-c", timers=self.timers)
+        token = w.office / "swarm.token"
+        w.cli("token", "create", "--out", token, "--uses", self.count,
+              "-e", "prod", *[x for name in EDGES for x in ("--route", name)])
+        self.say(f"server, three relays, a probe: "
+                 f"{time.monotonic() - began:.1f} s")
+        began = time.monotonic()
+        joined = subprocess.run(
+            [str(TOOLS / "swarm"), "join", str(self.dir), str(self.count),
+             str(token), w.upstream(None)], capture_output=True, text=True,
+            timeout=60 + self.count // 4, check=False)
+        assert joined.returncode == 0, joined.stderr[-4000:]
+        self.took("enrolment", began)
+
+    def took(self, name, began):
+        self.figures[name] = time.monotonic() - began
+        self.say(f"{name} of {self.count}: {self.figures[name]:.1f} s")
+
+    def start(self):
+        began, wall = time.monotonic(), time.time()
+        timers = LINK_TIMERS if self.timers is None else self.timers
+        times = [f"{k.split('.')[1]}={int(self.milliseconds(v))}"
+                 for k, v in timers.items()]
+        self.process = self.world.spawn(
+            "swarm", [str(TOOLS / "swarm"), "run", str(self.dir),
+                      str(self.count)] + times)
+        self.wait_for_all(wall, 120 + self.count / 20)
+        self.took("first connection", began)
+        # Some came by the second relay first: now all go by the first.
+        self.world.relays["edge-b"].restart()
+        began = time.monotonic()
+        self.wait_for_second_links()
+        self.took("second links", began)
+        self.probe = Probe(self.world, "probe")
+        self.probe.wait_for_lines(time.time())
+
+    @staticmethod
+    def milliseconds(text):
+        return (float(text[:-2]) if text.endswith("ms")
+                else float(text[:-1]) * 1000)
+
+    # --- Watching -------------------------------------------------------
+
+    def look_at_relays(self):
+        for relay in self.world.relays.values():
+            try:
+                with open(f"/proc/{relay.child.pid}/status",
+                          encoding="ascii") as f:
+                    for line in f:
+                        if line.startswith("VmHWM:"):
+                            self.relay_rss = max(
+                                self.relay_rss, int(line.split()[1]) * 1024)
+            except OSError:
+                pass
+
+    def wait_for_all(self, since, limit):
+        """All of them online, and each has answered a check after `since`:
+        on a seal that was opened after the loss, as the one before is gone."""
+        end, told = time.monotonic() + limit, 0.0
+        while True:
+            assert self.process.is_running(), "the swarm has ended"
+            rows = [m for m in self.api.machines() if m["name"] != "probe"]
+            online = sum(m["presence"] == "online" for m in rows)
+            missing = [m for m in rows if m["presence"] != "online"
+                       or m["health_at_ms"] <= since * 1000
+                       or m["health"] not in ("healthy", "warnings")]
+            checked = len(rows) - len(missing)
+            self.look_at_relays()
+            if checked == self.count:
+                return
+            assert time.monotonic() < end, (
+                f"{online} online, {checked} checked of {self.count} "
+                f"in {limit} s", [
+                    (m["name"], m["presence"], m["presence_text"],
+                     m["health"], m["health_text"], m["health_at_ms"])
+                    for m in missing[:3]])
+            if time.monotonic() > told + 2:
+                told = time.monotonic()
+                self.say(f"  {time.time() - since:5.1f} s: {online} online, "
+                         f"{checked} checked")
+            time.sleep(0.2)
+
+    def wait_for_second_links(self):
+        port = f":{self.world.relays['edge-b'].port:04X}"
+
+        def linked():
+            with open("/proc/net/tcp", encoding="ascii") as f:
+                words = [line.split() for line in f]
+            return sum(w[1].endswith(port) and w[3] == "01"
+                       for w in words) > self.count  # and the server's
+
+        def stays_linked():
+            if linked():
+                time.sleep(1)
+                return linked()
+            time.sleep(0.2)
+            return False
+        # Who has dialled in vain waits for up to a minute.
+        wait_until(stays_linked, "links to edge-b", 150)
+
+    # --- The losses -----------------------------------------------------
+
+    def failover(self):
+        """The relay that all of them are reached by dies for good."""
+        self.lose("failover", self.world.relays["edge-a"].kill)
+
+    def restart(self):
+        """The one that is left dies, and is started again at once."""
+        self.lose("restart", self.world.relays["edge-b"].restart)
+
+    def lose(self, name, deed):
+        self.look_at_relays()
+        wall, began = time.time(), time.monotonic()
+        deed()
+        self.wait_for_all(wall, 150)
+        self.took(name, began)
+        self.probe.wait_for_lines(time.time())
+        until = time.time()
+        for what in ("check", "line"):
+            late = self.probe.worst(wall, until, what)
+            self.figures[f"{name} {what}"] = late
+            self.say(f"  latest {what} meanwhile: {late:.2f} s")
+
+    def result(self):
+        f = self.figures
+        self.probe.end()
+        return {
+            "tentacles": self.count,
+            "reconverge_failover_seconds": round(f["failover"], 2),
+            "reconverge_restart_seconds": round(f["restart"], 2),
+            "reconverge_seconds": round(max(f["failover"], f["restart"]), 2),
+            "live_delay_max_seconds": round(
+                max(f[f"{name} {what}"] for name in ("failover", "restart")
+                    for what in ("check", "line")), 3),
+            "relay_rss_bytes": self.relay_rss,
+        }
