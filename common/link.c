@@ -311,6 +311,7 @@ static void on_goaway(struct link *link, const struct mux_event *event)
 	}
 	(void)snprintf(
 	    link->farewell, sizeof(link->farewell), "%s", goaway.fault.text);
+	link->left = goaway.fault.code == REASON_DRAINING;
 	mux_abandon(link->mux, goaway.last);
 	tell(link, &told);
 }

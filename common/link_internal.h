@@ -81,6 +81,7 @@ struct link {
 	uint32_t rtt_us;
 	bool ping_waits;
 	char farewell[FAULT_TEXT_MAX]; /* of the peer's GOAWAY */
+	bool left;                     /* and its reason: draining */
 	/* Part of a frame. */
 	uint8_t *rest;
 	size_t rest_len;

@@ -59,13 +59,19 @@ static void hand_out(struct link *link, const uint8_t *data, size_t len)
 		    rc == RC_NOMEM ? "out of memory" : mux_failure(link->mux));
 }
 
+/* A machine that goes is away, whatever it says; of those in between it
+ * matters whether they meant to. */
+static enum reason why_gone(const struct link *link)
+{
+	if (link->peer.role == ROLE_TENTACLE)
+		return REASON_AGENT_DOWN;
+	return link->left ? REASON_DRAINING : REASON_RELAY_DOWN;
+}
+
 static void peer_gone(struct link *link)
 {
 	if (link->state == LINK_ST_UP)
-		link_fail(link,
-		    link->peer.role == ROLE_TENTACLE ? REASON_AGENT_DOWN
-						     : REASON_RELAY_DOWN,
-		    "closed the link%s%s",
+		link_fail(link, why_gone(link), "closed the link%s%s",
 		    link->farewell[0] != '\0' ? ": " : "", link->farewell);
 	else
 		link_fail(link, REASON_REFUSED,

@@ -290,6 +290,30 @@ static void on_status(struct control *c, uint32_t id)
 		log_warn("control", c->node, "status not told");
 }
 
+static void tell_drain(struct control *c)
+{
+	const struct msg_drain drain = { .stop = false };
+	struct packbuf pack;
+
+	packbuf_init(&pack, 256);
+	/* Not taken, the end of the session says the same. */
+	if (send_packed(c, msg_drain_encode(&drain, &pack), &pack) != RC_OK)
+		log_debug("control", c->node, "not told that we stop");
+}
+
+static void on_drain(struct control *c, struct bytes message)
+{
+	struct msg_drain drain;
+	struct fault fault;
+
+	if (msg_drain_decode(message, &drain, &fault) != RC_OK) {
+		end(c, REASON_PROTOCOL, fault.text);
+		return;
+	}
+	relay_drain_told(c->relay, drain.stop);
+	msg_drain_clear(&drain);
+}
+
 static void on_welcome(struct control *c, struct bytes message)
 {
 	struct msg_welcome welcome;
@@ -304,6 +328,8 @@ static void on_welcome(struct control *c, struct bytes message)
 	c->newest = welcome.revocations;
 	loop_timer_stop(c->deadline);
 	log_info("control", c->node, "session open");
+	if (c->relay->draining)
+		tell_drain(c);
 }
 
 static void on_upkeep(
@@ -352,6 +378,8 @@ static void on_order(
 		c->subscribed = c->whole = true;
 		c->told = 0;
 		tell_presence(c);
+	} else if (head->op == OP_DRAIN) {
+		on_drain(c, message);
 	} else if (head->op == OP_STATUS) {
 		on_status(c, head->id);
 	} else {
@@ -483,6 +511,17 @@ void control_accept(struct relay *r, struct link *link, uint32_t stream,
 	if (seal_accept(link, stream, CLASS_CONTROL, TLS_SEAL_SERVER, &user,
 		&c->seal) != RC_OK)
 		drop(c);
+}
+
+void controls_drain(struct relay *r)
+{
+	struct control *c;
+
+	TAILQ_FOREACH(c, &r->controls, all)
+	{
+		if (c->state == CONTROL_WELCOMED)
+			tell_drain(c);
+	}
 }
 
 void controls_close(struct relay *r)

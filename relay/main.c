@@ -64,6 +64,14 @@ static const struct config_option options[] = {
 	    .max = 60000,
 	    .help = "Presence is told to servers at most so often" },
 	{ .section = "relay",
+	    .key = "drain",
+	    .type = CONFIG_DURATION,
+	    .initial = "5s",
+	    .min = 0,
+	    .max = 600000,
+	    .help = "When told to stop, streams that have no other way may "
+		    "go on so long" },
+	{ .section = "relay",
 	    .key = "workers",
 	    .type = CONFIG_INT,
 	    .initial = "2",
@@ -88,6 +96,7 @@ static void read_settings(const struct config *c, struct relay_settings *out)
 		.enrols_max = (uint32_t)config_int(c, "relay", "enrolments"),
 		.presence_ms =
 		    (uint32_t)config_duration_ms(c, "relay", "presence"),
+		.drain_ms = (uint32_t)config_duration_ms(c, "relay", "drain"),
 		.workers = (unsigned)config_int(c, "relay", "workers"),
 		.record = config_path(c, "debug", "record"),
 	};
@@ -127,6 +136,8 @@ static enum command_exit serve(
 				    : "no address");
 	daemon_notify("READY=1");
 	loop_run(loop);
+	daemon_notify("STOPPING=1");
+	relay_drain(relay);
 	relay_free(relay);
 	return COMMAND_OK;
 }

@@ -54,6 +54,7 @@ struct relay_settings {
 	uint32_t streams_max;
 	uint32_t enrols_max;
 	uint32_t presence_ms;
+	uint32_t drain_ms;  /* streams may leave so long when it stops */
 	const char *record; /* file for every payload byte; NULL: none */
 	unsigned workers;
 	struct link_config link;
@@ -78,6 +79,8 @@ struct relay {
 	int record_fd;
 	unsigned traces;                  /* under way */
 	struct loop_timer *peers_changed; /* follow them, this turn */
+	bool drained;  /* an operator moves its streams elsewhere */
+	bool draining; /* it stops soon */
 	bool stopping;
 };
 
@@ -87,6 +90,12 @@ MUST_CHECK enum rc relay_new(struct loop *loop,
     struct fault *fault);
 void relay_free(struct relay *r);
 const char *relay_name(const struct relay *r);
+
+/* drain.c */
+/* Run on, until what it carries has left it, or its time is over. */
+void relay_drain(struct relay *r);
+/* A server says so, as an operator wants it. */
+void relay_drain_told(struct relay *r, bool stop);
 
 /* neighbours.c */
 struct neighbour *neighbour_find(
@@ -143,6 +152,8 @@ void control_accept(struct relay *r, struct link *link, uint32_t stream,
 void controls_presence(struct relay *r, const struct neighbour *n);
 /* Is there a session whose server told us the newest lists of revoked keys? */
 bool controls_told_revoked(const struct relay *r);
+/* Tell all servers that we stop soon. */
+void controls_drain(struct relay *r);
 void controls_close(struct relay *r);
 
 #endif

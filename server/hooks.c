@@ -155,6 +155,8 @@ static enum rc relay_json(
 	    (json_int_t)state.table_seq, "table_want",
 	    (json_int_t)state.table_want);
 	add_relay(h, *out);
+	put(*out, "streams",
+	    json_integer((json_int_t)fleet_relay_streams(h->fleet, relay)));
 	put_fault(*out, &state.fault);
 	return RC_OK;
 }

@@ -362,6 +362,24 @@ static void hear_the_rest(struct server *s)
 		loop_run(s->loop);
 }
 
+/* Say that others should be asked, and go on for so long.  Told to stop once
+ * more, it does so at once. */
+static void drain(struct server *s)
+{
+	struct loop_timer *over;
+	uint32_t ms = s->settings->http_drain_ms;
+
+	api_set_draining(s->api, true);
+	daemon_notify("STOPPING=1");
+	if (ms == 0 ||
+	    loop_timer_new(s->loop, on_last, s->loop, &over) != RC_OK)
+		return;
+	log_info("server", NULL, "draining for %u ms", ms);
+	loop_timer_set(over, ms);
+	loop_run(s->loop);
+	loop_timer_free(over);
+}
+
 static void stop(struct server *s)
 {
 	char path[SERVER_PATH_SIZE];
@@ -369,8 +387,6 @@ static void stop(struct server *s)
 
 	s->hooks.stopping = true;
 	keeper_stop(s->keeper);
-	if (s->api != NULL)
-		api_set_draining(s->api, true);
 	/* Its last requests may ask the main loop. */
 	api_stop(s->api);
 	s->api = NULL;
@@ -402,6 +418,8 @@ enum rc server_serve(const struct server_settings *settings,
 	if (rc == RC_OK) {
 		tell_ready(&s);
 		loop_run(s.loop);
+		if (s.broken.code == REASON_NONE)
+			drain(&s);
 	}
 	if (rc != RC_OK && fault->code == REASON_NONE)
 		fault_set(fault, REASON_INTERNAL, "", "cannot start: %s",

@@ -61,6 +61,14 @@ static const struct config_option options[] = {
 	    .needs_restart = true,
 	    .help = "Host names and addresses in its certificate, for init" },
 	COUNT("http", "connections", "256", 10000, "Connections at a time"),
+	{ .section = "http",
+	    .key = "drain",
+	    .type = CONFIG_DURATION,
+	    .initial = "0s",
+	    .max = 600000,
+	    .needs_restart = true,
+	    .help = "When told to stop, /readyz says 503 for so long before "
+		    "the server does: time for a load balancer to notice" },
 	DURATION("health", "interval", "5m", 0,
 	    "Every machine is checked this often; 0s: never"),
 	DURATION("health", "timeout", "1m", 1000, "Limit of one check"),
@@ -101,6 +109,17 @@ static const struct config_option options[] = {
 	    .max = 300000,
 	    .needs_restart = true,
 	    .help = "Who waits to be approved asks again so often" },
+	{ .section = "fleet",
+	    .key = "flap-falls",
+	    .type = CONFIG_INT,
+	    .initial = "3",
+	    .min = 0,
+	    .max = FLAP_FALLS_MAX,
+	    .help = "A relay or link that is lost so often within flap-window "
+		    "is not preferred until it was steady for flap-stable; "
+		    "0: it always is" },
+	DURATION("fleet", "flap-window", "5m", 10, "See flap-falls"),
+	DURATION("fleet", "flap-stable", "2m", 10, "See flap-falls"),
 	{ .section = "fleet",
 	    .key = "certificate",
 	    .type = CONFIG_DURATION,
@@ -158,6 +177,8 @@ enum rc server_settings_read(const struct config *config,
 		.settle_ms = config_duration_ms(config, "fleet", "settle"),
 		.http_connections =
 		    (uint32_t)config_int(config, "http", "connections"),
+		.http_drain_ms =
+		    (uint32_t)config_duration_ms(config, "http", "drain"),
 		.health = {
 		    .interval_ms =
 			config_duration_ms(config, "health", "interval"),

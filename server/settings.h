@@ -37,6 +37,7 @@ struct server_settings {
 	uint32_t http_connections;
 	int64_t node_certificate_s; /* life of this node's */
 	uint64_t settle_ms;         /* of rotations */
+	uint32_t http_drain_ms;     /* not ready for so long, then stop */
 	unsigned workers;
 	struct health_settings health;
 	struct engine_limits engine;

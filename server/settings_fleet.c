@@ -51,6 +51,9 @@ enum rc server_settings_fleet(
 	f->asks_max = (uint32_t)config_int(c, "fleet", "requests");
 	f->enrols_max = (uint32_t)config_int(c, "fleet", "enrolments");
 	f->approval_ms = ms(c, "fleet", "approval-retry");
+	f->flap.falls = (uint32_t)config_int(c, "fleet", "flap-falls");
+	f->flap.window_ms = ms(c, "fleet", "flap-window");
+	f->flap.stable_ms = ms(c, "fleet", "flap-stable");
 	f->certificate_s = ms(c, "fleet", "certificate") / 1000;
 	f->open_ms = ms(c, "fleet", "open");
 	f->request_ms = ms(c, "fleet", "request");

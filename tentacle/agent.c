@@ -138,8 +138,11 @@ static void on_link(
 		if (event->fault->code == REASON_CLONE)
 			contest(a);
 		break;
-	case LINK_GOAWAY:
 	case LINK_TELL:
+		if (event->tell->kind == TELL_DRAIN)
+			uplinks_hurry(a);
+		break;
+	case LINK_GOAWAY:
 		break;
 	}
 }

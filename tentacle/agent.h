@@ -84,6 +84,8 @@ void agent_free(struct agent *a);
 
 /* Dial all peers that have an address, and no others; agent.  A timer's. */
 void uplinks_follow(void *agent);
+/* One of them is going to leave: be there by the others. */
+void uplinks_hurry(struct agent *a);
 void uplinks_free(struct agent *a, const struct fault *fault);
 
 /* --- session.c -------------------------------------------------------------

@@ -106,6 +106,13 @@ void uplinks_follow(void *agent)
 	leave_unseen(a);
 }
 
+void uplinks_hurry(struct agent *a)
+{
+	struct uplink *u;
+
+	TAILQ_FOREACH(u, &a->uplinks, all) dial_now(u->dialler);
+}
+
 void uplinks_free(struct agent *a, const struct fault *fault)
 {
 	struct uplink *u, *next;

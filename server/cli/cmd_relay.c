@@ -15,11 +15,12 @@ static const struct output_column relay_columns[] = {
 	{ "version", "VERSION", false },
 	{ "enabled", "ENABLED", true },
 	{ "draining", "DRAINING", true },
+	{ "streams", "STREAMS", true },
 	{ "presence_text", "LINK", true },
 };
 static const enum cell relay_types[] = { CELL_TEXT, CELL_TEXT, CELL_TIME,
 	CELL_TEXT, CELL_NUMBER, CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_TEXT,
-	CELL_BOOL, CELL_BOOL, CELL_TEXT };
+	CELL_BOOL, CELL_BOOL, CELL_NUMBER, CELL_TEXT };
 static const struct cells relay_cells = CELLS(relay_columns, relay_types);
 
 static enum command_exit run_relay_list(const struct command_line *line)

@@ -220,10 +220,22 @@ static void on_closed(struct way *way, const struct fault *fault)
 	end((struct fleet_bring *)way, fault);
 }
 
+/* By another route, from where the machine says that it has got to. */
+static void on_move(struct way *way, bool has_better)
+{
+	struct fleet_bring *b = (struct fleet_bring *)way;
+
+	if (!has_better)
+		return;
+	b->state = BRING_ASKING;
+	way_reopen(way);
+}
+
 static const struct way_kind bring_kind = {
 	.ops = { .ready = on_ready,
 	    .message = on_message,
 	    .writable = on_writable,
+	    .move = on_move,
 	    .closed = on_closed },
 	.service_class = CLASS_BULK,
 	.message_max = LENFRAME_DEPLOY_MAX,

@@ -16,6 +16,7 @@ struct control {
 	bool compared;    /* in this session: it has what acked_* say */
 	uint64_t ahead;   /* it has this number, and we do not; 0: no */
 	bool subscribed;  /* presence comes */
+	bool was_open;    /* the session that ends */
 	bool pushing;     /* pages are out, the ack is not in */
 	bool pushed_full; /* they were the whole table */
 	uint64_t acked_mark, acked_seq;
@@ -299,6 +300,38 @@ static void on_presence(struct control *c, struct bytes message)
 	msg_presence_clear(&presence);
 }
 
+/* --- It is going to stop, or to be stopped ---------------------------------
+ */
+
+static void on_drain(struct control *c, struct bytes message)
+{
+	struct msg_drain drain;
+	struct fault fault;
+
+	if (msg_drain_decode(message, &drain, &fault) != RC_OK) {
+		fail(c, fault.code, fault.text);
+		return;
+	}
+	c->relay->leaving = !drain.stop;
+	msg_drain_clear(&drain);
+	station_leave(c->relay);
+}
+
+void control_drain(struct control *c)
+{
+	const struct msg_drain drain = { .stop = !c->relay->draining };
+	struct packbuf pack;
+	enum rc rc;
+
+	if (c->way.state != WAY_READY)
+		return;
+	packbuf_init(&pack, 256);
+	rc = way_send(&c->way, msg_drain_encode(&drain, &pack), &pack);
+	if (rc != RC_OK) /* we see to it ourselves */
+		log_debug("fleet", c->relay->name,
+		    "not told that it is drained: %s", rc_name(rc));
+}
+
 /* --- The session -----------------------------------------------------------
  */
 
@@ -326,6 +359,10 @@ static void on_ready(struct way *w)
 	c->acked_seq = w->table_version;
 	if (c->acked_seq > c->relay->fleet->route_seq)
 		c->needs_full = true;
+	c->was_open = true;
+	c->relay->leaving = false; /* else it says so again */
+	if (c->relay->draining)
+		control_drain(c);
 	log_info("fleet", c->relay->name, "control session open");
 	station_judge(c->relay);
 	upkeep_want(c->relay);
@@ -347,6 +384,8 @@ static void on_message(struct way *w, struct bytes message)
 		on_ack(c, message);
 	else if (rc == RC_OK && head.op == OP_PRESENCE)
 		on_presence(c, message);
+	else if (rc == RC_OK && head.op == OP_DRAIN)
+		on_drain(c, message);
 	else if (rc == RC_OK && head.is_reply &&
 		 (head.op == OP_REVOKED || head.op == OP_CERTIFICATE ||
 		     head.op == OP_TRUST))
@@ -375,8 +414,15 @@ static void on_closed(struct way *w, const struct fault *fault)
 	c->backoff_ms *= 2;
 	if (c->backoff_ms > link->backoff_max_ms)
 		c->backoff_ms = link->backoff_max_ms;
-	fault_set(&why, REASON_RELAY_DOWN, relay->fleet->at,
-	    "relay %s is not connected: %s", relay->name, fault->text);
+	/* One that meant to go is not told to be unsteady. */
+	if (c->was_open && !relay->leaving && fault->code != REASON_DRAINING)
+		station_fell(relay, &relay->flap);
+	c->was_open = false;
+	fault_set(&why,
+	    fault->code == REASON_DRAINING ? REASON_DRAINING
+					   : REASON_RELAY_DOWN,
+	    relay->fleet->at, "relay %s is not connected: %s", relay->name,
+	    fault->text);
 	forget_presence(c, &why);
 	station_judge(relay);
 }

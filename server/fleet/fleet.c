@@ -21,6 +21,9 @@ void fleet_settings_default(struct fleet_settings *settings)
 		.asks_max = 50000,
 		.enrols_max = 64,
 		.approval_ms = 5000,
+		.flap = { .falls = 3,
+		    .window_ms = 300000,
+		    .stable_ms = 120000 },
 		.certificate_s = CA_AGENT_LIFE_S,
 	};
 	link_config_default(&settings->link);

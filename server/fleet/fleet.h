@@ -27,6 +27,7 @@
 #include "common/worker.h"
 #include "proto/message_deploy.h"
 #include "proto/message_standing.h"
+#include "server/fleet/flap.h"
 #include "server/store/store.h"
 #include "server/store/types.h"
 
@@ -40,17 +41,18 @@ struct fleet_settings {
 	/* What joiners are told to dial; "": the address that they used. */
 	char advertise[ENDPOINT_SIZE];
 	struct link_config link;
-	uint32_t open_ms;       /* OPEN until the seal has been confirmed */
-	uint32_t request_ms;    /* a request without a deadline of its own */
-	uint32_t idle_ms;       /* a deploy seal without any message */
-	uint32_t table_ms;      /* an enrolment waits so long for relays */
-	uint32_t presence_ms;   /* changes are written this often */
-	uint32_t standing_max;  /* standing seals; idle ones make room */
-	uint32_t deploy_max;    /* deploy seals, followed and staged together */
-	uint32_t asks_max;      /* requests under way, of all machines */
-	uint32_t enrols_max;    /* enrolments under way */
-	uint32_t approval_ms;   /* who waits for approval asks so often */
-	uint32_t certificate_s; /* life of relays' and machines', seconds */
+	uint32_t open_ms;      /* OPEN until the seal has been confirmed */
+	uint32_t request_ms;   /* a request without a deadline of its own */
+	uint32_t idle_ms;      /* a deploy seal without any message */
+	uint32_t table_ms;     /* an enrolment waits so long for relays */
+	uint32_t presence_ms;  /* changes are written this often */
+	uint32_t standing_max; /* standing seals; idle ones make room */
+	uint32_t deploy_max;   /* deploy seals, followed and staged together */
+	uint32_t asks_max;     /* requests under way, of all machines */
+	uint32_t enrols_max;   /* enrolments under way */
+	uint32_t approval_ms;  /* who waits for approval asks so often */
+	struct flap_settings flap; /* of relays and of links to targets */
+	uint32_t certificate_s;    /* life of relays' and machines', seconds */
 };
 
 /* The values of docs/protocol.md and architecture section 10. */
@@ -252,6 +254,8 @@ MUST_CHECK enum rc fleet_relay_state(
 /* The relay by which it would be reached now; "": by none, or unknown. */
 void fleet_machine_hop(
     const struct fleet *f, const char *machine, char out[NAME_SIZE]);
+/* Seals of this server that a relay carries now.  Looks at all targets. */
+size_t fleet_relay_streams(const struct fleet *f, const char *relay);
 /* The routes of a machine (id), one per line, with the state of each hop and
  * the reason when it is not usable.  RC_NOTFOUND, RC_LIMIT, RC_NOMEM. */
 MUST_CHECK enum rc fleet_explain(

@@ -5,6 +5,9 @@
  *     stations.c     relays and machines in memory, their routes
  *     reload.c      rows become targets
  *     reach.c       our own links to targets
+ *     prefer.c      which route first; away from relays that are drained
+ *     flap.c        what comes and goes too often (pure)
+ *     peers.c       whom targets dial, told to them
  *     presence.c    who is online; what is written back
  *     way.c         a seal to a target by one of its routes
  *     greet.c       greet and welcome; journals that go back
@@ -130,6 +133,8 @@ const struct seal *control_seal(const struct control *c); /* NULL: none */
 /* Send what rc = encode(&pack) made, and free it.  RC_STATE: no session. */
 MUST_CHECK enum rc control_send(
     struct control *c, enum rc rc, struct packbuf *pack);
+/* Tell it whether an operator drains it. */
+void control_drain(struct control *c);
 /* A link or an entry on the way to the relay has come: try now. */
 void control_kick(struct control *c);
 /* Those of all relays behind this one, and its own. */

@@ -125,10 +125,18 @@ static void on_closed(struct way *way, const struct fault *fault)
 	down((struct fleet_follow *)way, fault);
 }
 
+/* By another route, from the piece that was to come. */
+static void on_move(struct way *way, bool has_better)
+{
+	if (has_better)
+		way_reopen(way);
+}
+
 static const struct way_kind follow_kind = {
 	.ops = { .ready = on_ready,
 	    .message = on_message,
 	    .writable = on_writable,
+	    .move = on_move,
 	    .closed = on_closed },
 	.service_class = CLASS_DEPLOY,
 	.message_max = LENFRAME_DEPLOY_MAX,

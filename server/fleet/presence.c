@@ -27,6 +27,8 @@ void station_route_state(struct station *t, size_t route,
 {
 	struct station_route *r = &t->route_states[route];
 
+	if (r->state == ROUTE_UP && state == ROUTE_DOWN)
+		station_fell(t, &r->flap);
 	r->state = state;
 	if (fault != NULL)
 		r->fault = *fault;

@@ -163,8 +163,11 @@ struct link *station_route_link(
 		return relay->link;
 	if (relay->dialler != NULL)
 		dial_now(relay->dialler);
-	fault_set(fault, REASON_RELAY_DOWN, t->fleet->at,
-	    "%s: relay %s is not connected%s%s", t->name, relay->name,
-	    relay->fault.text[0] != '\0' ? ": " : "", relay->fault.text);
+	fault_set(fault,
+	    relay->fault.code == REASON_DRAINING ? REASON_DRAINING
+						 : REASON_RELAY_DOWN,
+	    t->fleet->at, "%s: relay %s is not connected%s%s", t->name,
+	    relay->name, relay->fault.text[0] != '\0' ? ": " : "",
+	    relay->fault.text);
 	return NULL;
 }

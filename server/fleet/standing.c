@@ -44,6 +44,7 @@ struct standing {
 	TAILQ_ENTRY(standing) all;
 	enum standing_place place;
 	bool counted; /* in the fleet's budget */
+	bool moving;  /* to another route, when the replies have come */
 	struct ask_list queued, sent;
 	size_t ask_count;
 	uint32_t last_id;
@@ -146,6 +147,8 @@ static void fail_all(
 		ripen(ask, fault, may_have_arrived);
 }
 
+static void settle(struct standing *s);
+
 static void on_deadline(void *arg)
 {
 	struct fleet_ask *ask = arg;
@@ -156,7 +159,7 @@ static void on_deadline(void *arg)
 	    "%s: no answer to %s within %u s", s->way.station->name,
 	    msg_op_name(ask->op), ask->deadline_ms / 1000);
 	ripen(ask, &fault, ask->state == ASK_SENT);
-	rest_if_unused(s);
+	settle(s);
 }
 
 /* --- Sending ---------------------------------------------------------------
@@ -196,7 +199,7 @@ static void pump(struct standing *s)
 	struct fleet_ask *ask;
 	struct fault fault;
 
-	while (s->way.state == WAY_READY &&
+	while (s->way.state == WAY_READY && !s->moving &&
 	       (ask = TAILQ_FIRST(&s->queued)) != NULL) {
 		enum rc rc = send_ask(s, ask);
 
@@ -221,6 +224,7 @@ static void close_standing(struct standing *s, const struct fault *fault)
 
 	way_close(&s->way, fault);
 	s->was_ready = false;
+	s->moving = false;
 	if (s->counted)
 		f->standing_count--;
 	s->counted = false;
@@ -259,10 +263,37 @@ static void next_waiting(struct fleet *f)
 /* --- What the way tells ----------------------------------------------------
  */
 
+/* All that was asked by the old route is answered. */
+static void go_elsewhere(struct standing *s)
+{
+	struct fleet *f = s->way.fleet;
+
+	close_standing(s, NULL);
+	if (!TAILQ_EMPTY(&s->queued) && !f->stopping)
+		open_or_wait(s);
+	next_waiting(f);
+}
+
+static void on_move(struct way *w, bool has_better)
+{
+	struct standing *s = (struct standing *)w;
+
+	if (s->ask_count == 0 || (has_better && w->state != WAY_READY))
+		go_elsewhere(s);
+	else if (has_better)
+		s->moving = true;
+	if (s->moving && TAILQ_EMPTY(&s->sent))
+		go_elsewhere(s);
+}
+
 static void settle(struct standing *s)
 {
 	struct fleet *f = s->way.fleet;
 
+	if (s->moving && TAILQ_EMPTY(&s->sent)) {
+		go_elsewhere(s);
+		return;
+	}
 	rest_if_unused(s);
 	if (s->place == STANDING_IDLE)
 		next_waiting(f);
@@ -338,6 +369,7 @@ static const struct way_kind standing_kind = {
 	.ops = { .ready = on_ready,
 	    .message = on_message,
 	    .writable = on_writable,
+	    .move = on_move,
 	    .closed = on_closed },
 	.service_class = CLASS_HEALTH,
 	.message_max = LENFRAME_STANDING_MAX,
@@ -442,7 +474,7 @@ void fleet_request_cancel(struct fleet_ask *ask)
 	leave_list(ask);
 	ask_free(ask);
 	if (s != NULL)
-		rest_if_unused(s);
+		settle(s);
 }
 
 void fleet_saw_reply(

@@ -9,6 +9,7 @@
 
 #include "common/dial.h"
 #include "common/lookup.h"
+#include "server/fleet/flap.h"
 #include "server/fleet/life.h"
 #include "server/fleet/upkeep.h"
 #include "server/fleet/way.h"
@@ -28,6 +29,15 @@ enum route_state {
 struct station_route {
 	enum route_state state;
 	struct fault fault;
+	struct flap flap; /* of the last hop's link to the target */
+};
+
+/* The lower is taken first; among equals the operator's order counts. */
+enum route_rank {
+	RANK_GOOD,
+	RANK_AVOID, /* through what is drained, or comes and goes */
+	RANK_DOWN,
+	RANK_COUNT
 };
 
 /* A target that changed, or has gone, for tables of relays.  In the order of
@@ -58,8 +68,9 @@ struct station {
 	bool seen; /* while all rows are read: it has one */
 	uint8_t spki[STORE_SHA256_SIZE];
 	char listen[ENDPOINT_SIZE]; /* a relay's: for those behind it */
-	bool draining; /* a relay's: an operator wants streams to leave it */
-	bool leaving;  /* a relay's: it said that it stops soon */
+	bool draining;    /* a relay's: an operator wants streams to leave it */
+	bool leaving;     /* a relay's: it said that it stops soon */
+	struct flap flap; /* a relay's control session */
 	uint64_t route_seq;
 	struct fleet_route *routes;
 	struct station_route *route_states;
@@ -135,6 +146,19 @@ void station_dial(struct station *t);
 /* The link that a route goes out on; NULL: fault says why there is none. */
 struct link *station_route_link(
     const struct station *t, size_t route, struct fault *fault);
+
+/* --- prefer.c --------------------------------------------------------------
+ */
+
+/* why (may be NULL): of RANK_AVOID. */
+enum route_rank station_route_rank(
+    const struct station *t, size_t route, struct fault *why);
+/* It, or one of its routes, was there and is not any more. */
+void station_fell(struct station *t, struct flap *flap);
+/* A relay is being drained, or stops: what can go another way does so. */
+void station_leave(struct station *relay);
+/* Seals of this server that go through a relay now. */
+size_t station_streams(const struct station *relay);
 
 /* --- presence.c ------------------------------------------------------------
  */

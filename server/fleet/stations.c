@@ -504,6 +504,15 @@ static void apply_listen(struct station *relay, const char *listen)
 		peers_moved(relay);
 }
 
+static void apply_draining(struct station *relay, bool draining)
+{
+	if (relay->draining == draining)
+		return;
+	relay->draining = draining;
+	control_drain(relay->control);
+	station_leave(relay);
+}
+
 struct station *station_apply_relay(
     struct fleet *f, const struct store_relay *row)
 {
@@ -522,6 +531,7 @@ struct station *station_apply_relay(
 		t->last_seen_ms = row->last_seen_ms;
 	if (apply_routes(t, row->route_seq, &row->route, 1) != RC_OK)
 		return NULL;
+	apply_draining(t, row->draining);
 	if (row->presence != t->presence)
 		station_dirty(t, DIRTY_PRESENCE);
 	return t;

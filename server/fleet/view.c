@@ -61,6 +61,13 @@ enum rc fleet_relay_state(
 	return RC_OK;
 }
 
+size_t fleet_relay_streams(const struct fleet *f, const char *relay)
+{
+	const struct station *t = station_find(f, ROLE_RELAY, relay);
+
+	return t != NULL ? station_streams(t) : 0;
+}
+
 /* --- Routes in words -------------------------------------------------------
  */
 
@@ -100,6 +107,7 @@ static MUST_CHECK enum rc explain_route(
 {
 	const struct fleet_route *route = &t->routes[i];
 	const struct way *way = standing_way(t);
+	struct fault avoid;
 	char path[PATH_SIZE];
 	enum rc rc;
 
@@ -110,6 +118,8 @@ static MUST_CHECK enum rc explain_route(
 	    way != NULL && way->route == i ? ", in use" : "");
 	if (rc == RC_OK && t->route_states[i].fault.text[0] != '\0')
 		rc = buf_printf(out, " (%s)", t->route_states[i].fault.text);
+	if (rc == RC_OK && station_route_rank(t, i, &avoid) == RANK_AVOID)
+		rc = buf_printf(out, ", not preferred (%s)", avoid.text);
 	if (rc == RC_OK)
 		rc = buf_printf(out, "\n");
 	for (size_t k = 0; k < route->path.count && rc == RC_OK; k++)
@@ -141,15 +151,19 @@ void fleet_machine_hop(
     const struct fleet *f, const char *machine, char out[NAME_SIZE])
 {
 	const struct station *t = station_find(f, ROLE_TENTACLE, machine);
-	size_t i = 0;
+	enum route_rank rank, best = RANK_COUNT;
+	size_t route = 0;
 
 	out[0] = '\0';
 	if (t == NULL || t->route_count == 0)
 		return;
-	while (i < t->route_count && t->route_states[i].state == ROUTE_DOWN)
-		i++;
-	if (i == t->route_count)
-		i = 0;
-	if (t->routes[i].path.count > 0)
-		memcpy(out, t->routes[i].path.names[0], NAME_SIZE);
+	for (size_t i = 0; i < t->route_count; i++) {
+		rank = station_route_rank(t, i, NULL);
+		if (rank >= best)
+			continue;
+		best = rank;
+		route = i;
+	}
+	if (t->routes[route].path.count > 0)
+		memcpy(out, t->routes[route].path.names[0], NAME_SIZE);
 }

@@ -57,23 +57,24 @@ static bool is_trouble_of_the_way(enum reason code)
 	return false;
 }
 
-/* The first not tried that is not known to be down; then those that are. */
+/* The first not tried of those that rank best. */
 static bool next_route(const struct way *w, size_t *out)
 {
 	const struct station *t = w->station;
+	enum route_rank best = RANK_COUNT;
 
-	for (int pass = 0; pass < 2; pass++) {
-		for (size_t i = 0; i < t->route_total; i++) {
-			bool down = t->route_states[i].state == ROUTE_DOWN;
+	for (size_t i = 0; i < t->route_total; i++) {
+		enum route_rank rank;
 
-			if ((w->tried & (1U << i)) == 0 &&
-			    (pass > 0 || !down)) {
-				*out = i;
-				return true;
-			}
-		}
+		if ((w->tried & (1U << i)) != 0)
+			continue;
+		rank = station_route_rank(t, i, NULL);
+		if (rank >= best)
+			continue;
+		best = rank;
+		*out = i;
 	}
-	return false;
+	return best != RANK_COUNT;
 }
 
 static void on_seal(
@@ -386,6 +387,16 @@ uint32_t way_rtt_us(const struct way *w)
 		return 0;
 	return path.count == 0 ? link_rtt_us(seal_link(w->seal))
 	                       : w->quickest_us;
+}
+
+void way_reopen(struct way *w)
+{
+	struct fault fault;
+
+	fault_set(&fault, REASON_DRAINING, w->fleet->at,
+	    "%s: is reached by another route now", w->station->name);
+	way_close(w, &fault);
+	way_open(w);
 }
 
 enum rc way_send(struct way *w, enum rc rc, struct packbuf *pack)

