@@ -67,6 +67,8 @@ def test_another_machine_at_the_address(w):
     right = w.machines["direct"].address()
     w.cli("machine", "set-route", "direct",
           f"dc2-a={w.machines['web-01'].address()}")
+    # The old way is good until the machine has heard of the new one.
+    w.wait_presence("machine", "direct", "offline")
     err = refused(w, "direct")
     assert "direct" in err, err
     assert "answered, not" in err and "check the route" in err, err
