@@ -122,6 +122,9 @@ def test_a_machine_that_dials_keeps_a_link_to_each_relay(w, both):
 
 @pytest.mark.sanitizer
 def test_a_relay_killed_in_mid_script_leaves_it_to_the_other(w, both):
+    # Who came by dc2-b first would stay there.
+    w.relays["dc2-b"].restart()
+    wait_for_both(w)
     task = w.start_run(SCRIPT, "--environment", "prod")
     wait_for_line(w, task, 50)
     w.relays["dc2-a"].kill()

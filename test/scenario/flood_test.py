@@ -7,7 +7,7 @@ import time
 import pytest
 
 from faults import TOOLS
-from harness import LARGE, SLOW
+from harness import LARGE, SLOW, wait_until
 
 FLOODS = ("open", "reset", "ping", "empty", "credit", "tell", "late",
           "unknown")
@@ -114,4 +114,4 @@ def check(process, got, times, before):
     assert got["ended"] == 1 and got["ms"] <= ENDED_MS * SLOW, got
     assert times[len(times) * 99 // 100] < OTHERS_MS * SLOW, times[-5:]
     assert rss_mib(process) - before < GROWTH_MIB * LARGE
-    assert "too many" in process.text()
+    wait_until(lambda: "too many" in process.text(), "the reason", 10)
