@@ -4,7 +4,7 @@
 #   make test                 unit + scenario tests with the real programs
 #   make scenario SCENARIOS=test/scenario/run_test.py
 #   make lint                 clang-format, clang-tidy, layers
-#   make soak PLACES=20       cut and silence everywhere; minutes to hours
+#   make soak PLACES=20 KILLS=3000    cut, silence and kill -9 everywhere; hours
 #   make bench-fleet N=2000   a fleet loses its relay: build/bench/fleet.json
 #   make demo                 deploy a real web application through a relay
 #   make fuzz FUZZ=mux FUZZ_SECONDS=60       make fuzz-all
@@ -24,6 +24,7 @@ PROGRAMS := server tentacle relay
 PKGS     := libevent_core libevent_extra libevent_pthreads libevent_openssl openssl sqlite3 \
     msgpack jansson yaml-0.1 libcurl libarchive libzstd
 SRCS     := $(shell find proto common $(PROGRAMS) -name '*.c')
+GUARDIAN := $(BUILD)/bin/longarm-guardian
 SUPPORT  := $(wildcard test/support/*.c)
 TESTS    := $(shell find test -name '*_test.c')
 # Programs that only tests use; what else is in test/tools is their archive.
@@ -48,7 +49,7 @@ CMOCKA   := $(shell pkg-config --libs cmocka)
 # Tests can make the n-th allocation of our own code fail: test/support/alloc.h
 WRAP     := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
-all: $(PROGRAMS:%=$(BUILD)/bin/longarm-%) $(BUILD)/bin/longarm
+all: $(PROGRAMS:%=$(BUILD)/bin/longarm-%) $(BUILD)/bin/longarm $(GUARDIAN)
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -84,6 +85,18 @@ $(BUILD)/bin/longarm-%:
 $(BUILD)/bin/longarm: $(BUILD)/bin/longarm-server
 	ln -sf longarm-server $@
 
+# The tentacle's helper: static, nothing but libc, and so never sanitized.
+GUARDIAN_OBJ := $(patsubst %.c,$(BUILD)/static/%.o,$(wildcard tentacle/guardian/*.c) proto/crc.c)
+$(GUARDIAN): $(GUARDIAN_OBJ)
+	@mkdir -p $(@D)
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(CFLAGS) -static-pie -Wl,-z,relro,-z,now,--gc-sections $(LDFLAGS) -o $@ $^
+$(BUILD)/static/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo '  CC    $< (static)'
+	$(Q)$(CC) $(LANGUAGE) $(WARN) $(DEFINES) -fPIE -fstack-protector-strong \
+	    $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
 tools: $(TOOLS:%=$(BUILD)/tools/%)
 $(foreach t,$(filter-out evil_relay,$(TOOLS)),$(eval $(BUILD)/tools/$t: $(BUILD)/test/tools/$t.o \
     $(call archives_of,$(if $(uses_$t),$t,tools))))
@@ -101,6 +114,8 @@ $(foreach t,$(TESTS),$(eval $(BUILD)/$(t:.c=): $(BUILD)/$(t:.c=.o) \
 $(BUILD)/test/%_test:
 	$(LINK) $(WRAP) $(CMOCKA) $(if $(filter proto/%,$*),-lmsgpackc,$(LIBS))
 
+$(filter $(BUILD)/test/tentacle/%,$(TESTS:%.c=$(BUILD)/%)): | $(GUARDIAN)
+
 # One unit test program per line; the full output of those that fail.
 unit: layers $(TESTS:%.c=$(BUILD)/%) fuzz-replay
 	@scripts/run-unit-tests $(filter %_test,$^)
@@ -115,8 +130,11 @@ scenario: all tools
 
 test: unit scenario
 
-# Those scenarios that do more when they are given the time.
-soak: all tools
+# Guardians killed again and again, and those scenarios that do more when they are
+# given the time.
+KILL_TEST := $(BUILD)/test/tentacle/guardian_kill_test
+soak: all tools $(KILL_TEST)
+	LONGARM_KILLS=$(or $(KILLS),3000) $(KILL_TEST)
 	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin LONGARM_SOAK=$(or $(PLACES),20) \
 	    PYTEST_FLAGS="$(PYTEST_FLAGS)" scripts/run-scenarios -j 1 \
 	    $(shell grep -l LONGARM_SOAK test/scenario/*_test.py)
@@ -186,4 +204,4 @@ clean:
 -include $(SRCS:%.c=$(BUILD)/%.d) $(TESTS:%.c=$(BUILD)/%.d) \
     $(FUZZERS:%.c=$(BUILD)/%.d) $(SRCS:%.c=build/fuzz/%.d) $(SUPPORT:%.c=$(BUILD)/%.d) \
     $(TOOL_SRC:%.c=$(BUILD)/%.d) \
-    $(SRCS:%.c=build/tidy/%.d)
+    $(GUARDIAN_OBJ:%.o=%.d) $(SRCS:%.c=build/tidy/%.d)

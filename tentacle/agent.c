@@ -174,6 +174,7 @@ static MUST_CHECK enum rc open_operations(struct agent *a, struct fault *fault)
 		.apps = s->apps_dir,
 		.machine = member_id(a->member),
 		.home = s->home,
+		.guardian = s->guardian,
 		OPERATIONS_CONFIG_DEFAULT,
 		.output_max = s->log_max,
 		.grace_ms = s->grace_ms,

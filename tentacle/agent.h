@@ -30,6 +30,7 @@ struct agent_settings {
 	const char *state_dir;
 	const char *apps_dir;
 	const char *home;
+	const char *guardian; /* as operations_config's */
 	struct config_endpoint listen;
 	bool listens;
 	bool dials;       /* the nodes and relays among its peers */

@@ -105,6 +105,8 @@ static enum rc start_script(struct health *h, const struct health_place *place,
 {
 	const struct run_spec spec = { .dir = h->dir,
 		.name = "check",
+		.guardian = place->guardian,
+		.passing = true,
 		.body = m->script,
 		.ticket = "",
 		.machine = place->machine,

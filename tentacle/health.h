@@ -40,6 +40,7 @@ struct health_place {
 	const char *dir; /* for its files; made, and removed in the end */
 	const char *machine;
 	struct health_limits limits;
+	int guardian; /* program: run_open_guardian() */
 };
 
 /* Begin the check.  Without a script it is over at the first tick. */
@@ -55,6 +56,7 @@ MUST_CHECK enum rc health_tick(
  * msg_health_reply_clear().
  */
 void health_reply(struct health *h, struct msg_health_reply *reply);
+/* A script that still runs is stopped by its guardians at its deadline. */
 void health_free(struct health *h); /* NULL is fine */
 
 #endif

@@ -7,10 +7,11 @@
  * activate: (build on a worker) EXEC before PASSED, EXEC switch PASSED,
  *           EXEC after PASSED, ENDED
  *
- * Before anything changes the machine its EXEC mark is synced; a ticket with a
- * mark for a script, and no end, is never run again.  A failing `after` script
- * makes the version before live again.  All on the loop's thread but building
- * and sealing, which own the job meanwhile.
+ * Before anything changes the machine its EXEC mark is synced.  A ticket with a
+ * mark for a script, and no end, is adopted from its guardians after a restart:
+ * it runs, has ended, never began (only then it is started), or nobody can
+ * know.  A failing `after` script makes the version before live again.  All on
+ * the loop's thread but building and sealing, which own the job meanwhile.
  */
 #ifndef TENTACLE_JOB_H
 #define TENTACLE_JOB_H
@@ -32,6 +33,7 @@ struct job_place {
 	const char *apps;
 	const char *machine; /* id */
 	const char *home;    /* of scripts */
+	int guardian;        /* program: run_open_guardian() */
 	struct unpack_limits unpack;
 	uint64_t output_max; /* bytes; 0: default */
 	uint64_t grace_ms;   /* 0: default */
@@ -49,12 +51,15 @@ typedef void (*job_done_fn)(void *arg, struct job *job);
 MUST_CHECK enum rc job_new(const struct job_place *place,
     const struct ticket *ticket, job_done_fn done, void *arg, struct job **out,
     struct fault *fault);
-/* Not while building or sealing: free the workers first. */
+/* Not while building or sealing: free the workers first.  A script that runs
+ * goes on, and is adopted by the next job_new() of its ticket. */
 void job_free(struct job *job);
 
 const char *job_ticket(const struct job *job);
 /* Go on from where the journal says that it is. */
 void job_begin(struct job *job);
+/* job_begin() adopts a script of an earlier life: it cannot wait its turn. */
+bool job_is_adopted(const struct job *job);
 bool job_has_begun(const struct job *job);
 /* Ends it as soon as it can be; done follows (also when not begun). */
 void job_cancel(struct job *job);
@@ -68,8 +73,8 @@ MUST_CHECK enum rc job_write_spec(const char *runs, const char *ticket,
 void job_remove_secrets(const char *runs, const char *ticket);
 void job_remove_all(const char *runs, const char *ticket);
 /*
- * After a crash nobody can know how this ticket's script ended: mask its log
- * and journal that.
+ * Nobody can know how this ticket's script ended, and not even its spec can be
+ * read: mask its log and journal that.
  */
 MUST_CHECK enum rc job_end_unknown(const struct job_place *place,
     const struct ticket *ticket, struct fault *fault);

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/fs.h"
 #include "common/log.h"
+#include "tentacle/run.h"
 #include "tentacle/runlog.h"
 
 #include <fcntl.h>
@@ -57,6 +58,11 @@ void job_remove_secrets(const char *runs, const char *ticket)
 
 void job_remove_all(const char *runs, const char *ticket)
 {
+	char dir[FS_PATH_MAX];
+
+	/* Groups that held what a script left behind, until now. */
+	if (fs_join(dir, sizeof(dir), runs, ticket) == RC_OK)
+		run_clear_groups(dir);
 	remove_beneath(runs, ticket);
 }
 
@@ -73,8 +79,9 @@ enum rc job_end_unknown(const struct job_place *place,
 
 	r.ended_ms = now > 0 ? (uint64_t)now : 0;
 	(void)snprintf(r.text, sizeof(r.text),
-	    "the tentacle ended while a script of this ticket ran; nobody "
-	    "knows how it went on, and it is not started again");
+	    "a script of this ticket may have run, and what is on the disk of "
+	    "it cannot be read; nobody knows how it ended, and it is not "
+	    "started again");
 	if (rc == RC_OK)
 		rc = runlog_load_mask(dir, &mask, fault);
 	if (rc == RC_OK)

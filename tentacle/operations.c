@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 uint64_t operations_wall_ms(void)
 {
@@ -141,24 +142,43 @@ enum rc operations_end_lost(
 	return ledger_end(ops->ledger, t->id, &r, &fault);
 }
 
+static enum rc end_unreadable(
+    struct operations *ops, const struct ticket *t, struct fault *fault)
+{
+	enum rc rc;
+
+	log_error("job", t->id, "%s", fault->text);
+	if (!may_have_run(t))
+		return operations_end_lost(ops, t, fault);
+	rc = job_end_unknown(&ops->place, t, fault);
+	if (rc != RC_OK)
+		log_error("job", t->id, "%s", fault->text);
+	return rc;
+}
+
 static enum rc recover_one(struct operations *ops, const struct ticket *t)
 {
 	struct fault fault = { 0 };
-	enum rc rc;
+	enum rc rc = operations_add_job(ops, t, &fault);
 
-	if (may_have_run(t)) {
-		log_warn("job", t->id, "its outcome is unknown");
-		rc = job_end_unknown(&ops->place, t, &fault);
-		if (rc != RC_OK)
-			log_error("job", t->id, "%s", fault.text);
-		return rc;
+	return rc == RC_OK ? RC_OK : end_unreadable(ops, t, &fault);
+}
+
+/* They run already, so they do not wait for their turn. */
+static void begin_adopted(struct operations *ops)
+{
+	struct entry *e = TAILQ_FIRST(&ops->jobs);
+
+	while (e != NULL) {
+		struct entry *next = TAILQ_NEXT(e, link);
+
+		/* A job may be over at once and leave the list. */
+		if (job_is_adopted(e->job) && !job_has_begun(e->job)) {
+			ops->running++;
+			job_begin(e->job);
+		}
+		e = next;
 	}
-	rc = operations_add_job(ops, t, &fault);
-	if (rc != RC_OK) {
-		log_error("job", t->id, "%s", fault.text);
-		rc = operations_end_lost(ops, t, &fault);
-	}
-	return rc;
 }
 
 struct open_ticket {
@@ -237,6 +257,9 @@ static enum rc make_places(struct operations *ops, struct fault *fault)
 		rc = fs_make_private_dir(ops->checks, fault);
 	if (rc == RC_OK)
 		rc = blob_store_open(blobs, &ops->blobs, fault);
+	if (rc == RC_OK)
+		rc = run_open_guardian(
+		    ops->config.guardian, &ops->place.guardian, fault);
 	return rc;
 }
 
@@ -255,6 +278,7 @@ static void copy_config(struct operations *ops, struct loop *loop,
 		.apps = ops->apps,
 		.machine = ops->machine,
 		.home = ops->home,
+		.guardian = -1,
 		.unpack = config->unpack,
 		.output_max = config->output_max,
 		.grace_ms = config->grace_ms };
@@ -306,6 +330,7 @@ enum rc operations_open(struct loop *loop, struct worker_pool *workers,
 		operations_close(ops);
 		return rc;
 	}
+	begin_adopted(ops);
 	operations_begin_jobs(ops);
 	*out = ops;
 	return RC_OK;
@@ -326,6 +351,8 @@ void operations_close(struct operations *ops)
 	for (size_t i = 0; i < OPERATIONS_HEALTH_MAX; i++)
 		operations_check_free(&ops->health[i]);
 	blob_store_close(ops->blobs);
+	if (ops->place.guardian >= 0)
+		(void)close(ops->place.guardian);
 	ledger_close(ops->ledger);
 	free(ops);
 }

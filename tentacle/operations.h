@@ -18,10 +18,11 @@
 #define OPERATIONS_HEALTH_MAX 8 /* checks at once */
 
 struct operations_config {
-	const char *state;   /* directory: journal, runs/, checks/, blobs/ */
-	const char *apps;    /* directory: installed packages; 0755 */
-	const char *machine; /* id */
-	const char *home;    /* of scripts */
+	const char *state;    /* directory: journal, runs/, checks/, blobs/ */
+	const char *apps;     /* directory: installed packages; 0755 */
+	const char *machine;  /* id */
+	const char *home;     /* of scripts */
+	const char *guardian; /* its program; NULL: beside our own */
 	struct ticket_limits tickets;
 	struct unpack_limits unpack;
 	struct health_limits health;
@@ -42,15 +43,16 @@ struct operations_config {
 struct operations; /* opaque */
 
 /*
- * Replay the journal, end what nobody can know, begin what never started.  A
+ * Replay the journal, adopt what runs, end what nobody can know, begin what
+ * never started.  A
  * journal that cannot be trusted is no error here: the machine is then in
  * quarantine (operations_quarantine()), answers health and refuses orders.
  */
 MUST_CHECK enum rc operations_open(struct loop *loop,
     struct worker_pool *workers, const struct operations_config *config,
     struct operations **out, struct fault *fault);
-/* Free the workers first.  Scripts that run are killed: their tickets become
- * unknown at the next start. */
+/* Free the workers first.  Scripts that run go on with their guardians, and are
+ * adopted at the next start. */
 void operations_close(struct operations *ops);
 
 /* NULL: all is well. */

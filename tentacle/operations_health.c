@@ -48,7 +48,7 @@ static enum rc check_start(struct operations *ops, struct check *c,
 	rc = fs_join(dir, sizeof(dir), ops->checks, name);
 	if (rc == RC_OK) {
 		const struct health_place place = { dir, ops->machine,
-			ops->config.health };
+			ops->config.health, ops->place.guardian };
 
 		rc = health_start(
 		    &place, m, operations_boot_ms(), &c->health, why);

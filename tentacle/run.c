@@ -1,172 +1,212 @@
-#include "tentacle/run.h"
+#include "tentacle/run_base.h"
 
-#include "common/fs.h"
-#include "tentacle/environment.h"
+#include "common/log.h"
+#include "tentacle/guardian/cgroup.h"
+#include "tentacle/guardian/guard.h"
+#include "tentacle/runlog.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SIZE_CHECK_MS                                                          \
-	500 /* how often a running script's output is measured                 \
-	     */
-#define NEVER UINT64_MAX
+#define LOOK_MS    1000 /* the lock is looked at when nobody tells its end */
+#define FD_ABOVE   10   /* none of ours is in the way of the guardian's */
+#define ARGS_COUNT 4
+
+enum run_state {
+	RUN_READY,    /* no guardian was started by us yet */
+	RUN_GUARDED,  /* guardians live, or have just ended */
+	RUN_DETACHED, /* both were killed; something of the script is alive */
+	RUN_OVER
+};
 
 struct run {
 	enum run_state state;
-	pid_t pid; /* also its session and group */
-	int pidfd;
-	int output_fd;
-	uint64_t timeout_at_ms;
-	uint64_t kill_at_ms; /* RUN_ENDING */
-	uint64_t grace_ms;
-	uint64_t timeout_ms;
-	uint64_t output_max;
-	uint64_t dropped; /* bytes cut off the output */
-	enum reason why;  /* cancelled, timed-out, or none: by itself */
+	char dir[FS_PATH_MAX]; /* of the ticket */
+	int guardian;          /* its program; borrowed */
+	int place_fd;          /* of its guardians' directory */
+	int record_fd, alive_fd;
+	pid_t supervisor; /* 0: not our child, or reaped */
+	uint8_t *order_bytes;
+	struct guard_order order;
+	struct guard_record record;
+	uint64_t kill_at_ms; /* RUN_DETACHED and stopped; 0: not yet */
 	struct run_end end;
 };
 
-/* --- Files -------------------------------------------------------------- */
+/* --- The program --------------------------------------------------------- */
 
-static enum rc spec_path(const struct run_spec *spec, const char *name,
-    char out[FS_PATH_MAX], struct fault *fault)
+static int open_beside_us(const char *tail)
 {
-	enum rc rc = fs_join(out, FS_PATH_MAX, spec->dir, name);
+	char own[FS_PATH_MAX], path[FS_PATH_MAX + 64];
+	ssize_t n = readlink("/proc/self/exe", own, sizeof(own) - 1);
+	char *slash;
 
-	if (rc != RC_OK)
-		fault_set(fault, REASON_INTERNAL, "",
-		    "the path of '%s' in %s "
-		    "is too long",
-		    name, spec->dir);
-	return rc;
+	if (n <= 0)
+		return -1;
+	own[n] = '\0';
+	slash = strrchr(own, '/');
+	if (slash == NULL)
+		return -1;
+	*slash = '\0';
+	(void)snprintf(path, sizeof(path), "%s/%s", own, tail);
+	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-static bool has_shebang(struct bytes body)
+enum rc run_open_guardian(const char *path, int *out, struct fault *fault)
 {
-	return body.len >= 2 && body.p[0] == '#' && body.p[1] == '!';
-}
+	int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC)
+	                      : open_beside_us("longarm-guardian");
 
-static enum rc write_secrets(const struct run_spec *spec, struct fault *fault)
-{
-	char dir[FS_PATH_MAX], path[FS_PATH_MAX], name[VARIABLE_SIZE];
-	enum rc rc = spec_path(spec, "secrets", dir, fault);
-
-	if (rc == RC_OK)
-		rc = fs_make_private_dir(dir, fault);
-	for (size_t i = 0; rc == RC_OK && i < spec->secret_count; i++) {
-		const struct msg_pair *s = &spec->secrets[i];
-
-		(void)snprintf(name, sizeof(name), "%.*s", (int)s->name.len,
-		    (const char *)s->name.p);
-		if (s->name.len >= sizeof(name) || !variable_is_valid(name)) {
-			fault_set(fault, REASON_BAD_CONFIG, "",
-			    "a secret for a script has no valid name");
-			return RC_PROTO;
-		}
-		rc = fs_join(path, sizeof(path), dir, name);
-		if (rc == RC_OK)
-			rc = fs_write_atomic(
-			    path, s->value.p, s->value.len, 0600, fault);
+	if (fd < 0 && path == NULL)
+		fd = open_beside_us("../lib/longarm/longarm-guardian");
+	if (fd < 0) {
+		fault_set(fault, REASON_NOT_FOUND, "",
+		    "%s: cannot open: %s; it is installed together with "
+		    "longarm-tentacle",
+		    path != NULL ? path : "longarm-guardian",
+		    strerrordesc_np(errno));
+		return RC_NOTFOUND;
 	}
-	return rc;
+	*out = fd;
+	return RC_OK;
 }
 
-static int open_output(const char *path)
+/* --- Opening ------------------------------------------------------------ */
+
+static enum rc load_record(struct run *r)
 {
-	return open(
-	    path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	uint8_t bytes[GUARD_RECORD_SIZE];
+	size_t got = 0;
+	enum rc rc = guard_read_at(r->record_fd, bytes, sizeof(bytes), 0, &got);
+
+	return rc == RC_OK
+	           ? guard_record_decode(bytes_of(bytes, got), &r->record)
+	           : rc;
 }
 
-enum rc run_prepare(const struct run_spec *spec, struct fault *fault)
+static enum rc load_order(struct run *r, const char *place)
 {
 	char path[FS_PATH_MAX];
-	enum rc rc;
-	int fd;
+	size_t len = 0;
+	enum rc rc = fs_join(path, sizeof(path), place, "order");
 
-	rc = fs_make_private_dir(spec->dir, fault);
 	if (rc == RC_OK)
-		rc = write_secrets(spec, fault);
+		rc = fs_read_file(
+		    path, GUARD_ORDER_MAX, &r->order_bytes, &len, NULL);
 	if (rc == RC_OK)
-		rc = spec_path(spec, spec->name, path, fault);
+		rc = guard_order_decode(r->order_bytes, len, &r->order);
+	return rc;
+}
+
+static enum rc open_place(struct run *r, const char *place)
+{
+	r->place_fd = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r->place_fd < 0)
+		return errno == ENOENT ? RC_NOTFOUND : RC_IO;
+	r->record_fd =
+	    openat(r->place_fd, "record", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (r->record_fd < 0)
+		return errno == ENOENT ? RC_NOTFOUND : RC_IO;
+	/* Before anybody can be asked whether he lives: his end is seen. */
+	r->alive_fd =
+	    openat(r->place_fd, "alive", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	return r->alive_fd >= 0 ? RC_OK : RC_IO;
+}
+
+static enum rc open_run(const char *dir, const char *name, int guardian,
+    struct run **out, struct fault *fault)
+{
+	char place[FS_PATH_MAX];
+	struct run *r = calloc(1, sizeof(*r));
+	enum rc rc;
+
+	if (r == NULL)
+		return RC_NOMEM;
+	r->guardian = guardian;
+	r->place_fd = r->record_fd = r->alive_fd = -1;
+	(void)snprintf(r->dir, sizeof(r->dir), "%s", dir);
+	rc = run_place(dir, name, place);
 	if (rc == RC_OK)
-		rc = fs_write_atomic(
-		    path, spec->body.p, spec->body.len, 0700, fault);
+		rc = open_place(r, place);
 	if (rc == RC_OK)
-		rc = spec_path(spec, "output", path, fault);
-	if (rc != RC_OK)
+		rc = load_record(r);
+	if (rc == RC_OK)
+		rc = load_order(r, place);
+	if (rc != RC_OK) {
+		fault_set(fault, REASON_INTERNAL, "",
+		    "%.150s/run-%s: no record of this script that can be read "
+		    "(%s)",
+		    dir, name, rc_name(rc));
+		run_free(r);
 		return rc;
-	fd = open_output(path);
-	if (fd < 0) {
-		fault_set(fault, REASON_INTERNAL, "", "%s: cannot create: %s",
-		    path, strerrordesc_np(errno));
-		return RC_IO;
 	}
-	(void)close(fd);
+	*out = r;
 	return RC_OK;
 }
 
 /* --- Starting ----------------------------------------------------------- */
 
-static enum rc set_if(
-    struct environment *e, const char *name, const char *value)
+static int move_up(int fd)
 {
-	return value != NULL ? environment_set(e, name, value) : RC_OK;
+	int up = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, FD_ABOVE) : -1;
+
+	if (fd >= 0)
+		(void)close(fd);
+	return up;
 }
 
-static enum rc build_environment(
-    const struct run_spec *spec, struct environment **out, struct fault *fault)
-{
-	char secrets[FS_PATH_MAX];
-	struct environment *e = NULL;
-	enum rc rc = spec_path(spec, "secrets", secrets, fault);
+/* What the guardian is born with. */
+struct birth {
+	int place, record, alive, program;
+};
 
-	if (rc == RC_OK)
-		rc = environment_new(&e);
-	const char *const ours[][2] = { { "PATH", RUN_PATH },
-		{ "HOME", spec->home != NULL ? spec->home : "/" },
-		{ "LONGARM_TICKET", spec->ticket },
-		{ "LONGARM_MACHINE", spec->machine },
-		{ "LONGARM_RUN_DIR", spec->dir },
-		{ "LONGARM_SECRETS_DIR", secrets },
-		{ "LONGARM_PACKAGE_DIR", spec->package_dir },
-		{ "LONGARM_PREVIOUS_DIR", spec->previous_dir } };
-	for (size_t i = 0; rc == RC_OK && i < sizeof(ours) / sizeof(*ours); i++)
-		rc = set_if(e, ours[i][0], ours[i][1]);
-	bool lang = false;
-	for (size_t i = 0; rc == RC_OK && i < spec->environment_count; i++) {
-		lang |=
-		    bytes_equal(spec->environment[i].name, bytes_text("LANG"));
-		rc = environment_add(e, &spec->environment[i], fault);
+static void birth_end(struct birth *b)
+{
+	const int fds[] = { b->place, b->record, b->alive, b->program };
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		if (fds[i] >= 0)
+			(void)close(fds[i]);
 	}
-	if (rc == RC_OK && !lang)
-		rc = environment_set(e, "LANG", "C.UTF-8");
-	if (rc != RC_OK) {
-		environment_free(e);
-		return rc;
-	}
-	*out = e;
-	return RC_OK;
 }
 
-/* Only 0, 1 and 2 are open in the child, signals are as at boot. */
-static int spawn(struct run *r, const struct run_spec *spec, char *const *argv,
-    char *const *envp)
+static enum rc birth_begin(const struct run *r, struct birth *b)
 {
+	b->place = move_up(dup(r->place_fd));
+	/* Opened anew: the lock belongs to what the guardians inherit, and to
+	 * nothing that we keep. */
+	b->record = move_up(
+	    openat(r->place_fd, "record", O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+	b->alive = move_up(
+	    openat(r->place_fd, "alive", O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+	b->program = move_up(dup(r->guardian));
+	if (b->place < 0 || b->record < 0 || b->alive < 0 || b->program < 0)
+		return RC_IO;
+	return guard_lock(b->record);
+}
+
+static int spawn(struct run *r, const struct birth *b)
+{
+	char path[48], word[] = "guard", program[] = "longarm-guardian";
+	char ticket[ID_SIZE], name[40];
+	char *argv[ARGS_COUNT + 1] = { program, word, ticket, name, NULL };
+	char *envp[] = { NULL };
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
 	int err;
 
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", b->program);
+	(void)snprintf(ticket, sizeof(ticket), "%s", r->order.ticket);
+	(void)snprintf(name, sizeof(name), "%s", r->order.name);
 	(void)sigemptyset(&none);
 	(void)sigfillset(&all);
 	err = posix_spawn_file_actions_init(&files);
@@ -178,245 +218,300 @@ static int spawn(struct run *r, const struct run_spec *spec, char *const *argv,
 		return err;
 	}
 	if ((err = posix_spawn_file_actions_addopen(
-		 &files, 0, "/dev/null", O_RDONLY, 0)) == 0 &&
-	    (err = posix_spawn_file_actions_adddup2(&files, r->output_fd, 1)) ==
-		0 &&
-	    (err = posix_spawn_file_actions_adddup2(&files, 1, 2)) == 0 &&
-	    (err = posix_spawn_file_actions_addclosefrom_np(&files, 3)) == 0 &&
-	    (err = posix_spawn_file_actions_addchdir_np(&files,
-		 spec->workdir != NULL ? spec->workdir : spec->dir)) == 0 &&
+		 &files, 0, "/dev/null", O_RDWR, 0)) == 0 &&
+	    (err = posix_spawn_file_actions_adddup2(&files, 0, 1)) == 0 &&
+	    (err = posix_spawn_file_actions_adddup2(&files, 0, 2)) == 0 &&
+	    (err = posix_spawn_file_actions_adddup2(
+		 &files, b->place, GUARD_FD_DIR)) == 0 &&
+	    (err = posix_spawn_file_actions_adddup2(
+		 &files, b->record, GUARD_FD_RECORD)) == 0 &&
+	    (err = posix_spawn_file_actions_adddup2(
+		 &files, b->alive, GUARD_FD_ALIVE)) == 0 &&
 	    (err = posix_spawnattr_setsigmask(&attr, &none)) == 0 &&
 	    (err = posix_spawnattr_setsigdefault(&attr, &all)) == 0 &&
 	    (err = posix_spawnattr_setflags(
 		 &attr, (short)(POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
 				POSIX_SPAWN_SETSIGDEF))) == 0)
-		err = posix_spawn(&r->pid, argv[0], &files, &attr, argv, envp);
+		err = posix_spawn(
+		    &r->supervisor, path, &files, &attr, argv, envp);
 	(void)posix_spawnattr_destroy(&attr);
 	(void)posix_spawn_file_actions_destroy(&files);
 	return err;
 }
 
-/* What the "#!" line names, for a message. */
-static void interpreter_of(struct bytes body, char *out, size_t size)
+/* The record begins anew: under the lock, and nobody was there before us. */
+static enum rc renew_record(struct run *r, const struct birth *b)
 {
-	size_t at = 2, len = 0;
+	uint8_t bytes[GUARD_RECORD_SIZE];
 
-	while (at < body.len && (body.p[at] == ' ' || body.p[at] == '\t'))
-		at++;
-	while (at < body.len && body.p[at] != '\n' && body.p[at] != ' ' &&
-	       len + 1 < size)
-		out[len++] = (char)body.p[at++];
-	out[len] = '\0';
-}
-
-/* It never ran: an end like that of a shell that finds no command. */
-static void end_unstarted(struct run *r, const struct run_spec *spec, int err)
-{
-	char interpreter[100] = "/bin/sh";
-
-	if (has_shebang(spec->body))
-		interpreter_of(spec->body, interpreter, sizeof(interpreter));
-	r->state = RUN_OVER;
-	r->end = (struct run_end){ .state = TICKET_EXITED, .exit_code = 127 };
-	fault_set(&r->end.cause, REASON_SCRIPT_FAILED, "",
-	    "%s could not be started by '%s' in %.100s: %s%s", spec->name,
-	    interpreter, spec->workdir != NULL ? spec->workdir : spec->dir,
-	    strerrordesc_np(err),
-	    strchr(interpreter, '\r') != NULL
-		? " (the script has Windows line ends)"
-		: "");
-}
-
-static enum rc launch(struct run *r, const struct run_spec *spec,
-    const char *script, char *const *envp)
-{
-	char shell[] = "/bin/sh";
-	char path[FS_PATH_MAX];
-	char *argv[] = { shell, path, NULL };
-	int err;
-
-	(void)snprintf(path, sizeof(path), "%s", script);
-	err = spawn(r, spec, has_shebang(spec->body) ? argv + 1 : argv, envp);
-	if (err != 0) {
-		end_unstarted(r, spec, err);
-		return RC_OK;
-	}
-	r->pidfd = pidfd_open(r->pid, 0);
-	if (r->pidfd >= 0)
-		return RC_OK;
-	/* Without it nobody would see the end. */
-	(void)kill(-r->pid, SIGKILL);
-	(void)waitpid(r->pid, NULL, 0);
-	end_unstarted(r, spec, errno);
+	run_new_record(&r->record, r->record.header.attempt + 1,
+	    r->order.timeout_ms, bytes);
+	if (guard_write_at(b->record, bytes, sizeof(bytes), 0) != RC_OK ||
+	    (!r->order.passing && fdatasync(b->record) != 0))
+		return RC_IO;
 	return RC_OK;
 }
 
-static uint64_t or_default(uint64_t v, uint64_t other)
+static enum rc launch(struct run *r, struct fault *fault)
 {
-	return v != 0 ? v : other;
+	struct birth b;
+	enum rc rc = birth_begin(r, &b);
+	int err = 0;
+
+	if (rc == RC_OK)
+		rc = renew_record(r, &b);
+	if (rc == RC_OK) {
+		err = spawn(r, &b);
+		errno = err;
+		rc = err == 0 ? RC_OK : RC_IO;
+	}
+	if (rc != RC_OK)
+		fault_set(fault, REASON_INTERNAL, "",
+		    "the guardians of %s could not be started: %s",
+		    r->order.name,
+		    rc == RC_EXISTS ? "they live already"
+				    : strerrordesc_np(errno));
+	if (err != 0)
+		r->supervisor = 0;
+	birth_end(&b);
+	if (rc == RC_OK)
+		r->state = RUN_GUARDED;
+	return rc;
 }
 
 enum rc run_start(const struct run_spec *spec, uint64_t now_ms,
     struct run **out, struct fault *fault)
 {
-	char script[FS_PATH_MAX], output[FS_PATH_MAX];
-	struct environment *e = NULL;
-	struct run *r = calloc(1, sizeof(*r));
-	enum rc rc;
+	struct run *r = NULL;
+	enum rc rc = open_run(spec->dir, spec->name, spec->guardian, &r, fault);
 
-	if (r == NULL)
-		return RC_NOMEM;
-	r->pidfd = r->output_fd = -1;
-	r->grace_ms = or_default(spec->grace_ms, RUN_GRACE_MS);
-	r->timeout_ms = or_default(spec->timeout_ms, RUN_TIMEOUT_DEFAULT_MS);
-	r->timeout_at_ms = now_ms + r->timeout_ms;
-	r->output_max = or_default(spec->output_max, RUN_OUTPUT_MAX);
-	rc = spec_path(spec, spec->name, script, fault);
+	(void)now_ms;
 	if (rc == RC_OK)
-		rc = spec_path(spec, "output", output, fault);
-	if (rc == RC_OK)
-		rc = build_environment(spec, &e, fault);
-	if (rc != RC_OK)
-		goto out;
-	r->output_fd = open_output(output);
-	if (r->output_fd < 0) {
-		fault_set(fault, REASON_INTERNAL, "", "%s: cannot open: %s",
-		    output, strerrordesc_np(errno));
-		rc = RC_IO;
-		goto out;
+		rc = launch(r, fault);
+	if (rc != RC_OK) {
+		run_free(r);
+		return rc;
 	}
-	rc = launch(r, spec, script, environment_list(e));
-	if (rc != RC_OK)
-		goto out;
 	*out = r;
-	r = NULL;
-out:
-	environment_free(e);
-	run_free(r);
+	return RC_OK;
+}
+
+enum rc run_adopt(const char *dir, const char *name, int guardian,
+    struct run **out, struct fault *fault)
+{
+	enum rc rc = open_run(dir, name, guardian, out, fault);
+
+	if (rc == RC_OK)
+		(*out)->state = RUN_GUARDED;
 	return rc;
 }
 
 int run_fd(const struct run *r)
 {
-	return r->pidfd;
+	return r->state == RUN_DETACHED ? -1 : r->alive_fd;
 }
 
-/* --- Living ------------------------------------------------------------- */
+/* --- Stopping ----------------------------------------------------------- */
 
-/* The leader is not reaped yet, so its number is still its own. */
-static void signal_group(const struct run *r, int signo)
+/* Written once, by whoever is first: a word of ours or the guardians' own. */
+static void put_stop(struct run *r, enum guard_why why, bool forced)
 {
-	(void)kill(-r->pid, signo);
-}
+	uint8_t bytes[GUARD_TREE_SIZE];
 
-static void begin_end(struct run *r, enum reason why, uint64_t now_ms)
-{
-	if (r->state != RUN_ALIVE)
+	r->record.stop.why = why;
+	r->record.stop.forced = forced;
+	if (guard_slot_encode(&r->record, GUARD_STOP, bytes) != RC_OK ||
+	    guard_write_at(r->record_fd, bytes, guard_slot_size(GUARD_STOP),
+		guard_slot_offset(GUARD_STOP)) != RC_OK)
 		return;
-	r->why = why;
-	r->state = RUN_ENDING;
-	r->kill_at_ms = now_ms + r->grace_ms;
-	signal_group(r, SIGTERM);
+	r->record.state[GUARD_STOP] = SLOT_VALID;
+}
+
+/* They look by themselves too, only later. */
+static void poke(const struct run *r)
+{
+	int fd =
+	    openat(r->place_fd, "control", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (write(fd, "!", 1) < 0)
+		errno = 0;
+	(void)close(fd);
 }
 
 void run_cancel(struct run *r, uint64_t now_ms)
 {
-	begin_end(r, REASON_CANCELLED, now_ms);
+	(void)now_ms;
+	if (r->state == RUN_OVER || load_record(r) != RC_OK)
+		return;
+	if (r->record.state[GUARD_STOP] != SLOT_VALID)
+		put_stop(r, WHY_CANCELLED, false);
+	poke(r);
 }
 
-/* The script writes by itself, so what is too much is cut off behind it. */
-static void cap_output(struct run *r)
-{
-	struct stat st;
+/* --- Without guardians ---------------------------------------------------- */
 
-	if (fstat(r->output_fd, &st) != 0 ||
-	    (uint64_t)st.st_size <= r->output_max)
-		return;
-	if (ftruncate(r->output_fd, (off_t)r->output_max) == 0)
-		r->dropped += (uint64_t)st.st_size - r->output_max;
+static struct cgroup groups_of(const struct guard_record *record)
+{
+	struct cgroup c = { .oom_before = 0 };
+
+	for (int i = 0; i < GUARD_TREES; i++) {
+		if (record->state[GUARD_TREE_1 + i] == SLOT_VALID)
+			memcpy(c.path[i], record->tree[i], sizeof(c.path[i]));
+	}
+	return c;
 }
 
-static void mark_output(struct run *r)
+static bool lives(const struct run *r)
 {
-	char line[160];
-	int len;
+	const struct cgroup c = groups_of(&r->record);
 
-	cap_output(r);
-	if (r->dropped == 0)
-		return;
-	len = snprintf(line, sizeof(line),
-	    "\n[longarm: the output was cut here: at least %llu bytes above "
-	    "the limit of %llu were dropped]\n",
-	    (unsigned long long)r->dropped, (unsigned long long)r->output_max);
-	/* Only a note: without it the size still tells. */
-	if (len > 0 && fs_write_all(r->output_fd, line, (size_t)len) != RC_OK)
-		return;
+	return guard_is_alive(&r->record.exec) || cgroup_is_populated(&c);
 }
 
-static void describe_end(struct run *r)
+static void signal_script(const struct run *r, int signo)
 {
-	struct run_end *e = &r->end;
+	if (guard_signal(&r->record.exec, signo, true) != RC_OK)
+		log_debug(
+		    "run", r->order.ticket, "signal %d: gone already", signo);
+}
 
-	if (r->why == REASON_CANCELLED) {
-		fault_set(&e->cause, REASON_CANCELLED, "",
-		    "cancelled; ended by %s",
-		    r->state == RUN_KILLED ? "SIGKILL after the grace"
-					   : "SIGTERM");
-		e->state = TICKET_CANCELLED;
-	} else if (r->why == REASON_TIMED_OUT) {
-		fault_set(&e->cause, REASON_TIMED_OUT, "",
-		    "it ran longer than its limit of %llu s",
-		    (unsigned long long)(r->timeout_ms / 1000));
-	} else if (e->signal != 0) {
-		fault_set(&e->cause, REASON_SCRIPT_FAILED, "",
-		    "ended by signal %u (%s)", e->signal,
-		    sigdescr_np((int)e->signal));
-	} else if (e->exit_code != 0) {
-		fault_set(&e->cause, REASON_SCRIPT_FAILED, "", "exit code %d",
-		    e->exit_code);
+/* Only its limits are kept: how it ends nobody will know. */
+static void limit_detached(struct run *r, uint64_t now_ms)
+{
+	const struct cgroup c = groups_of(&r->record);
+
+	if (r->record.state[GUARD_STOP] != SLOT_VALID &&
+	    guard_now_ms() >= r->record.header.until_ms)
+		put_stop(r, WHY_TIMED_OUT, false);
+	if (r->record.state[GUARD_STOP] != SLOT_VALID)
+		return;
+	if (r->kill_at_ms == 0) {
+		r->kill_at_ms = now_ms + r->order.grace_ms;
+		signal_script(r, SIGTERM);
+	} else if (now_ms >= r->kill_at_ms) {
+		signal_script(r, SIGKILL);
+		(void)cgroup_kill(&c);
 	}
 }
 
-/* Look without reaping; then end what is left of the group; then reap. */
-static bool collect(struct run *r)
-{
-	siginfo_t info = { 0 };
+/* --- The end ------------------------------------------------------------ */
 
-	if (waitid(P_PIDFD, (id_t)r->pidfd, &info,
-		WEXITED | WNOHANG | WNOWAIT) != 0 ||
-	    info.si_pid == 0)
-		return false;
-	if (r->why != REASON_NONE)
-		signal_group(r, SIGKILL);
-	r->end.state = TICKET_EXITED;
-	if (info.si_code == CLD_EXITED)
-		r->end.exit_code = info.si_status;
-	else
-		r->end.signal = (uint32_t)info.si_status;
-	describe_end(r);
-	mark_output(r);
-	(void)waitid(P_PIDFD, (id_t)r->pidfd, &info, WEXITED);
+static enum rc over(struct run *r)
+{
+	const struct cgroup c = groups_of(&r->record);
+
+	cgroup_remove(&c);
 	r->state = RUN_OVER;
-	return true;
+	return RC_OK;
+}
+
+/* What a power loss took of the output, which is not synced. */
+static void note_lost_output(const struct run *r)
+{
+	struct stat st;
+
+	if (fstatat(r->place_fd, "../output", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    (uint64_t)st.st_size < r->record.exit.output)
+		runlog_note(r->dir,
+		    "\n[longarm: the machine stopped; %llu bytes of output "
+		    "from here on are lost]",
+		    (unsigned long long)(r->record.exit.output -
+					 (uint64_t)st.st_size));
+}
+
+/* No mark: it never ran, and may be started without harm. */
+static enum rc start_again(struct run *r)
+{
+	struct fault fault = { 0 };
+
+	if (r->record.state[GUARD_STOP] != SLOT_VALID &&
+	    r->record.header.attempt < RUN_ATTEMPTS) {
+		if (launch(r, &fault) == RC_OK)
+			return RC_AGAIN;
+		runlog_note(r->dir, "longarm: %s", fault.text);
+	}
+	run_describe_unstarted(&r->record, &r->end);
+	return over(r);
+}
+
+static enum rc settle_unknown(struct run *r)
+{
+	char boot[GUARD_BOOT_SIZE];
+	bool rebooted;
+
+	guard_boot_id(boot);
+	rebooted = r->record.state[GUARD_HEADER] == SLOT_VALID &&
+	           strcmp(boot, r->record.header.boot) != 0;
+	if (!rebooted && r->record.state[GUARD_EXEC] == SLOT_VALID &&
+	    lives(r)) {
+		r->state = RUN_DETACHED;
+		return RC_AGAIN;
+	}
+	run_describe_unknown(&r->record, rebooted, &r->end);
+	return over(r);
+}
+
+/*
+ * No guardian lives, so what the record says is final.  The order of the
+ * questions matters: the lock was free before the record was read.
+ */
+static enum rc settle(struct run *r)
+{
+	const enum guard_slot_state *state = r->record.state;
+
+	if (load_record(r) != RC_OK)
+		return settle_unknown(r);
+	if (state[GUARD_EXIT] == SLOT_VALID) {
+		note_lost_output(r);
+		run_describe(&r->record.exit, &r->order, r->dir, &r->end);
+		return over(r);
+	}
+	if (state[GUARD_EXIT] == SLOT_BLANK &&
+	    state[GUARD_NOEXEC] == SLOT_VALID) {
+		const struct guard_exit e = { .how = HOW_NOEXEC,
+			.step = r->record.noexec.step,
+			.error = r->record.noexec.error,
+			.why = r->record.stop.why };
+
+		run_describe(&e, &r->order, r->dir, &r->end);
+		return over(r);
+	}
+	if (state[GUARD_EXIT] == SLOT_BLANK && state[GUARD_EXEC] == SLOT_BLANK)
+		return start_again(r);
+	return settle_unknown(r);
+}
+
+/* Its remains are ours to clear away. */
+static void reap(struct run *r, int options)
+{
+	if (r->supervisor > 0 &&
+	    waitpid(r->supervisor, NULL, options) == r->supervisor)
+		r->supervisor = 0;
+}
+
+static enum rc tick(struct run *r, uint64_t now_ms)
+{
+	if (r->state == RUN_DETACHED) {
+		limit_detached(r, now_ms);
+		return lives(r) ? RC_AGAIN : settle_unknown(r);
+	}
+	reap(r, WNOHANG);
+	if (guard_is_locked(r->record_fd))
+		return RC_AGAIN;
+	/* It has let go of everything: it is ending at this moment. */
+	reap(r, 0);
+	return settle(r);
 }
 
 enum rc run_tick(struct run *r, uint64_t now_ms, uint64_t *wake_ms)
 {
-	*wake_ms = NEVER;
-	if (r->state == RUN_OVER || collect(r))
+	*wake_ms = UINT64_MAX;
+	if (r->state == RUN_OVER || tick(r, now_ms) == RC_OK)
 		return RC_OK;
-	cap_output(r);
-	if (r->state == RUN_ALIVE && now_ms >= r->timeout_at_ms)
-		begin_end(r, REASON_TIMED_OUT, now_ms);
-	if (r->state == RUN_ENDING && now_ms >= r->kill_at_ms) {
-		signal_group(r, SIGKILL);
-		r->state = RUN_KILLED;
-	}
-	*wake_ms = now_ms + SIZE_CHECK_MS;
-	if (r->state == RUN_ALIVE && r->timeout_at_ms < *wake_ms)
-		*wake_ms = r->timeout_at_ms;
-	if (r->state == RUN_ENDING && r->kill_at_ms < *wake_ms)
-		*wake_ms = r->kill_at_ms;
+	*wake_ms =
+	    now_ms + (r->state == RUN_DETACHED ? GUARD_TICK_MS : LOOK_MS);
 	return RC_AGAIN;
 }
 
@@ -429,13 +524,31 @@ void run_free(struct run *r)
 {
 	if (r == NULL)
 		return;
-	if (r->pidfd >= 0 && r->state != RUN_OVER) {
-		signal_group(r, SIGKILL);
-		(void)waitpid(r->pid, NULL, 0);
-	}
-	if (r->pidfd >= 0)
-		(void)close(r->pidfd);
-	if (r->output_fd >= 0)
-		(void)close(r->output_fd);
+	reap(r, WNOHANG);
+	if (r->alive_fd >= 0)
+		(void)close(r->alive_fd);
+	if (r->record_fd >= 0)
+		(void)close(r->record_fd);
+	if (r->place_fd >= 0)
+		(void)close(r->place_fd);
+	guard_order_clear(&r->order);
+	free(r->order_bytes);
 	free(r);
+}
+
+void run_clear_groups(const char *dir)
+{
+	static const char *const names[] = { "script", "before", "after" };
+	struct run *r;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (open_run(dir, names[i], -1, &r, NULL) != RC_OK)
+			continue;
+		if (!guard_is_locked(r->record_fd)) {
+			const struct cgroup c = groups_of(&r->record);
+
+			cgroup_remove(&c);
+		}
+		run_free(r);
+	}
 }

@@ -1,18 +1,24 @@
 /*
- * run.h - one script as a process of its own session.
+ * run.h - one script as a process of its own session, watched by guardians.
  *
  *     run_prepare()    files in the ticket's directory, synced
  *     (the journal's EXEC mark is synced)
- *     run_start()      the process; never called twice for one mark
+ *     run_start()      its guardians, which start it; once for each mark
  *     run_tick()       when run_fd() is readable or the time it asked for came
  *     run_end()        how it ended
  *
- * This is the one place where a script's process lives: guardians that outlive
- * the tentacle will take it over behind this interface.
+ *     run_adopt()      after a restart, instead of the first three
+ *
+ * The guardians (tentacle/guardian/guard.h) outlive this program and need
+ * nothing of it: time limit, output limit and the record of the end are
+ * theirs.  What is here starts them, tells them to stop, and reads what they
+ * wrote.
  *
  *     dir/NAME          the script, 0700; run by its own "#!" line or /bin/sh
  *     dir/output        stdout and stderr in the order written, 0600
  *     dir/secrets/X     secret X, 0600; LONGARM_SECRETS_DIR names the place
+ *     dir/run-NAME/     order, record (locked while a guardian lives), and the
+ *                       FIFOs alive and control
  *
  * Times are milliseconds of one clock that never goes back.  One thread.
  */
@@ -25,10 +31,14 @@
 #define RUN_GRACE_MS           10000 /* between SIGTERM and SIGKILL */
 #define RUN_OUTPUT_MAX         (64ull * 1024 * 1024)
 #define RUN_PATH               "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+/* Launches of guardians that end before their script could begin. */
+#define RUN_ATTEMPTS 3
 
 struct run_spec {
 	const char *dir;  /* of the ticket; made 0700 when missing */
 	const char *name; /* "script", "before", "after" */
+	int guardian;     /* of run_open_guardian() */
+	bool passing; /* nobody asks after a crash: guardians sync nothing */
 	struct bytes body;
 	const char *workdir; /* NULL: dir */
 	const char *ticket;
@@ -45,45 +55,60 @@ struct run_spec {
 	uint64_t output_max; /* bytes of the output file; 0: RUN_OUTPUT_MAX */
 };
 
-enum run_state {
-	RUN_ALIVE,
-	RUN_ENDING, /* SIGTERM was sent; SIGKILL follows after the grace */
-	RUN_KILLED, /* SIGKILL was sent */
-	RUN_OVER
-};
-
 struct run_end {
-	enum ticket_state state; /* exited or cancelled */
-	int32_t exit_code;       /* when signal is 0 */
+	/* Exited or cancelled; unknown: nobody can know how it ended, and cause
+	 * says why. */
+	enum ticket_state state;
+	int32_t exit_code; /* when signal is 0 */
 	uint32_t signal;
 	/* REASON_NONE: exit code 0.  Else script-failed, timed-out, cancelled,
-	 * with a text. */
+	 * unknown, with a text. */
 	struct fault cause;
 };
 
 struct run; /* opaque */
 
-/* Write script and secrets and make the output file.  Blocks on the disk. */
+/*
+ * Open the guardians' program, so that an upgrade of the file changes nothing
+ * for us: it is always this file that is executed.  path NULL: the one beside
+ * our own program or in ../lib/longarm.  RC_NOTFOUND with a fault.  The caller
+ * closes *out.
+ */
+MUST_CHECK enum rc run_open_guardian(
+    const char *path, int *out, struct fault *fault);
+
+/* Write script, secrets, order and record, make the output file.  Blocks. */
 MUST_CHECK enum rc run_prepare(
     const struct run_spec *spec, struct fault *fault);
 /*
- * Start it.  spec is not needed afterwards.  A script that cannot be started
- * (no such interpreter) is no error here: it is over at once, exit code 127.
+ * Start it; of spec only dir, name and guardian are read.  A script that cannot
+ * be executed is no error here: it ends with exit code 127.  RC_EXISTS: its
+ * guardians live already; RC_IO.
  */
 MUST_CHECK enum rc run_start(const struct run_spec *spec, uint64_t now_ms,
     struct run **out, struct fault *fault);
-/* Readable once the process has ended; -1: it never began.  Borrowed. */
+/*
+ * Take up what an earlier life of this program started or was about to start:
+ * run_tick() then says.  A script of which it is certain that it never began is
+ * started.  RC_NOTFOUND, RC_PROTO: there is no record that could be read.
+ */
+MUST_CHECK enum rc run_adopt(const char *dir, const char *name, int guardian,
+    struct run **out, struct fault *fault);
+/* Readable once no guardian lives any more; -1: do not look there again.
+ * Borrowed. */
 int run_fd(const struct run *r);
-/* SIGTERM to its session's group now, SIGKILL after the grace. */
+/* Have it ended: SIGTERM to its group now, SIGKILL to all after the grace. */
 void run_cancel(struct run *r, uint64_t now_ms);
 /*
- * Time limit, grace, size of the output, end.  RC_AGAIN: call again when
- * run_fd() is readable, at *wake_ms at the latest.  RC_OK: over.
+ * RC_AGAIN: call again when run_fd() is readable, at *wake_ms at the latest.
+ * RC_OK: over.
  */
 MUST_CHECK enum rc run_tick(struct run *r, uint64_t now_ms, uint64_t *wake_ms);
 /* Once over. */
 const struct run_end *run_end(const struct run *r);
-/* A process that still lives is killed and reaped: its end is lost. */
+/* What still runs goes on, watched by its guardians. */
 void run_free(struct run *r); /* NULL is fine */
+/* Remove the empty control groups of all runs in the directory of a ticket. */
+void run_clear_groups(const char *dir);
 
 #endif

@@ -1,7 +1,12 @@
 """Programs that are killed in the middle: nothing lost, nothing done twice."""
+import os
+import re
+import shutil
+import signal
+
 import pytest
 
-from harness import wait_until
+from harness import BIN, wait_until
 
 MACHINES = ("web-01", "web-02", "web-03")
 
@@ -129,22 +134,120 @@ def test_a_relay_killed_in_mid_deployment_stops_nothing_for_long(w):
     check_log(w, task)
 
 
-def test_a_tentacle_killed_in_mid_run_leaves_the_outcome_unknown(w):
+def who(machine, role):
+    """The pid that a guardian (or the script itself) wrote of itself."""
+    # What has ended is there until the server says that it has the result.
+    record = max(machine.state.glob("runs/*/run-*/record"),
+                 key=lambda path: path.stat().st_mtime)
+    return wait_until(
+        lambda: re.search(rf"^{role} .*?pid=(\d+) ", record.read_text(), re.M),
+        role).group(1)
+
+
+def kill(machine, *roles):
+    for role in roles:
+        pid = int(who(machine, role))
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not is_alive(pid), f"{role} gone")
+
+
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+GATED = ('echo x >>"$HOME/ran"; echo begun; '
+         'while [ ! -e "$HOME/go" ]; do sleep 0.02; done; echo late; exit 3')
+
+
+@pytest.fixture
+def gated(w):
+    """A task whose script waits on web-03, and that machine."""
     machine = w.machines["web-03"]
-    task = w.start_run(
-        'echo x >>"$HOME/ran"; echo begun; '
-        'while [ ! -e "$HOME/go" ]; do sleep 0.02; done', "-m", "web-03")
-    wait_until(lambda: machine.lines("ran"), "the script")
+    task = w.start_run(GATED, "-m", "web-03")
     wait_until(lambda: "begun" in w.cli("task", "log", task).out, "its output")
+    return task, machine
+
+
+def check_gated(w, task, machine):
+    machine.touch("go")
+    result = w.cli("task", "wait", task, code=5)
+    assert "exit code 3" in result.err, result
+    log = w.cli("task", "log", task).out.splitlines()
+    assert [x.split("| ")[1] for x in log] == ["begun", "late"]
+    assert machine.lines("ran") == ["x"]
+
+
+def test_a_tentacle_killed_in_mid_run_takes_it_up_again(w, gated):
+    task, machine = gated
+    for _ in range(2):
+        machine.process.restart()
+        w.wait_presence("machine", "web-03")
+    check_gated(w, task, machine)
+
+
+def test_a_run_that_ended_while_its_tentacle_was_away_is_told(w, gated):
+    task, machine = gated
+    assert machine.process.stop() == 0
+    script = int(who(machine, "exec"))
+    machine.touch("go")
+    wait_until(lambda: not is_alive(script), "the script's end")
+    machine.process.start()
+    check_gated(w, task, machine)
+
+
+def test_an_upgrade_in_mid_run_changes_nothing_for_it(w, gated, tmp_path):
+    task, machine = gated
+    # Another file of the same program, at another place, and back again.
+    new = tmp_path / "longarm-tentacle"
+    shutil.copy(BIN / "longarm-tentacle", new)
+    shutil.copy(BIN / "longarm-guardian", tmp_path / "longarm-guardian")
+    argv = machine.process.argv
+    machine.process.kill()
+    machine.process.argv = [str(new)] + argv[1:]
+    machine.process.start()
+    w.wait_presence("machine", "web-03")
+    kill(machine, "shim")
+    check_gated(w, task, machine)
+    machine.process.argv = argv
     machine.process.restart()
+    w.wait_presence("machine", "web-03")
+
+
+def test_with_tentacle_and_one_guardian_killed_the_end_is_known(w, gated):
+    task, machine = gated
+    machine.process.kill()
+    kill(machine, "supervisor")
+    machine.process.start()
+    check_gated(w, task, machine)
+
+
+def test_with_both_guardians_killed_nobody_knows(w, gated):
+    task, machine = gated
+    kill(machine, "supervisor", "shim")
+    machine.process.restart()
+    w.wait_presence("machine", "web-03")
+    # Something of it lives: that is no end.
+    assert w.run_state(task, "web-03") == "running"
+    machine.touch("go")
     result = w.cli("task", "wait", task, code=5)
     assert "nobody knows" in result.err, result
     [run] = w.runs(task).values()
     assert run["state"] == "unknown"
-    machine.touch("go")
-    w.wait_presence("machine", "web-03")
     w.cli("run", "-m", "web-03", "--", "true")
     assert machine.lines("ran") == ["x"]
+
+
+def test_a_cancel_reaches_a_script_after_a_restart(w, gated):
+    task, machine = gated
+    script = int(who(machine, "exec"))
+    machine.process.restart()
+    w.cli("task", "cancel", task)
+    w.cli("task", "wait", task, code=6)
+    assert not is_alive(script)
 
 
 def test_a_server_that_is_stopped_politely_ends_well(w):

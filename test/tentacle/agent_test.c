@@ -5,6 +5,7 @@
 
 #include "common/fs.h"
 
+#include "test/support/guardian.h"
 #include "test/support/pki.h"
 
 #include <fcntl.h>
@@ -13,7 +14,7 @@
 
 struct world {
 	struct pki pki;
-	char dir[64], apps[80];
+	char dir[64], apps[80], guardian[4096];
 	struct loop *loop;
 	struct worker_pool *pool;
 	struct link_config config;
@@ -122,6 +123,7 @@ static void world_new(struct world *w)
 		.state_dir = w->dir,
 		.apps_dir = w->apps,
 		.home = w->dir,
+		.guardian = guardian_path(w->guardian),
 		.listen = { .host = "127.0.0.1" },
 		.listens = true,
 		.workers = 1,

@@ -3,6 +3,7 @@
 #include "common/fs.h"
 #include "proto/lenframe.h"
 #include "proto/message_standing.h"
+#include "test/support/guardian.h"
 #include "test/tentacle/tarball.h"
 
 #include <fcntl.h>
@@ -14,7 +15,7 @@
 
 #include <cmocka.h>
 
-static char top[64], state_dir[80], apps[80];
+static char top[64], state_dir[80], apps[80], guardian[FS_PATH_MAX];
 static struct loop *loop;
 static struct worker_pool *workers;
 static struct operations *ops;
@@ -63,8 +64,8 @@ static int set_up(void **state)
 	(void)snprintf(apps, sizeof(apps), "%s/apps", top);
 	config = (struct operations_config){ OPERATIONS_CONFIG_DEFAULT,
 		.state = state_dir, .apps = apps,
-		.machine = "cccccccccccccccccccccccccccccccc",
-		.grace_ms = 2000 };
+		.machine = "cccccccccccccccccccccccccccccccc", .grace_ms = 2000,
+		.guardian = guardian_path(guardian) };
 	config.keep_free = config.unpack.keep_free = 0;
 	start_up();
 	return 0;
@@ -353,12 +354,109 @@ static void test_cancel_ends_what_runs_and_what_waits(void **state)
 	assert_int_equal(start(&m).state, TICKET_CANCELLED);
 }
 
-static void test_a_run_cut_by_a_crash_is_unknown_and_not_repeated(void **state)
+/* A script that waits for open_gate(). */
+static const char gated[] =
+    "echo up; while [ ! -e $LONGARM_RUN_DIR/../../go ]; do sleep 0.02; done\n"
+    "echo once >>$LONGARM_RUN_DIR/../../ran; echo late; exit 3\n";
+
+static void open_gate(void)
+{
+	char path[FS_PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s/go", state_dir);
+	assert_int_equal(fs_write_atomic(path, "", 0, 0600, NULL), RC_OK);
+}
+
+static size_t times_ran(void)
+{
+	char path[FS_PATH_MAX];
+	uint8_t *data = NULL;
+	size_t len = 0;
+
+	(void)snprintf(path, sizeof(path), "%s/ran", state_dir);
+	if (fs_read_file(path, 4096, &data, &len, NULL) != RC_OK)
+		return 0;
+	free(data);
+	return len / 5; /* "once\n" */
+}
+
+static struct guard_record record_of(unsigned n)
+{
+	struct guard_record r = { .dropped = 0 };
+	char dir[FS_PATH_MAX], id[ID_SIZE];
+
+	ticket_id(id, n);
+	(void)snprintf(dir, sizeof(dir), "%s/runs/%s", state_dir, id);
+	assert_true(guardian_record(dir, "script", &r));
+	return r;
+}
+
+static void test_a_run_goes_on_without_the_tentacle_and_is_adopted(void **state)
+{
+	struct msg_start m = script(1, gated);
+	struct msg_result r;
+
+	(void)state;
+	start(&m);
+	wait_text(1, "up\n");
+	shut_down(); /* as if killed: no end is journalled */
+	start_up();
+	assert_int_equal(start(&m).state, TICKET_RUNNING);
+	wait_text(1, "up\n");
+	shut_down();
+	start_up();
+	open_gate();
+	r = finish(1);
+	assert_int_equal(r.state, TICKET_EXITED);
+	assert_int_equal(r.exit_code, 3);
+	assert_string_equal(log_text, "up\nlate\n");
+	assert_int_equal(times_ran(), 1);
+}
+
+static void test_a_run_that_ended_meanwhile_is_told(void **state)
+{
+	struct msg_start m = script(1, gated);
+	struct msg_result r;
+
+	(void)state;
+	start(&m);
+	wait_text(1, "up\n");
+	shut_down();
+	open_gate();
+	while (record_of(1).state[GUARD_EXIT] != SLOT_VALID)
+		guardian_pause();
+	start_up();
+	r = finish(1);
+	assert_int_equal(r.exit_code, 3);
+	assert_string_equal(log_text, "up\nlate\n");
+	shut_down();
+	start_up();
+	assert_int_equal(start(&m).state, TICKET_EXITED);
+	assert_int_equal(times_ran(), 1);
+}
+
+static void test_an_adopted_run_can_be_cancelled(void **state)
+{
+	struct msg_start m = script(1, gated);
+
+	(void)state;
+	start(&m);
+	wait_text(1, "up\n");
+	shut_down();
+	start_up();
+	assert_int_equal(cancel(1).state, TICKET_RUNNING);
+	assert_int_equal(finish(1).state, TICKET_CANCELLED);
+	assert_int_equal(times_ran(), 0);
+}
+
+static void test_a_run_without_guardians_is_unknown_and_not_repeated(
+    void **state)
 {
 	static struct msg_pair secrets[1];
 	struct msg_start m =
 	    script(1, "cat $LONGARM_SECRETS_DIR/key; echo; echo up\n"
 		      "while :; do sleep 0.02; done\n");
+	struct guard_record record;
 	struct msg_result r;
 
 	(void)state;
@@ -368,14 +466,42 @@ static void test_a_run_cut_by_a_crash_is_unknown_and_not_repeated(void **state)
 	m.script.secrets.count = 1;
 	start(&m);
 	wait_text(1, "up\n");
-	shut_down(); /* as if killed: no end is journalled */
+	shut_down();
+	record = record_of(1);
+	guardian_kill(&record.supervisor);
+	guardian_kill(&record.shim);
 	start_up();
+	/* It lives, and is told so, until it has gone. */
+	assert_int_equal(start(&m).state, TICKET_RUNNING);
+	guardian_kill(&record.exec);
 	r = finish(1);
 	assert_int_equal(r.state, TICKET_UNKNOWN);
 	assert_int_equal(r.cause.code, REASON_UNKNOWN);
 	assert_string_equal(log_text, "********\nup\n");
 	assert_int_equal(start(&m).state, TICKET_UNKNOWN);
 	assert_int_equal(operations_open_tickets(ops), 0);
+}
+
+static void test_a_marked_ticket_without_a_record_is_unknown(void **state)
+{
+	const struct ticket_limits limits = TICKET_LIMITS_DEFAULT;
+	struct msg_start m = script(1, gated);
+	struct ledger *l = NULL;
+
+	(void)state;
+	shut_down();
+	config.running_max = 0; /* accepts, begins nothing */
+	start_up();
+	start(&m);
+	shut_down();
+	assert_int_equal(ledger_open(state_dir, &limits, &l, NULL), RC_OK);
+	assert_int_equal(
+	    ledger_mark(l, m.ticket, JOURNAL_EXEC, PHASE_SCRIPT, NULL), RC_OK);
+	ledger_close(l);
+	config.running_max = 1;
+	start_up();
+	assert_int_equal(finish(1).state, TICKET_UNKNOWN);
+	assert_int_equal(times_ran(), 0);
 }
 
 static void test_a_ticket_accepted_and_never_begun_runs_after_a_crash(
@@ -387,14 +513,15 @@ static void test_a_ticket_accepted_and_never_begun_runs_after_a_crash(
 	shut_down();
 	config.running_max = 1;
 	start_up();
-	m = script(1, "echo up; while :; do sleep 0.02; done\n");
+	m = script(1, gated);
 	start(&m);
 	m = script(2, "echo ran\n");
 	start(&m);
 	wait_text(1, "up\n");
 	shut_down();
 	start_up();
-	assert_int_equal(finish(1).state, TICKET_UNKNOWN);
+	open_gate();
+	assert_int_equal(finish(1).exit_code, 3);
 	assert_int_equal(finish(2).state, TICKET_EXITED);
 	assert_string_equal(log_text, "ran\n");
 }
@@ -746,21 +873,35 @@ static void test_old_versions_go_but_never_the_one_before(void **state)
 	assert_false(has_version("1.3-3"));
 }
 
-static void test_an_activation_cut_in_a_script_is_unknown(void **state)
+static void test_an_activation_is_adopted_in_each_of_its_scripts(void **state)
 {
 	struct msg_start m;
 	struct msg_result r;
 
 	(void)state;
 	stage("port ${port}\n");
-	m = activation(
-	    1, 1, "1.0", "", "echo up; while :; do sleep 0.02; done\n");
+	m = activation(1, 1, "1.0", "", "");
 	start(&m);
-	wait_text(1, "up\n");
+	finish(1);
+	m = activation(2, 2, "1.1",
+	    "echo b1; while [ ! -e $LONGARM_RUN_DIR/../../go ]; do sleep 0.02; "
+	    "done; rm $LONGARM_RUN_DIR/../../go; echo b2\n",
+	    "echo a1; while [ ! -e $LONGARM_RUN_DIR/../../go ]; do sleep 0.02; "
+	    "done; echo a2; exit 9\n");
+	start(&m);
+	wait_text(2, "b1\n");
 	shut_down();
 	start_up();
-	r = finish(1);
-	assert_int_equal(r.state, TICKET_UNKNOWN);
+	open_gate();
+	wait_text(2, "a1\n");
+	assert_live("1.1-2");
+	shut_down();
+	start_up();
+	open_gate();
+	r = finish(2);
+	assert_int_equal(r.exit_code, 9);
+	assert_non_null(strstr(log_text, "b1\nb2\n"));
+	assert_non_null(strstr(log_text, "a1\na2\n"));
 	assert_live("1.0-1");
 }
 
@@ -800,7 +941,11 @@ int main(void)
 		TEST(test_a_script_runs_once_however_often_it_is_ordered),
 		TEST(test_secrets_are_masked_while_it_runs_and_after),
 		TEST(test_cancel_ends_what_runs_and_what_waits),
-		TEST(test_a_run_cut_by_a_crash_is_unknown_and_not_repeated),
+		TEST(test_a_run_goes_on_without_the_tentacle_and_is_adopted),
+		TEST(test_a_run_that_ended_meanwhile_is_told),
+		TEST(test_an_adopted_run_can_be_cancelled),
+		TEST(test_a_run_without_guardians_is_unknown_and_not_repeated),
+		TEST(test_a_marked_ticket_without_a_record_is_unknown),
 		TEST(test_a_ticket_accepted_and_never_begun_runs_after_a_crash),
 		TEST(test_too_many_tickets_are_refused_with_their_limit),
 		TEST(test_a_broken_journal_refuses_orders_but_answers_health),
@@ -813,7 +958,7 @@ int main(void)
 		TEST(test_an_unset_variable_changes_nothing),
 		TEST(test_a_package_not_staged_is_named),
 		TEST(test_old_versions_go_but_never_the_one_before),
-		TEST(test_an_activation_cut_in_a_script_is_unknown),
+		TEST(test_an_activation_is_adopted_in_each_of_its_scripts),
 		TEST(test_an_activation_cut_after_its_first_script_goes_on),
 	};
 

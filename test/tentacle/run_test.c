@@ -4,6 +4,7 @@
 #include "common/fs.h"
 #include "tentacle/environment.h"
 #include "tentacle/health.h"
+#include "test/support/guardian.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -24,13 +25,22 @@ static struct run_spec spec;
 static struct run_end end;
 static char output[8192];
 
+static int guardian = -1;
+
 static int set_up(void **state)
 {
+	char path[FS_PATH_MAX];
+
 	(void)state;
 	(void)snprintf(top, sizeof(top), "/tmp/longarm-run-XXXXXX");
 	assert_non_null(mkdtemp(top));
 	(void)snprintf(dir, sizeof(dir), "%s/ticket", top);
+	if (guardian < 0)
+		assert_int_equal(
+		    run_open_guardian(guardian_path(path), &guardian, NULL),
+		    RC_OK);
 	spec = (struct run_spec){ .dir = dir,
+		.guardian = guardian,
 		.name = "script",
 		.ticket = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 		.machine = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
@@ -301,7 +311,7 @@ static void test_too_much_output_is_cut_with_a_mark(void **state)
 static enum health_state check(
     const char *script, uint32_t timeout_ms, struct msg_health_reply *reply)
 {
-	const struct health_place place = { dir, "", { 0, 0 } };
+	const struct health_place place = { dir, "", { 0, 0 }, guardian };
 	const struct msg_health m = { .script = bytes_text(script),
 		.timeout_ms = timeout_ms,
 		.facts = true };

@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "common/settings.h"
 #include "tentacle/agent.h"
+#include "test/support/guardian.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -140,6 +141,7 @@ static MUST_CHECK enum rc open_one(const struct swarm *s, unsigned i,
     struct loop *loop, struct worker_pool *pool, struct one *one,
     struct fault *fault)
 {
+	char guardian[FS_PATH_MAX];
 	enum rc rc;
 
 	place_of(s, i, one->state);
@@ -150,6 +152,7 @@ static MUST_CHECK enum rc open_one(const struct swarm *s, unsigned i,
 		.state_dir = one->state,
 		.apps_dir = one->apps,
 		.home = one->state,
+		.guardian = guardian_path(guardian),
 		.dials = true,
 		.pool = pool,
 		.follow_ms = 100,

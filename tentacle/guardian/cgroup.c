@@ -1,0 +1,347 @@
+#include "tentacle/guardian/cgroup.h"
+
+#include "tentacle/guardian/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MOUNTS_MAX 262144 /* bytes of /proc/self/mountinfo that are read */
+#define PROCS_MAX  65536  /* bytes of cgroup.procs that are read at once */
+
+enum tree {
+	TREE_UNIFIED, /* version 2 */
+	TREE_MEMORY   /* version 1 */
+};
+
+/* --- Small files -------------------------------------------------------- */
+
+static bool file_in(const char *dir, const char *name, char *out, size_t size)
+{
+	int n = snprintf(out, size, "%s/%s", dir, name);
+
+	return dir[0] != '\0' && n > 0 && (size_t)n < size;
+}
+
+/* Allocated, NUL-terminated; NULL when it cannot be read. */
+static char *read_whole(const char *path, size_t max)
+{
+	char *text = malloc(max + 1);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t got = 0;
+
+	if (text == NULL || fd < 0 ||
+	    guard_read_at(fd, text, max, 0, &got) != RC_OK) {
+		free(text);
+		text = NULL;
+	} else {
+		text[got] = '\0';
+	}
+	if (fd >= 0)
+		(void)close(fd);
+	return text;
+}
+
+static char *read_in(const char *dir, const char *name, size_t max)
+{
+	char path[GUARD_TREE_SIZE + 64];
+
+	return file_in(dir, name, path, sizeof(path)) ? read_whole(path, max)
+	                                              : NULL;
+}
+
+static bool write_in(const char *dir, const char *name, const char *text)
+{
+	char path[GUARD_TREE_SIZE + 64];
+	bool ok;
+	int fd;
+
+	if (!file_in(dir, name, path, sizeof(path)))
+		return false;
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	(void)close(fd);
+	return ok;
+}
+
+/* The number behind "key " at the beginning of a line. */
+static bool number_after(const char *text, const char *key, uint64_t *out)
+{
+	size_t len = strlen(key);
+	const char *at = text;
+
+	while (at != NULL) {
+		if (strncmp(at, key, len) == 0 && at[len] == ' ') {
+			*out = strtoull(at + len, NULL, 10);
+			return true;
+		}
+		at = strchr(at, '\n');
+		if (at != NULL)
+			at++;
+	}
+	return false;
+}
+
+/* --- Where our own group is --------------------------------------------- */
+
+/* Is this word in a list with commas? */
+static bool has_word(const char *list, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = list; *at != '\0';) {
+		size_t n = strcspn(at, ",");
+
+		if (n == len && memcmp(at, word, n) == 0)
+			return true;
+		at += n + (at[n] == ',');
+	}
+	return false;
+}
+
+/*
+ * "36 35 98:0 /root /mount/point rw,... - cgroup2 cgroup2 rw": the mount point
+ * of a tree and which directory of it that is.
+ */
+static bool is_mount_of(
+    char *line, enum tree tree, const char **root, const char **point)
+{
+	char *fields[5], *save = NULL, *dash = strstr(line, " - ");
+	char *type, *options;
+
+	if (dash == NULL)
+		return false;
+	*dash = '\0';
+	for (int i = 0; i < 5; i++) {
+		fields[i] = strtok_r(i == 0 ? line : NULL, " ", &save);
+		if (fields[i] == NULL)
+			return false;
+	}
+	*root = fields[3];
+	*point = fields[4];
+	type = strtok_r(dash + 3, " ", &save);
+	(void)strtok_r(NULL, " ", &save);
+	options = strtok_r(NULL, " ", &save);
+	if (type == NULL)
+		return false;
+	if (tree == TREE_UNIFIED)
+		return strcmp(type, "cgroup2") == 0;
+	return strcmp(type, "cgroup") == 0 && options != NULL &&
+	       has_word(options, "memory");
+}
+
+static bool find_mount(
+    char *mounts, enum tree tree, const char **root, const char **point)
+{
+	char *save = NULL;
+
+	for (char *line = strtok_r(mounts, "\n", &save); line != NULL;
+	     line = strtok_r(NULL, "\n", &save)) {
+		if (is_mount_of(line, tree, root, point))
+			return true;
+	}
+	return false;
+}
+
+/* "0::/path" or "4:memory:/path": the path. */
+static const char *find_own(char *groups, enum tree tree)
+{
+	char *save = NULL;
+
+	for (char *line = strtok_r(groups, "\n", &save); line != NULL;
+	     line = strtok_r(NULL, "\n", &save)) {
+		char *list = strchr(line, ':');
+		char *path = list != NULL ? strchr(list + 1, ':') : NULL;
+
+		if (path == NULL)
+			continue;
+		*path++ = '\0';
+		if (tree == TREE_UNIFIED ? list[1] == '\0'
+					 : has_word(list + 1, "memory"))
+			return path;
+	}
+	return NULL;
+}
+
+/* Our own group as a directory; "" when there is none. */
+static void own_dir(enum tree tree, char *out, size_t size)
+{
+	char *mounts = read_whole("/proc/self/mountinfo", MOUNTS_MAX);
+	char *groups = read_whole("/proc/self/cgroup", 65536);
+	const char *root = NULL, *point = NULL, *own = NULL;
+	int n = -1;
+
+	out[0] = '\0';
+	if (mounts != NULL && groups != NULL &&
+	    find_mount(mounts, tree, &root, &point))
+		own = find_own(groups, tree);
+	if (own != NULL) {
+		size_t len = strlen(root);
+
+		/* A part of the tree is mounted: the path begins with it. */
+		if (len > 1 && strncmp(own, root, len) == 0)
+			own += len;
+		n = snprintf(
+		    out, size, "%s%s", point, strcmp(own, "/") == 0 ? "" : own);
+	}
+	if (n < 0 || (size_t)n >= size)
+		out[0] = '\0';
+	free(mounts);
+	free(groups);
+}
+
+/* --- One script's groups ------------------------------------------------- */
+
+static void make_one(struct cgroup *c, enum tree tree, const char *name)
+{
+	char *path = c->path[tree];
+	char own[GUARD_TREE_SIZE - 160];
+	int n;
+
+	own_dir(tree, own, sizeof(own));
+	n = snprintf(path, GUARD_TREE_SIZE - 64, "%s/longarm-%s", own, name);
+	if (own[0] == '\0' || n < 0 || n >= GUARD_TREE_SIZE - 64 ||
+	    (mkdir(path, 0755) != 0 && errno != EEXIST))
+		path[0] = '\0';
+}
+
+static uint64_t oom_of_machine(void)
+{
+	char *text = read_whole("/proc/vmstat", 65536);
+	uint64_t n = 0;
+
+	if (text == NULL || !number_after(text, "oom_kill", &n))
+		n = 0;
+	free(text);
+	return n;
+}
+
+void cgroup_make(struct cgroup *c, const char *name)
+{
+	make_one(c, TREE_UNIFIED, name);
+	make_one(c, TREE_MEMORY, name);
+	c->oom_before = oom_of_machine();
+}
+
+void cgroup_enter(const struct cgroup *c)
+{
+	for (int i = 0; i < GUARD_TREES; i++)
+		(void)write_in(c->path[i], "cgroup.procs", "0");
+}
+
+static bool tree_is_populated(const char *path)
+{
+	char *events = read_in(path, "cgroup.events", 4096);
+	uint64_t populated = 0;
+	bool told =
+	    events != NULL && number_after(events, "populated", &populated);
+	char *procs = told ? NULL : read_in(path, "cgroup.procs", 32);
+
+	/* Only version 2 tells, and of groups beneath it too. */
+	if (procs != NULL && procs[0] >= '0' && procs[0] <= '9')
+		populated = 1;
+	free(events);
+	free(procs);
+	return populated != 0;
+}
+
+bool cgroup_is_populated(const struct cgroup *c)
+{
+	for (int i = 0; i < GUARD_TREES; i++) {
+		if (tree_is_populated(c->path[i]))
+			return true;
+	}
+	return false;
+}
+
+static bool lists(const char *procs, pid_t pid)
+{
+	for (const char *at = procs; at != NULL && *at != '\0';) {
+		if (strtol(at, NULL, 10) == pid)
+			return true;
+		at = strchr(at, '\n');
+		if (at != NULL)
+			at++;
+	}
+	return false;
+}
+
+/* It is in the group before and after a pidfd holds it: no stranger. */
+static void kill_member(const char *path, pid_t pid)
+{
+	int fd = pidfd_open(pid, 0);
+	char *again;
+
+	if (fd < 0)
+		return;
+	again = read_in(path, "cgroup.procs", PROCS_MAX);
+	if (again != NULL && lists(again, pid))
+		(void)pidfd_send_signal(fd, SIGKILL, NULL, 0);
+	free(again);
+	(void)close(fd);
+}
+
+static unsigned kill_tree(const char *path)
+{
+	char *procs = read_in(path, "cgroup.procs", PROCS_MAX);
+	unsigned count = 0;
+	bool at_once = procs != NULL && procs[0] != '\0' &&
+	               write_in(path, "cgroup.kill", "1");
+
+	for (const char *at = procs; at != NULL && *at >= '0' && *at <= '9';) {
+		pid_t pid = (pid_t)strtol(at, NULL, 10);
+
+		count++;
+		if (!at_once && pid > 1 && pid != getpid())
+			kill_member(path, pid);
+		at = strchr(at, '\n');
+		if (at != NULL)
+			at++;
+	}
+	free(procs);
+	return count;
+}
+
+unsigned cgroup_kill(const struct cgroup *c)
+{
+	unsigned count = 0;
+
+	for (int i = 0; i < GUARD_TREES; i++)
+		count += kill_tree(c->path[i]);
+	return count;
+}
+
+uint64_t cgroup_oom_kills(const struct cgroup *c)
+{
+	static const char *const files[GUARD_TREES] = { "memory.events",
+		"memory.oom_control" };
+	uint64_t n = 0, all;
+
+	for (int i = 0; i < GUARD_TREES; i++) {
+		char *text = read_in(c->path[i], files[i], 4096);
+		bool told = text != NULL && number_after(text, "oom_kill", &n);
+
+		free(text);
+		if (told)
+			return n;
+	}
+	all = oom_of_machine();
+	return all > c->oom_before ? all - c->oom_before : 0;
+}
+
+void cgroup_remove(const struct cgroup *c)
+{
+	for (int i = 0; i < GUARD_TREES; i++) {
+		/* What has processes in it refuses; a later run tries again. */
+		if (c->path[i][0] != '\0')
+			(void)rmdir(c->path[i]);
+	}
+}

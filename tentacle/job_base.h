@@ -1,0 +1,77 @@
+/*
+ * job_base.h - the inside of jobs: for job*.c only.
+ */
+#ifndef TENTACLE_JOB_BASE_H
+#define TENTACLE_JOB_BASE_H
+
+#include "common/fs.h"
+#include "tentacle/install.h"
+#include "tentacle/job.h"
+#include "tentacle/run.h"
+
+enum job_state {
+	JOB_QUEUED,
+	JOB_BUILDING, /* a worker has it */
+	JOB_SCRIPT,   /* a process runs */
+	JOB_SEALING,  /* a worker has it */
+	JOB_DONE
+};
+
+struct job {
+	const struct job_place *place;
+	job_done_fn done;
+	void *arg;
+	enum job_state state;
+	char ticket[ID_SIZE];
+	char dir[FS_PATH_MAX];
+	char workdir[FS_PATH_MAX]; /* of an action script; "": dir */
+	uint8_t *spec;             /* what m borrows from */
+	size_t spec_len;
+	struct msg_start m;
+	uint8_t *blob_body; /* a script that came as a blob */
+	size_t blob_len;
+	struct mask *mask;
+	struct install *install; /* activate */
+	enum run_phase phase;    /* JOB_SCRIPT: which */
+	enum run_phase passed;   /* the last that is over */
+	enum run_phase adopted;  /* was started by an earlier life of ours */
+	atomic_bool cancel;
+	struct run *run;
+	struct loop_io *io;
+	struct loop_timer *timer;
+	struct journal_result result;
+	/* What a worker leaves behind. */
+	enum rc work_rc;
+	struct fault work_fault;
+};
+
+uint64_t job_wall_ms(void);
+uint64_t job_boot_ms(void);
+
+/* job.c: the ways to the end. */
+void job_set_result(
+    struct job *job, enum ticket_state state, const struct fault *cause);
+/* It could not go on: refused when nothing was changed yet. */
+void job_fail(struct job *job, const struct fault *cause);
+/* The result is set: seal the log, journal it, done. */
+void job_finish(struct job *job);
+/* No run is watched any more. */
+void job_end_run(struct job *job);
+
+/* job_script.c */
+MUST_CHECK enum rc job_begin_script(struct job *job, struct fault *fault);
+/* The mark, then the process. */
+MUST_CHECK enum rc job_start_script(
+    struct job *job, enum run_phase phase, struct fault *fault);
+/* Watch what runs, or find how it ended, or that it never began. */
+void job_adopt_script(struct job *job);
+void job_on_timer(void *arg);
+
+/* job_activate.c */
+MUST_CHECK enum rc job_begin_activate(struct job *job, struct fault *fault);
+/* What is next after the last step that is over. */
+void job_next_step(struct job *job);
+/* A failing `after` must not leave its version live; adds to *cause. */
+void job_undo_switch(struct job *job, struct fault *cause);
+
+#endif

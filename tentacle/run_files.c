@@ -1,0 +1,256 @@
+/* What is on the disk before a script can be started. */
+#include "tentacle/run_base.h"
+
+#include "common/fs.h"
+#include "tentacle/environment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* --- Files -------------------------------------------------------------- */
+
+static enum rc spec_path(const struct run_spec *spec, const char *name,
+    char out[FS_PATH_MAX], struct fault *fault)
+{
+	enum rc rc = fs_join(out, FS_PATH_MAX, spec->dir, name);
+
+	if (rc != RC_OK)
+		fault_set(fault, REASON_INTERNAL, "",
+		    "the path of '%s' in %s "
+		    "is too long",
+		    name, spec->dir);
+	return rc;
+}
+
+static enum rc write_secrets(const struct run_spec *spec, struct fault *fault)
+{
+	char dir[FS_PATH_MAX], path[FS_PATH_MAX], name[VARIABLE_SIZE];
+	enum rc rc = spec_path(spec, "secrets", dir, fault);
+
+	if (rc == RC_OK)
+		rc = fs_make_private_dir(dir, fault);
+	for (size_t i = 0; rc == RC_OK && i < spec->secret_count; i++) {
+		const struct msg_pair *s = &spec->secrets[i];
+
+		(void)snprintf(name, sizeof(name), "%.*s", (int)s->name.len,
+		    (const char *)s->name.p);
+		if (s->name.len >= sizeof(name) || !variable_is_valid(name)) {
+			fault_set(fault, REASON_BAD_CONFIG, "",
+			    "a secret for a script has no valid name");
+			return RC_PROTO;
+		}
+		rc = fs_join(path, sizeof(path), dir, name);
+		if (rc == RC_OK)
+			rc = fs_write_atomic(
+			    path, s->value.p, s->value.len, 0600, fault);
+	}
+	return rc;
+}
+
+/* --- Environment and order ---------------------------------------------- */
+
+static enum rc set_if(
+    struct environment *e, const char *name, const char *value)
+{
+	return value != NULL ? environment_set(e, name, value) : RC_OK;
+}
+
+static enum rc build_environment(
+    const struct run_spec *spec, struct environment **out, struct fault *fault)
+{
+	char secrets[FS_PATH_MAX];
+	struct environment *e = NULL;
+	enum rc rc = spec_path(spec, "secrets", secrets, fault);
+
+	if (rc == RC_OK)
+		rc = environment_new(&e);
+	const char *const ours[][2] = { { "PATH", RUN_PATH },
+		{ "HOME", spec->home != NULL ? spec->home : "/" },
+		{ "LONGARM_TICKET", spec->ticket },
+		{ "LONGARM_MACHINE", spec->machine },
+		{ "LONGARM_RUN_DIR", spec->dir },
+		{ "LONGARM_SECRETS_DIR", secrets },
+		{ "LONGARM_PACKAGE_DIR", spec->package_dir },
+		{ "LONGARM_PREVIOUS_DIR", spec->previous_dir } };
+	for (size_t i = 0; rc == RC_OK && i < sizeof(ours) / sizeof(*ours); i++)
+		rc = set_if(e, ours[i][0], ours[i][1]);
+	bool lang = false;
+	for (size_t i = 0; rc == RC_OK && i < spec->environment_count; i++) {
+		lang |=
+		    bytes_equal(spec->environment[i].name, bytes_text("LANG"));
+		rc = environment_add(e, &spec->environment[i], fault);
+	}
+	if (rc == RC_OK && !lang)
+		rc = environment_set(e, "LANG", "C.UTF-8");
+	if (rc != RC_OK) {
+		environment_free(e);
+		return rc;
+	}
+	*out = e;
+	return RC_OK;
+}
+
+static bool has_shebang(struct bytes body)
+{
+	return body.len >= 2 && body.p[0] == '#' && body.p[1] == '!';
+}
+
+static uint64_t or_default(uint64_t v, uint64_t other)
+{
+	return v != 0 ? v : other;
+}
+
+enum rc run_place(const char *dir, const char *name, char out[FS_PATH_MAX])
+{
+	char sub[40];
+
+	if (snprintf(sub, sizeof(sub), "run-%s", name) >= (int)sizeof(sub))
+		return RC_LIMIT;
+	return fs_join(out, FS_PATH_MAX, dir, sub);
+}
+
+static size_t count_list(char *const *list)
+{
+	size_t n = 0;
+
+	while (list[n] != NULL)
+		n++;
+	return n;
+}
+
+/* Fills in what the guardians are told; texts are borrowed. */
+static enum rc write_order(
+    const struct run_spec *spec, const char *place, struct fault *fault)
+{
+	struct guard_order o = { .ticket = spec->ticket,
+		.name = spec->name,
+		.workdir = spec->workdir != NULL ? spec->workdir : spec->dir,
+		.timeout_ms =
+		    or_default(spec->timeout_ms, RUN_TIMEOUT_DEFAULT_MS),
+		.grace_ms = or_default(spec->grace_ms, RUN_GRACE_MS),
+		.output_max = or_default(spec->output_max, RUN_OUTPUT_MAX),
+		.passing = spec->passing };
+	char script[FS_PATH_MAX], path[FS_PATH_MAX], shell[] = "/bin/sh";
+	struct environment *e = NULL;
+	uint8_t *data = NULL;
+	size_t len = 0;
+	enum rc rc = spec_path(spec, spec->name, script, fault);
+
+	if (rc == RC_OK)
+		rc = build_environment(spec, &e, fault);
+	if (rc != RC_OK)
+		return rc;
+	if (!has_shebang(spec->body))
+		o.args[o.arg_count++] = shell;
+	o.args[o.arg_count++] = script;
+	o.env = environment_list(e);
+	o.env_count = count_list(o.env);
+	rc = guard_order_encode(&o, &data, &len);
+	if (rc == RC_LIMIT)
+		fault_set(fault, REASON_TOO_MANY, "",
+		    "the variables of the script have more than %d bytes",
+		    GUARD_ORDER_MAX);
+	if (rc == RC_OK)
+		rc = fs_join(path, sizeof(path), place, "order");
+	if (rc == RC_OK)
+		rc = fs_write_atomic(path, data, len, 0600, fault);
+	free(data);
+	environment_free(e);
+	return rc;
+}
+
+void run_new_record(struct guard_record *r, uint32_t attempt,
+    uint64_t timeout_ms, uint8_t out[GUARD_RECORD_SIZE])
+{
+	memset(r, 0, sizeof(*r));
+	r->header.attempt = attempt;
+	r->header.until_ms = guard_now_ms() + timeout_ms;
+	guard_boot_id(r->header.boot);
+	guard_record_encode(r, out);
+}
+
+static enum rc write_record(
+    const struct run_spec *spec, const char *place, struct fault *fault)
+{
+	uint8_t bytes[GUARD_RECORD_SIZE];
+	struct guard_record record;
+	char path[FS_PATH_MAX];
+	enum rc rc = fs_join(path, sizeof(path), place, "record");
+
+	/* Attempt 0: nobody was started yet. */
+	run_new_record(&record, 0,
+	    or_default(spec->timeout_ms, RUN_TIMEOUT_DEFAULT_MS), bytes);
+	if (rc == RC_OK)
+		rc = fs_write_atomic(path, bytes, sizeof(bytes), 0600, fault);
+	return rc;
+}
+
+static enum rc make_fifo(
+    const char *place, const char *name, struct fault *fault)
+{
+	char path[FS_PATH_MAX];
+	enum rc rc = fs_join(path, sizeof(path), place, name);
+
+	if (rc != RC_OK || mkfifo(path, 0600) == 0 || errno == EEXIST)
+		return rc;
+	fault_set(fault, REASON_INTERNAL, "", "%s: cannot create: %s", path,
+	    strerrordesc_np(errno));
+	return RC_IO;
+}
+
+static enum rc prepare_guard(const struct run_spec *spec, struct fault *fault)
+{
+	char place[FS_PATH_MAX];
+	enum rc rc = run_place(spec->dir, spec->name, place);
+
+	if (rc == RC_OK)
+		rc = fs_make_private_dir(place, fault);
+	if (rc == RC_OK)
+		rc = make_fifo(place, "alive", fault);
+	if (rc == RC_OK)
+		rc = make_fifo(place, "control", fault);
+	if (rc == RC_OK)
+		rc = write_order(spec, place, fault);
+	if (rc == RC_OK)
+		rc = write_record(spec, place, fault);
+	return rc;
+}
+
+static int open_output(const char *path)
+{
+	return open(
+	    path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+enum rc run_prepare(const struct run_spec *spec, struct fault *fault)
+{
+	char path[FS_PATH_MAX];
+	enum rc rc;
+	int fd;
+
+	rc = fs_make_private_dir(spec->dir, fault);
+	if (rc == RC_OK)
+		rc = write_secrets(spec, fault);
+	if (rc == RC_OK)
+		rc = spec_path(spec, spec->name, path, fault);
+	if (rc == RC_OK)
+		rc = fs_write_atomic(
+		    path, spec->body.p, spec->body.len, 0700, fault);
+	if (rc == RC_OK)
+		rc = spec_path(spec, "output", path, fault);
+	if (rc != RC_OK)
+		return rc;
+	fd = open_output(path);
+	if (fd < 0) {
+		fault_set(fault, REASON_INTERNAL, "", "%s: cannot create: %s",
+		    path, strerrordesc_np(errno));
+		return RC_IO;
+	}
+	(void)close(fd);
+	return prepare_guard(spec, fault);
+}
