@@ -43,6 +43,8 @@ struct dialler {
 	struct loop_io *io;
 	int fd;
 	struct link *link;
+	struct link *former; /* alive until the next one is up; NULL: none */
+	struct loop_timer *refresh;
 	struct fault fault;
 	bool first_of_round; /* fault is still that of the last one */
 	unsigned failures;
@@ -125,6 +127,63 @@ static void on_link_down(
 		d->changed(d->arg, d);
 }
 
+/* --- A newer link beside the old one -------------------------------------- */
+
+static void on_former_down(
+    void *arg, struct link *link, const struct fault *fault)
+{
+	struct dialler *d = arg;
+
+	(void)link;
+	(void)fault;
+	d->former = NULL;
+}
+
+/* What runs on the old one may end there; nothing new comes. */
+static void on_risen(void *arg, struct link *link)
+{
+	struct dialler *d = arg;
+	struct link *old = d->former;
+	struct fault fault;
+
+	(void)link;
+	if (old == NULL)
+		return;
+	d->former = NULL;
+	link_on_down(old, NULL, NULL);
+	fault_set(&fault, REASON_NONE, link_net_name(d->net),
+	    "%s: a link with a newer certificate takes its place", d->label);
+	link_drain(old, &fault);
+}
+
+static void on_refresh(void *arg)
+{
+	struct dialler *d = arg;
+
+	if (d->state != DIAL_LINKED || !link_is_up(d->link) ||
+	    d->former != NULL)
+		return; /* there will be a new one anyway */
+	d->former = d->link;
+	d->link = NULL;
+	link_on_life(d->former, NULL, NULL, NULL);
+	link_on_down(d->former, on_former_down, d);
+	d->backoff_ms = 0;
+	d->state = DIAL_RESTING;
+	loop_timer_set(d->timer, 0);
+}
+
+/* Not all of a fleet at once, and nobody more often than this. */
+static void on_renew(void *arg, struct link *link)
+{
+	struct dialler *d = arg;
+	uint64_t most = link_net_config(d->net)->refresh_ms;
+
+	(void)link;
+	if (!loop_timer_pending(d->refresh))
+		loop_timer_set(
+		    d->refresh, most / 10 + random_below(most - most / 10));
+}
+
 static void link_socket(struct dialler *d)
 {
 	struct link *link;
@@ -150,6 +209,9 @@ static void link_socket(struct dialler *d)
 	if (d->expect_name[0] != '\0')
 		link_set_label(link, d->label);
 	link_on_down(link, on_link_down, d);
+	link_on_life(link, on_risen, on_renew, d);
+	if (d->former != NULL)
+		link_set_beside(link);
 }
 
 /* Nothing is wrong out there. */
@@ -468,7 +530,11 @@ enum rc dial_new(
 	d->changed = spec->changed;
 	d->arg = spec->arg;
 	rc = loop_timer_new(link_net_loop(net), on_timer, d, &d->timer);
+	if (rc == RC_OK)
+		rc = loop_timer_new(
+		    link_net_loop(net), on_refresh, d, &d->refresh);
 	if (rc != RC_OK) {
+		loop_timer_free(d->timer);
 		free(d);
 		return rc;
 	}
@@ -483,10 +549,16 @@ void dial_free(struct dialler *d, const struct fault *fault)
 	if (d == NULL)
 		return;
 	d->changed = NULL;
+	if (d->former != NULL) {
+		link_on_down(d->former, NULL, NULL);
+		link_close(d->former, fault);
+	}
 	if (d->link != NULL) {
 		link_on_down(d->link, NULL, NULL);
+		link_on_life(d->link, NULL, NULL, NULL);
 		link_close(d->link, fault);
 	}
+	loop_timer_free(d->refresh);
 	loop_lookup_cancel(d->lookup);
 	drop_socket(d);
 	loop_timer_free(d->timer);
@@ -500,6 +572,7 @@ struct link *dial_take_link(struct dialler *d)
 	if (link == NULL || !link_was_up(link))
 		return NULL;
 	link_on_down(link, NULL, NULL);
+	link_on_life(link, NULL, NULL, NULL);
 	d->link = NULL;
 	rest(d);
 	return link;

@@ -7,6 +7,9 @@
  * it waits a random time up to a bound that doubles from backoff_min_ms to
  * backoff_max_ms (full jitter), so that a fleet does not return as a herd; a
  * link that was up for longer than the bound resets it.
+ *
+ * After a renewal at either end it dials once more while its link is up; when
+ * the newer one is up too, the old one takes no new streams (link_drain()).
  */
 #ifndef COMMON_DIAL_H
 #define COMMON_DIAL_H

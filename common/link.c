@@ -173,6 +173,8 @@ void link_is_now_up(struct link *link)
 	loop_timer_set(link->timer, link->net->config->ping_busy_ms / 2 + 1);
 	log_debug("link", link->address, "up with %s", link_label(link));
 	tell(link, &event);
+	if (link->state == LINK_ST_UP && link->risen != NULL)
+		link->risen(link->life_arg, link);
 }
 
 static void set_socket_options(const struct link *link)
@@ -322,8 +324,11 @@ static void on_tell(struct link *link, const struct mux_event *event)
 	struct fault fault;
 	const struct link_event told = { .type = LINK_TELL, .tell = &message };
 
-	if (msg_tell_decode(event->data, &message, &fault) == RC_OK)
-		tell(link, &told);
+	if (msg_tell_decode(event->data, &message, &fault) != RC_OK)
+		return;
+	if (message.kind == TELL_RENEWED)
+		link_renew(link);
+	tell(link, &told);
 }
 
 void link_on_event(struct link *link, const struct mux_event *event)

@@ -72,7 +72,8 @@ struct link_config {
 	/* Of these, from one IPv4 address or one IPv6 /64. */
 	uint32_t handshakes_per_address, anonymous_per_address;
 	uint32_t backoff_min_ms, backoff_max_ms; /* between dials */
-	struct proxy_settings proxy;             /* of whoever dials */
+	uint32_t refresh_ms; /* a newer link, after a renewal: within this */
+	struct proxy_settings proxy; /* of whoever dials */
 	struct mux_limits mux;
 };
 
@@ -112,6 +113,12 @@ void link_net_set_contexts(struct link_net *net, struct tls_contexts *contexts);
  * seals on them, from the loop but at once; those not good any more are closed.
  */
 void link_net_recheck(struct link_net *net);
+/*
+ * Our own certificate is newer, and set as a context: have all links opened
+ * anew, each within config.refresh_ms, beside the old ones, which end when
+ * their last stream has.
+ */
+void link_net_renewed(struct link_net *net);
 void link_net_set_name(struct link_net *net, const char *name);
 struct loop *link_net_loop(const struct link_net *net);
 struct worker_pool *link_net_pool(const struct link_net *net);
@@ -157,6 +164,16 @@ struct mux *link_mux(struct link *link);
 typedef void (*link_down_fn)(
     void *arg, struct link *link, const struct fault *fault);
 void link_on_down(struct link *link, link_down_fn fn, void *arg);
+/* For diallers: told when it is up, after the net's owner; and when a newer
+ * link to this peer is wanted, since a certificate of either end is newer. */
+typedef void (*link_life_fn)(void *arg, struct link *link);
+void link_on_life(
+    struct link *link, link_life_fn risen, link_life_fn renew, void *arg);
+/* The dialler's word, before HELLO: it shall take the place of another. */
+void link_set_beside(struct link *link);
+/* It was said of this link that the one before it is alive: who sees its peer
+ * dial twice lets that one end by itself. */
+bool link_is_beside(const struct link *link);
 /* One pointer for the owner of the net. */
 void link_set_data(struct link *link, void *data);
 void *link_data(const struct link *link);

@@ -15,12 +15,15 @@ void link_hello_send(struct link *link, const struct fault *refused)
 			.window_bytes = link->net->config->mux.max_window,
 		},
 	};
-	struct bytes expired = bytes_text(HELLO_EXPIRED);
+	struct bytes features[2];
 	struct packbuf pack;
 	enum rc rc;
 
+	hello.features = (struct msg_text_list){ features, 0 };
 	if (link->peer.expired)
-		hello.features = (struct msg_text_list){ &expired, 1 };
+		features[hello.features.count++] = bytes_text(HELLO_EXPIRED);
+	if (link->beside && link->role == MUX_DIALLER)
+		features[hello.features.count++] = bytes_text(HELLO_BESIDE);
 	link->net->ops->hello(link->net->owner, &link->peer, &hello);
 	if (refused != NULL)
 		hello.refused = *refused;
@@ -35,18 +38,27 @@ void link_hello_send(struct link *link, const struct fault *refused)
 		link_kick(link);
 }
 
-/* The message borrows from the input: keep what must live longer. */
-static void keep_hello(struct link *link, const struct msg_hello *hello)
+static bool says(const struct msg_hello *hello, const char *feature)
 {
-	static const char expired[] = HELLO_EXPIRED;
+	const struct bytes wanted = bytes_text(feature);
 
 	for (size_t i = 0; i < hello->features.count; i++) {
 		const struct bytes *f = &hello->features.items[i];
 
-		if (f->len == sizeof(expired) - 1 &&
-		    memcmp(f->p, expired, f->len) == 0)
-			link->we_expired = true;
+		if (f->len == wanted.len &&
+		    memcmp(f->p, wanted.p, wanted.len) == 0)
+			return true;
 	}
+	return false;
+}
+
+/* The message borrows from the input: keep what must live longer. */
+static void keep_hello(struct link *link, const struct msg_hello *hello)
+{
+	if (says(hello, HELLO_EXPIRED))
+		link->we_expired = true;
+	if (link->role == MUX_ACCEPTOR)
+		link->beside = says(hello, HELLO_BESIDE);
 	link->hello = *hello;
 	link->hello.features = (struct msg_text_list){ 0 };
 	memcpy(link->hello_version, hello->version.p, hello->version.len);

@@ -8,6 +8,7 @@
  *     link_hello.c      HELLO and its verdict
  *     link_io.c         bytes in and out of the socket
  *     link_keepalive.c  PING, PONG, and who is given up
+ *     link_renew.c      a newer link beside an older one
  *     link_streams.c    the interface for streams
  */
 #ifndef COMMON_LINK_INTERNAL_H
@@ -59,6 +60,7 @@ struct link {
 	bool stranger;   /* among the net's strangers */
 	bool enrols;     /* a stranger's one stream was opened */
 	bool we_expired; /* to the peer we are a stranger */
+	bool beside;     /* another, which it shall replace */
 	int fd;
 	struct loop_io *io;
 	struct loop_timer *timer;
@@ -75,6 +77,8 @@ struct link {
 	void *data;
 	link_down_fn down;
 	void *down_arg;
+	link_life_fn risen, renew; /* of the dialler */
+	void *life_arg;
 	uint64_t started_us, awaited_us, up_us, last_recv_us, ping_sent_us,
 	    rtt_seen_us;
 	uint64_t ping_mark_us; /* the same moment by a finer clock */
@@ -176,6 +180,10 @@ void link_pong(struct link *link, const struct mux_event *event);
 /* link_recheck.c */
 void link_recheck_all(void *arg); /* timer; the net */
 void link_check_peer(struct link *link);
+
+/* link_renew.c */
+/* Its dialler shall dial once more. */
+void link_renew(struct link *link);
 
 /* link.c */
 void link_ready(struct link *link); /* TLS is open: HELLO is next */

@@ -20,6 +20,7 @@ void link_config_default(struct link_config *config)
 		.anonymous_per_address = 48,
 		.backoff_min_ms = 500,
 		.backoff_max_ms = 60000,
+		.refresh_ms = 3600000,
 	};
 	mux_limits_default(&config->mux);
 }

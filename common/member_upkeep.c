@@ -214,9 +214,11 @@ static MUST_CHECK enum rc on_certificate(
 		return rc;
 	fault_set(&reply.reply.fault, REASON_INTERNAL, "", "out of memory");
 	rc = take_chain(&certificate, m, &changed, &reply.reply.fault);
-	/* Links and seals from now on; those that are open stay. */
-	if (changed)
+	/* Links and seals from now on; those that are open stay for a while. */
+	if (changed) {
 		link_net_set_contexts(u->net, m->contexts);
+		link_net_renewed(u->net);
+	}
 	if (rc == RC_OK)
 		fault_clear(&reply.reply.fault);
 	else

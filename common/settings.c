@@ -43,6 +43,7 @@ void settings_link(const struct config *c, struct link_config *out)
 	out->user_timeout_ms = ms(c, "user-timeout");
 	out->backoff_min_ms = ms(c, "backoff-min");
 	out->backoff_max_ms = ms(c, "backoff-max");
+	out->refresh_ms = ms(c, "refresh");
 	out->handshakes_max = (uint32_t)config_int(c, "link", "handshakes");
 	out->anonymous_max = (uint32_t)config_int(c, "link", "anonymous-max");
 	out->handshakes_per_address =

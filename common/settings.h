@@ -46,6 +46,8 @@
 	    SETTINGS_LINK_TIME(                                                \
 		"backoff-min", "500ms", "First wait before dialling again"),   \
 	    SETTINGS_LINK_TIME("backoff-max", "60s", "Longest such wait"),     \
+	    SETTINGS_LINK_TIME("refresh", "1h",                                \
+		"After a renewal, a link is opened anew within this time"),    \
 	    { .section = "link",                                               \
 		    .key = "handshakes",                                       \
 		    .type = CONFIG_INT,                                        \

@@ -132,6 +132,7 @@ static const char *name_of_tell(unsigned kind)
 		[TELL_DRAIN] = "drain",
 		[TELL_BUDGET] = "budget",
 		[TELL_REVOKED] = "revoked",
+		[TELL_RENEWED] = "renewed",
 	};
 
 	return kind < TELL_KIND_COUNT ? names[kind] : "?";

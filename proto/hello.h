@@ -17,7 +17,9 @@
 /* Said to a stranger whose certificate counts no more: it may ask for another
  */
 #define HELLO_EXPIRED "expired"
-#define TRACE_MAX     63 /* id that follows a stream through all logs */
+/* The dialler's: this link shall take the place of one that is alive. */
+#define HELLO_BESIDE "beside"
+#define TRACE_MAX    63 /* id that follows a stream through all logs */
 
 /* Names a route entry that an opener used: slices are replaced as a whole by
  * a new incarnation, and entry by entry by a higher seq. */
@@ -86,6 +88,8 @@ enum tell_kind {
 	TELL_DRAIN,   /* I shall go away soon: open nothing new here */
 	TELL_BUDGET,  /* I can take this much more */
 	TELL_REVOKED, /* I have these lists */
+	TELL_RENEWED, /* my certificate is newer: dial me once more, beside this
+	               */
 	TELL_KIND_COUNT
 };
 

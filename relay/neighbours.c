@@ -43,8 +43,10 @@ struct neighbour *neighbour_get(
 void neighbour_link_up(
     struct neighbour *n, struct link *link, const struct msg_hello *hello)
 {
-	struct fault fault;
 	struct link *old = n->link;
+	bool same = n->start == hello->instance.start &&
+	            strcmp(n->nonce, hello->instance.nonce) == 0;
+	struct fault fault;
 
 	n->link = link;
 	n->start = hello->instance.start;
@@ -53,11 +55,13 @@ void neighbour_link_up(
 		link_set_label(link, n->label);
 	link_set_data(link, n);
 	if (old != NULL) {
-		/* The newest wins: the old one may be half open. */
+		/* The newest wins: the old one may be half open, unless they
+		 * are siblings. */
 		link_set_data(old, NULL);
 		fault_set(&fault, REASON_RELAY_DOWN, relay_name(n->relay),
 		    "%s: replaced by a newer link", n->label);
-		link_close(old, &fault);
+		if (!same || !link_is_beside(link))
+			link_close(old, &fault);
 	}
 	log_info_with("relay", n->label,
 	    LOG_FIELDS(LOG_TEXT("role", role_name(n->role)),

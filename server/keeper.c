@@ -44,11 +44,13 @@ void keeper_issuer(const struct server_keys *keys, struct fleet_issuer *out)
 
 /* ---- the node follows ---- */
 
-static MUST_CHECK enum rc tell_fleet(struct keeper *k, struct fault *fault)
+static MUST_CHECK enum rc tell_fleet(
+    struct keeper *k, bool renewed, struct fault *fault)
 {
 	struct fleet_issuer issuer;
 
 	keeper_issuer(k->parts.keys, &issuer);
+	issuer.renewed = renewed;
 	return fleet_set_issuer(k->parts.fleet, &issuer, fault);
 }
 
@@ -57,11 +59,13 @@ static MUST_CHECK enum rc follow(
 {
 	const struct store_rotation *r = &rows->rotation;
 	struct server_keys *keys = k->parts.keys;
+	int64_t until_s = identity_not_after_s(keys->identity);
 	const struct certs *roots;
 	enum rc rc = server_keys_follow(k->parts.settings, rows, keys, fault);
 
 	if (rc == RC_OK)
-		rc = tell_fleet(k, fault);
+		rc = tell_fleet(
+		    k, identity_not_after_s(keys->identity) != until_s, fault);
 	if (rc != RC_OK)
 		return rc;
 	if (r->kind == ROTATION_ROOT && r->phase != ROTATION_SPREADING) {
@@ -122,7 +126,7 @@ static void renew_node(struct keeper *k)
 	    settings, keys, settings->node_certificate_s, &changed, &fault);
 
 	if (rc == RC_OK && changed)
-		rc = tell_fleet(k, &fault);
+		rc = tell_fleet(k, true, &fault);
 	if (rc == RC_OK && changed)
 		log_info("keeper", NULL, "this node's certificate is renewed");
 	if (rc != RC_OK)

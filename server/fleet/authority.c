@@ -55,6 +55,8 @@ enum rc fleet_set_issuer(
 	tls_contexts_unref(f->contexts);
 	f->contexts = contexts;
 	link_net_set_contexts(f->net, contexts);
+	if (issuer->renewed)
+		link_net_renewed(f->net);
 	link_net_recheck(f->net);
 	sign_anew(f);
 	f->upkeep.soon = true;

@@ -66,6 +66,7 @@ struct fleet_issuer {
 	/* The signed trust bundle that all shall have; number 0: none. */
 	struct bytes bundle;
 	uint64_t bundle_number;
+	bool renewed; /* the node has a newer certificate */
 };
 
 struct fleet_ops {

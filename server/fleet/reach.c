@@ -21,17 +21,22 @@ void station_link_up(struct station *t, struct link *link)
 {
 	const struct msg_instance *instance = &link_hello(link)->instance;
 	struct link *old = t->link;
+	bool sibling = link_is_beside(link) &&
+	               t->link_instance.start == instance->start &&
+	               strcmp(t->link_instance.nonce, instance->nonce) == 0;
 	struct fault fault;
 
 	t->link = link;
 	t->link_instance = *instance;
 	link_set_data(link, t);
 	if (old != NULL) {
-		/* The newest wins: the old one may be half open. */
+		/* The newest wins: the old one may be half open, unless they
+		 * are siblings. */
 		link_set_data(old, NULL);
 		fault_set(&fault, REASON_RELAY_DOWN, t->fleet->at,
 		    "%s: replaced by a newer link", t->name);
-		link_close(old, &fault);
+		if (!sibling)
+			link_close(old, &fault);
 	}
 	log_info_with("fleet", t->name,
 	    LOG_FIELDS(LOG_TEXT("role", role_name(t->role)),

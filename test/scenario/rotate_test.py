@@ -96,3 +96,32 @@ def test_who_was_left_out_comes_back_by_its_key(world):
     for process in (relay, far.process):
         assert "asking for another" in process.text()
     all_answer(w)
+
+
+def test_links_are_opened_anew_before_the_old_ones_end(world):
+    w = world
+    soon = {"link.refresh": "100ms"}
+    w.server(soon | {"fleet.settle": "1h"})
+    relay = w.relay(settings=soon)
+    far = w.tentacle("far", via="dc2-a", settings=soon)
+    near = w.tentacle("near", dialled=False, settings=soon)
+    task = w.start_run("""
+        for i in $(seq 400); do [ -e ~/stop ] && exit 0; sleep 0.2; done
+        exit 1""", "--all")
+    for name in ("far", "near"):
+        wait_until(lambda n=name: w.run_state(task, n) == "running", "runs")
+    everybody = [relay, far.process, near.process]
+
+    def links():
+        return [p.text().count("connected") for p in everybody]
+
+    before = links()
+    w.cli("ca", "rotate", "root")
+    wait_until(lambda: phase(w) == "issuing" and not missing(w), "all moved")
+    wait_until(lambda: all(n > o for n, o in zip(links(), before)),
+               "newer links")
+    all_answer(w)
+    assert not any("seal closed" in p.text() for p in everybody)
+    for machine in (far, near):
+        machine.touch("stop")
+    w.wait_task(task, "succeeded")
