@@ -16,7 +16,8 @@ static const struct {
 	    "The relay has not heard of the newest route yet; try again, then "
 	    "look at its control session: longarm relay show." },
 	[REASON_NOT_PERMITTED] = { "not-permitted",
-	    "The certificate used may not do this; ask an administrator." },
+	    "The certificate or API key used may not do this; ask an "
+	    "administrator." },
 	[REASON_DNS] = { "dns",
 	    "Check the name and the resolver on the host that dialled." },
 	[REASON_REFUSED] = { "refused",
@@ -60,7 +61,8 @@ static const struct {
 	    "Upgrade the older program; versions differ by too much." },
 	[REASON_TOKEN] = { "token", "Create a new one: longarm token create." },
 	[REASON_EXPIRED] = { "expired",
-	    "The certificate expired; join again, or approve its renewal." },
+	    "Its time is over: make a new token or key; for a certificate, "
+	    "join again." },
 	[REASON_NO_SPACE] = { "no-space",
 	    "Free disk space on the machine named." },
 	[REASON_CANCELLED] = { "cancelled", "Somebody asked for it." },

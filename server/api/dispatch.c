@@ -371,8 +371,7 @@ static enum rc authorise(struct api_call *call, struct db *db)
 	caller_clear(&call->caller);
 	rc = apikey_verify(db, call->authorization, (uint64_t)call->now_ms,
 	    &call->caller, &call->fault);
-	if (rc == RC_DENIED)
-		return stranger(call, rc, call->fault.text);
+	call->stranger = rc == RC_DENIED;
 	if (rc != RC_OK)
 		return rc;
 	rc = store_apikey_used(db, call->caller.key_id, (uint64_t)call->now_ms);

@@ -228,6 +228,25 @@ static void test_a_hop_that_talks_for_ever_is_cut_off(void **state)
 	world_free(&w);
 }
 
+/* The machine cannot answer; what comes back says who, and why. */
+static void test_a_hop_without_memory_says_so(void **state)
+{
+	struct world w;
+	const struct fault *why = &heard.hops[1].fault;
+
+	(void)state;
+	start_with_machine(&w);
+	w.answer_fails = true;
+	ask(&w, 10000);
+	run_until(&w, is_over);
+	assert_int_equal(heard.end.code, REASON_NONE);
+	assert_int_equal(heard.count, 2);
+	assert_string_equal(heard.hops[1].by, "relay/dc2-a");
+	assert_int_equal(why->code, REASON_MEMORY);
+	assert_string_equal(why->at, MACHINE); /* as that end calls itself */
+	world_free(&w);
+}
+
 static void test_only_so_many_are_answered_at_a_time(void **state)
 {
 	struct world w;
@@ -254,6 +273,7 @@ int main(void)
 		cmocka_unit_test(test_a_refusal_from_beyond_is_told),
 		cmocka_unit_test(test_nobody_who_waits_lets_go_of_all_hops),
 		cmocka_unit_test(test_a_hop_that_talks_for_ever_is_cut_off),
+		cmocka_unit_test(test_a_hop_without_memory_says_so),
 		cmocka_unit_test(test_only_so_many_are_answered_at_a_time),
 	};
 

@@ -318,12 +318,14 @@ class World:
         out, err = child.communicate(timeout=90 * SLOW)
         return Result(child.args[3:], child.returncode, out, err)
 
-    def api(self, method, path, key=None, body=None):
+    def api(self, method, path, key=None, body=None, headers=None):
         """(status, body text) of one HTTP request, certificate unchecked."""
         c = http.client.HTTPSConnection(
             "127.0.0.1", self.http, timeout=10 * SLOW,
             context=ssl._create_unverified_context())
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        headers = dict(headers or {})
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:

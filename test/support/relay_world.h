@@ -7,6 +7,7 @@
 
 #include "relay/relay.h"
 
+#include "test/support/alloc.h"
 #include "test/support/pki.h"
 
 #include "common/fs.h"
@@ -57,6 +58,7 @@ struct world {
 	const char *secret; /* what must not be seen on the way */
 	bool seen;
 	struct answer *answer;   /* the tentacle's, to a trace */
+	bool answer_fails;       /* it has no memory for one */
 	struct seal *far_health; /* a second one, for class health */
 	bool health_open;
 	size_t told;     /* changes of presence that the node got */
@@ -144,6 +146,18 @@ static UNUSED void on_answer_gone(void *arg)
 	check(w);
 }
 
+static UNUSED void open_answer(
+    struct world *w, struct link *link, uint32_t stream)
+{
+	enum rc rc;
+
+	if (w->answer_fails)
+		alloc_fail_at(0);
+	rc = answer_new(link, stream, on_answer_gone, w, &w->answer);
+	alloc_never_fail();
+	assert_int_equal(rc, w->answer_fails ? RC_NOMEM : RC_OK);
+}
+
 static UNUSED void on_link(
     void *owner, struct link *link, const struct link_event *event)
 {
@@ -159,9 +173,7 @@ static UNUSED void on_link(
 	} else if (event->type == LINK_OPENED &&
 		   event->open->kind == KIND_TRACE) {
 		assert_int_equal(event->open->service_class, CLASS_CONTROL);
-		assert_int_equal(answer_new(link, event->stream, on_answer_gone,
-				     end->world, &end->world->answer),
-		    RC_OK);
+		open_answer(end->world, link, event->stream);
 	} else if (event->type == LINK_OPENED) {
 		struct world *w = end->world;
 		/* The first is the bulk, or the only one. */
