@@ -250,6 +250,7 @@ static void on_table_page(struct control *c, struct bytes message)
 		c->refused = false;
 		table_file_add(r->table_file, r->table, &page, message);
 		neighbours_follow_table(r);
+		relay_waits_look(r);
 	}
 	if (rc == RC_STATE)
 		on_refused_page(c, &page, &fault);
@@ -330,6 +331,7 @@ static void on_welcome(struct control *c, struct bytes message)
 	log_info("control", c->node, "session open");
 	if (c->relay->draining)
 		tell_drain(c);
+	relay_waits_look(c->relay);
 }
 
 static void on_upkeep(
@@ -352,6 +354,7 @@ static void on_upkeep(
 	else if (rc != RC_OK)
 		log_warn("control", c->node, "an answer was not sent: %s",
 		    rc_name(rc));
+	relay_waits_look(c->relay); /* perhaps it told who was revoked */
 }
 
 bool controls_told_revoked(const struct relay *r)

@@ -6,6 +6,7 @@
 #include "relay/relay.h"
 
 #define RELAY_PORT 10953
+#define STALE_MS   2000 /* docs/protocol.md, section 4 */
 
 static const struct config_option options[] = {
 	SETTINGS_LOG,
@@ -96,6 +97,7 @@ static void read_settings(const struct config *c, struct relay_settings *out)
 		.enrols_max = (uint32_t)config_int(c, "relay", "enrolments"),
 		.presence_ms =
 		    (uint32_t)config_duration_ms(c, "relay", "presence"),
+		.stale_ms = STALE_MS,
 		.drain_ms = (uint32_t)config_duration_ms(c, "relay", "drain"),
 		.workers = (unsigned)config_int(c, "relay", "workers"),
 		.record = config_path(c, "debug", "record"),

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#define HOP_PART 16 /* of the time that is left */
+
 /* The opener's trace id leads through the logs of all hops. */
-static void refuse(struct link *link, uint32_t stream,
+void relay_refuse(struct link *link, uint32_t stream,
     const struct msg_open *open, const struct fault *fault)
 {
 	log_info_with("relay", open->trace,
@@ -46,14 +48,14 @@ static void open_enrol(struct relay *r, struct link *link, uint32_t stream,
 		fault_set(&fault, REASON_NO_ROUTE, relay_name(r),
 		    "enrolment went in a circle, or through more than %d relays",
 		    PATH_NAMES_MAX);
-		refuse(link, stream, open, &fault);
+		relay_refuse(link, stream, open, &fault);
 		return;
 	}
 	n = upstream(r, &next.passed);
 	if (n == NULL) {
 		fault_set(&fault, REASON_RELAY_DOWN, relay_name(r),
 		    "relay %s has no link to a server now", relay_name(r));
-		refuse(link, stream, open, &fault);
+		relay_refuse(link, stream, open, &fault);
 		return;
 	}
 	next.to = (struct target){ .kind = TARGET_SERVER };
@@ -70,16 +72,25 @@ static void open_enrol(struct relay *r, struct link *link, uint32_t stream,
 /* --- Seals: downwards, as the slice permits --------------------------------
  */
 
-static bool version_is_good(struct relay *r, const struct table_entry *e,
+/* Does the opener know a newer route than we do? */
+static bool opener_is_ahead(const struct relay *r, const struct table_entry *e,
     const struct msg_open *open, struct fault *fault)
 {
-	if (open->version.seq <= e->seq)
-		return true;
+	const struct msg_version *theirs = &open->version;
+	uint64_t life = table_life(r->table);
+	/* Not in the slice: it may be in what comes next. */
+	uint64_t seq = e != NULL ? e->seq : table_seq(r->table);
+	char text[TARGET_SIZE];
+
+	if (theirs->incarnation < life ||
+	    (theirs->incarnation == life && theirs->seq <= seq))
+		return false;
+	target_format(&open->to, text);
 	fault_set(fault, REASON_STALE_ROUTE, relay_name(r),
-	    "%s: relay %s knows its route as of %llu, asked for %llu", e->name,
-	    relay_name(r), (unsigned long long)e->seq,
-	    (unsigned long long)open->version.seq);
-	return false;
+	    "%s: relay %s knows its route as of %llu, asked for %llu",
+	    e != NULL ? e->name : text, relay_name(r), (unsigned long long)seq,
+	    (unsigned long long)theirs->seq);
+	return true;
 }
 
 /* The entry, when this neighbour may open to it in this way. */
@@ -89,6 +100,8 @@ static struct table_entry *permitted(struct relay *r, struct link *link,
 	const struct peer *opener = link_peer(link);
 	struct table_entry *e = table_find(r->table, &open->to);
 
+	if (opener_is_ahead(r, e, open, fault))
+		return NULL;
 	if (e == NULL) {
 		char text[TARGET_SIZE];
 
@@ -100,12 +113,12 @@ static struct table_entry *permitted(struct relay *r, struct link *link,
 	}
 	if (!table_permits(e, opener->role, opener->id.name)) {
 		fault_set(fault, REASON_NOT_PERMITTED, relay_name(r),
-		    "%s: %s may not open streams to it through relay %s",
-		    e->name, link_label(link), relay_name(r));
+		    "%s: %s may not open streams to it through relay %s, as of "
+		    "%llu",
+		    e->name, link_label(link), relay_name(r),
+		    (unsigned long long)e->seq);
 		return NULL;
 	}
-	if (!version_is_good(r, e, open, fault))
-		return NULL;
 	return e;
 }
 
@@ -145,6 +158,8 @@ bool relay_onward(struct relay *r, struct link *link,
     const struct msg_open *open, struct onward *out, struct fault *fault)
 {
 	out->next = *open;
+	/* Who is further away gives up a little earlier, and can say why. */
+	out->next.deadline_ms -= open->deadline_ms / HOP_PART;
 	/* Cut off or started anew, it may believe somebody who was revoked. */
 	if (!controls_told_revoked(r)) {
 		fault_set(fault, REASON_STALE_ROUTE, relay_name(r),
@@ -168,28 +183,41 @@ bool relay_is_linked(const struct neighbour *n, struct fault *fault)
 	return false;
 }
 
+bool relay_pass(struct relay *r, struct link *link, uint32_t stream,
+    const struct onward *on)
+{
+	const char *name = on->entry->name;
+	struct fault fault;
+
+	if (!relay_is_linked(on->to, &fault)) {
+		relay_refuse(link, stream, &on->next, &fault);
+		return false;
+	}
+	if (bridge_new(r->bridges, link, stream, on->to->link, name,
+		&on->next) != RC_OK) {
+		log_warn("relay", on->next.trace, "%s: cannot bridge", name);
+		return false;
+	}
+	log_debug_with("relay", on->next.trace,
+	    LOG_FIELDS(LOG_TEXT("from", link_label(link)), LOG_TEXT("to", name),
+		LOG_TEXT("class", class_name(on->next.service_class))),
+	    "stream passed on");
+	return true;
+}
+
 static void open_seal(struct relay *r, struct link *link, uint32_t stream,
     const struct msg_open *open)
 {
 	struct onward on;
-	const char *name;
 	struct fault fault;
 
-	if (!relay_onward(r, link, open, &on, &fault) ||
-	    !relay_is_linked(on.to, &fault)) {
-		refuse(link, stream, open, &fault);
+	if (relay_onward(r, link, open, &on, &fault)) {
+		(void)relay_pass(r, link, stream, &on);
 		return;
 	}
-	name = on.entry->name;
-	if (bridge_new(r->bridges, link, stream, on.to->link, name, &on.next) !=
-	    RC_OK)
-		log_warn("relay", open->trace, "%s: cannot bridge", name);
-	else
-		log_debug_with("relay", open->trace,
-		    LOG_FIELDS(LOG_TEXT("from", link_label(link)),
-			LOG_TEXT("to", name),
-			LOG_TEXT("class", class_name(open->service_class))),
-		    "stream passed on");
+	if (fault.code != REASON_STALE_ROUTE ||
+	    !relay_wait(r, link, stream, open, &fault))
+		relay_refuse(link, stream, open, &fault);
 }
 
 static void open_trace(struct relay *r, struct link *link, uint32_t stream,
@@ -199,7 +227,7 @@ static void open_trace(struct relay *r, struct link *link, uint32_t stream,
 	struct fault fault;
 
 	if (!relay_onward(r, link, open, &on, &fault))
-		refuse(link, stream, open, &fault);
+		relay_refuse(link, stream, open, &fault);
 	else
 		trace_pass(r, link, stream, &on);
 }
@@ -237,7 +265,7 @@ void relay_opened(struct relay *r, struct link *link, uint32_t stream,
 		    kind_name(open->kind),
 		    open->to.kind == TARGET_MACHINE ? "a machine"
 						    : "the server");
-		refuse(link, stream, open, &fault);
+		relay_refuse(link, stream, open, &fault);
 		return;
 	}
 	if (open->kind == KIND_ENROL &&
@@ -264,5 +292,5 @@ void relay_opened(struct relay *r, struct link *link, uint32_t stream,
 	fault_set(&fault, REASON_NOT_PERMITTED, relay_name(r),
 	    "%s may not open a stream of kind %s at relay %s", link_label(link),
 	    kind_name(open->kind), relay_name(r));
-	refuse(link, stream, open, &fault);
+	relay_refuse(link, stream, open, &fault);
 }

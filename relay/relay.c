@@ -275,6 +275,7 @@ enum rc relay_new(struct loop *loop, const struct relay_settings *settings,
 	r->started_us = loop_now_us(loop);
 	TAILQ_INIT(&r->neighbours);
 	TAILQ_INIT(&r->controls);
+	TAILQ_INIT(&r->waits);
 	fault_set(fault, REASON_MEMORY, "", "out of memory");
 	rc = lookup_init(&r->neighbours_by_key);
 	if (rc == RC_OK)
@@ -314,6 +315,7 @@ void relay_free(struct relay *r)
 	while ((n = TAILQ_FIRST(&r->neighbours)) != NULL)
 		neighbour_free(n, &fault);
 	link_net_free(r->net);
+	relay_waits_free(r);
 	loop_timer_free(r->peers_changed);
 	worker_pool_free(r->pool);
 	bridges_free(r->bridges);

@@ -4,6 +4,8 @@
  *
  *     relay.c       HELLO, links up and down, start and stop
  *     neighbours.c  one per (role, name): its link, its dialler
+ *     drain.c       stopping without failing anything
+ *     waits.c       streams that come before their route
  *     opens.c       who may open what, and where it goes
  *     control.c     control sessions: the table comes in, presence goes out
  *     bridge.c      two streams spliced
@@ -25,9 +27,11 @@
 
 struct control;
 struct relay;
+struct wait;
 
 TAILQ_HEAD(neighbour_list, neighbour);
 TAILQ_HEAD(control_list, control);
+TAILQ_HEAD(wait_list, wait);
 
 struct neighbour {
 	struct lookup_item item; /* first; by key */
@@ -54,6 +58,7 @@ struct relay_settings {
 	uint32_t streams_max;
 	uint32_t enrols_max;
 	uint32_t presence_ms;
+	uint32_t stale_ms;  /* a stream waits so long for the route table */
 	uint32_t drain_ms;  /* streams may leave so long when it stops */
 	const char *record; /* file for every payload byte; NULL: none */
 	unsigned workers;
@@ -74,6 +79,8 @@ struct relay {
 	struct neighbour_list neighbours;
 	struct lookup neighbours_by_key;
 	struct control_list controls;
+	struct wait_list waits;
+	size_t wait_count;
 	const struct relay_settings *settings;
 	uint64_t started_us;
 	int record_fd;
@@ -135,8 +142,21 @@ struct onward {
 /* May this neighbour open to this target in this way, as the slice says? */
 bool relay_onward(struct relay *r, struct link *link,
     const struct msg_open *open, struct onward *out, struct fault *fault);
+/* Splice it; false: it was reset with the reason. */
+bool relay_pass(struct relay *r, struct link *link, uint32_t stream,
+    const struct onward *on);
+void relay_refuse(struct link *link, uint32_t stream,
+    const struct msg_open *open, const struct fault *fault);
 /* Is there a link that takes streams?  If not it is dialled now. */
 bool relay_is_linked(const struct neighbour *n, struct fault *fault);
+
+/* waits.c */
+/* Refused with stale-route: wait a while first; false: it cannot. */
+bool relay_wait(struct relay *r, struct link *link, uint32_t stream,
+    const struct msg_open *open, const struct fault *fault);
+/* Something of the table, or a control session, has come. */
+void relay_waits_look(struct relay *r);
+void relay_waits_free(struct relay *r);
 
 /* trace.c */
 /* A trace ends here: say who we are. */

@@ -77,6 +77,11 @@ uint64_t table_seq(const struct table *t)
 	return t->seq;
 }
 
+uint64_t table_life(const struct table *t)
+{
+	return t->incarnation.secs;
+}
+
 size_t table_count(const struct table *t)
 {
 	return lookup_count(&t->lookup);

@@ -48,6 +48,8 @@ uint64_t table_seq(const struct table *t);
 /* The same, when it is of this life of the database; else 0. */
 uint64_t table_seq_of(
     const struct table *t, const struct msg_incarnation *life);
+/* Seconds of the life of the database that it is of; 0: of none yet. */
+uint64_t table_life(const struct table *t);
 size_t table_count(const struct table *t);
 /* NULL: not in the slice. */
 struct table_entry *table_find(

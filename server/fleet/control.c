@@ -17,6 +17,7 @@ struct control {
 	uint64_t ahead;   /* it has this number, and we do not; 0: no */
 	bool subscribed;  /* presence comes */
 	bool was_open;    /* the session that ends */
+	bool doubted;     /* in this session: it was sent the whole again */
 	bool pushing;     /* pages are out, the ack is not in */
 	bool pushed_full; /* they were the whole table */
 	uint64_t acked_mark, acked_seq;
@@ -125,6 +126,18 @@ static void push(struct control *c)
 	log_debug("fleet", c->relay->name, "sending its table (%s, %llu)",
 	    want.full ? "all" : "changes", (unsigned long long)c->push_seq);
 	send_pages(c);
+}
+
+void control_doubt(struct control *c)
+{
+	if (c->way.state != WAY_READY || c->doubted || c->pushing ||
+	    !c->compared)
+		return;
+	c->doubted = true;
+	log_warn("fleet", c->relay->name,
+	    "does not know routes that it has confirmed; sending all of them");
+	c->needs_full = true;
+	push(c);
 }
 
 void fleet_push_changes(void *fleet)
@@ -360,6 +373,7 @@ static void on_ready(struct way *w)
 	if (c->acked_seq > c->relay->fleet->route_seq)
 		c->needs_full = true;
 	c->was_open = true;
+	c->doubted = false;
 	c->relay->leaving = false; /* else it says so again */
 	if (c->relay->draining)
 		control_drain(c);

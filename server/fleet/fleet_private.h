@@ -133,6 +133,8 @@ const struct seal *control_seal(const struct control *c); /* NULL: none */
 /* Send what rc = encode(&pack) made, and free it.  RC_STATE: no session. */
 MUST_CHECK enum rc control_send(
     struct control *c, enum rc rc, struct packbuf *pack);
+/* It refused as stale what it has confirmed: once in a session, send all. */
+void control_doubt(struct control *c);
 /* Tell it whether an operator drains it. */
 void control_drain(struct control *c);
 /* A link or an entry on the way to the relay has come: try now. */

@@ -168,6 +168,20 @@ static void check_claim(const struct station *t, struct fault *fault)
 		fault->code = REASON_AGENT_DOWN;
 }
 
+/* A relay lags behind, and waited in vain: has it what it should have? */
+static void on_stale(const struct way *w, const struct fault *fault)
+{
+	const struct station *relay =
+	    station_find(w->fleet, ROLE_RELAY, fault->at);
+
+	if (relay == NULL || w->station == NULL)
+		return;
+	if (control_acked_seq(relay->control) >= w->station->route_seq)
+		control_doubt(relay->control);
+	else
+		controls_push(w->fleet);
+}
+
 /* The seal is gone.  The last act of its caller. */
 static void lost(struct way *w, const struct fault *fault)
 {
@@ -180,6 +194,8 @@ static void lost(struct way *w, const struct fault *fault)
 	check_claim(w->station, &w->fault);
 	if (w->state != WAY_READY && fault->code != REASON_NONE)
 		log_info("fleet", w->trace, "not opened: %s", w->fault.text);
+	if (fault->code == REASON_STALE_ROUTE)
+		on_stale(w, fault);
 	if (w->state != WAY_READY && is_trouble_of_the_way(fault->code) &&
 	    try_next(w))
 		return;

@@ -61,6 +61,7 @@ struct world {
 	bool answer_fails;       /* it has no memory for one */
 	struct seal *far_health; /* a second one, for class health */
 	bool health_open;
+	uint32_t far_deadline_ms;
 	size_t told;     /* changes of presence that the node got */
 	bool whole_told; /* and the first of them were whole */
 	bool (*until)(struct world *w);
@@ -184,6 +185,7 @@ static UNUSED void on_link(
 			.message_max = LENFRAME_STANDING_MAX,
 			.open_ms = 10000 };
 
+		w->far_deadline_ms = event->open->deadline_ms;
 		assert_int_equal(event->open->path.count, 0);
 		assert_int_equal(
 		    seal_accept(link, event->stream, event->open->service_class,
@@ -577,12 +579,14 @@ static UNUSED void on_near(
 	check(w);
 }
 
-static UNUSED void open_near(struct world *w, enum stream_class class)
+static UNUSED void open_near_as_of(
+    struct world *w, enum stream_class class, struct msg_version version)
 {
 	struct msg_open open = {
 		.kind = KIND_SEAL,
 		.to = { .kind = TARGET_MACHINE, .name = MACHINE },
 		.service_class = class,
+		.version = version,
 		.deadline_ms = 10000,
 	};
 	const struct seal_far far = {
@@ -598,6 +602,11 @@ static UNUSED void open_near(struct world *w, enum stream_class class)
 	w->near_closed = false;
 	assert_int_equal(
 	    seal_dial(w->node.link, &open, &far, &user, &w->near), RC_OK);
+}
+
+static UNUSED void open_near(struct world *w, enum stream_class class)
+{
+	open_near_as_of(w, class, (struct msg_version){ 0, 0 });
 }
 
 static UNUSED bool node_linked(struct world *w)
