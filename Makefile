@@ -138,6 +138,7 @@ soak: all tools $(KILL_TEST)
 	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin LONGARM_SOAK=$(or $(PLACES),20) \
 	    PYTEST_FLAGS="$(PYTEST_FLAGS)" scripts/run-scenarios -j 1 \
 	    $(shell grep -l LONGARM_SOAK test/scenario/*_test.py)
+	@tail -n +1 build/bench/slow-*.json
 
 bench-fleet: all tools
 	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin scripts/bench-fleet $(or $(N),2000) \

@@ -120,6 +120,12 @@ void link_net_recheck(struct link_net *net);
  */
 void link_net_renewed(struct link_net *net);
 void link_net_set_name(struct link_net *net, const char *name);
+/*
+ * Have we more handshakes to compute than is good?  Who accepts leaves new
+ * connections to the kernel meanwhile: first come, first served costs a fleet
+ * less than to be turned away and to try again.
+ */
+bool link_net_is_swamped(const struct link_net *net);
 struct loop *link_net_loop(const struct link_net *net);
 struct worker_pool *link_net_pool(const struct link_net *net);
 struct tls_contexts *link_net_contexts(const struct link_net *net);

@@ -1,5 +1,8 @@
 #include "common/link_internal.h"
 
+#include <errno.h>
+#include <sys/socket.h>
+
 static const char http_answer[] =
     "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n"
     "Connection: close\r\n\r\n"
@@ -47,6 +50,18 @@ enum rc link_handshake_begin(struct link *link, const struct tls_expect *expect)
 	return handshake_new(net->pool, tls, on_step, link, &link->handshake);
 }
 
+/*
+ * Who waited in the kernel's queue for too long has hung up: a handshake with
+ * it would only keep the next ones waiting, until they hang up as well.
+ */
+static bool has_left(const struct link *link)
+{
+	uint8_t byte;
+	ssize_t n = recv(link->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
 void link_handshake_input(struct link *link, const uint8_t *data, size_t len)
 {
 	if (link->role == MUX_ACCEPTOR && !link->spoke &&
@@ -54,6 +69,11 @@ void link_handshake_input(struct link *link, const uint8_t *data, size_t len)
 		link_write(link, (const uint8_t *)http_answer,
 		    sizeof(http_answer) - 1);
 		link_fail(link, REASON_PROTOCOL, "speaks plain HTTP");
+		return;
+	}
+	if (link->role == MUX_ACCEPTOR && !link->spoke && has_left(link)) {
+		link_fail(link, REASON_CONNECT_TIMEOUT,
+		    "closed the connection before it was its turn");
 		return;
 	}
 	link->spoke = true;

@@ -33,6 +33,8 @@
  * need. */
 #define LINK_SLOW_PART  10
 #define LINK_SLOW_TIMES 4
+/* More than this part of all places waits for our workers: we are swamped. */
+#define LINK_SWAMPED_PART 4
 /* What a peer may make us owe without reading it. */
 #define LINK_UNSENT_MAX ((size_t)1024 * 1024)
 

@@ -132,6 +132,19 @@ bool link_has_room(struct link_net *net, const uint8_t source[LINK_SOURCE_SIZE])
 	       give_way(longest, net->handshakes, "handshakes");
 }
 
+bool link_net_is_swamped(const struct link_net *net)
+{
+	const struct link *link;
+	uint32_t busy = 0;
+
+	TAILQ_FOREACH(link, &net->pending, pending)
+	{
+		if (!is_awaited(link))
+			busy++;
+	}
+	return busy > net->config->handshakes_max / LINK_SWAMPED_PART;
+}
+
 void link_enter_handshake(struct link *link)
 {
 	link->counted = true;

@@ -10,11 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BACKLOG 1024
+#define BACKLOG 4096
 /* New connections taken in one turn of the loop. */
 #define ACCEPT_MAX 32
 /* Without descriptors, accepting rests for so long. */
 #define REST_MS 200
+/* And so long while there are handshakes enough to compute. */
+#define SWAMPED_MS 10
 
 struct listener {
 	struct link_net *net;
@@ -46,11 +48,21 @@ static void take(struct listener *l, int fd, const struct address *from)
 			: rc_name(rc));
 }
 
+static void rest(struct listener *l, uint64_t ms)
+{
+	loop_io_want(l->io, 0);
+	loop_timer_set(l->rest, ms);
+}
+
 static void on_connections(void *arg, unsigned ready)
 {
 	struct listener *l = arg;
 
 	(void)ready;
+	if (link_net_is_swamped(l->net)) {
+		rest(l, SWAMPED_MS);
+		return;
+	}
 	for (int i = 0; i < ACCEPT_MAX; i++) {
 		struct address from = { .len = sizeof(from.sa) };
 		int fd = accept4(l->fd, (struct sockaddr *)&from.sa, &from.len,
@@ -64,8 +76,7 @@ static void on_connections(void *arg, unsigned ready)
 		    errno == ENOBUFS) {
 			log_error("listen", l->address, "cannot accept: %s",
 			    strerrordesc_np(errno));
-			loop_io_want(l->io, 0);
-			loop_timer_set(l->rest, REST_MS);
+			rest(l, REST_MS);
 			return;
 		}
 		if (errno == EAGAIN || errno == EWOULDBLOCK)

@@ -183,6 +183,19 @@ void checks_done(struct checks *c, struct check *check, uint64_t now_ms)
 	insert(c, check);
 }
 
+void checks_failed(struct checks *c, struct check *check, uint64_t now_ms)
+{
+	uint64_t half = c->limits.retry_ms / 2;
+	uint64_t due_ms = now_ms + half + chance(c, half);
+
+	checks_done(c, check, now_ms);
+	if (check->due_ms <= due_ms)
+		return;
+	take_out(c, check);
+	check->due_ms = due_ms;
+	insert(c, check);
+}
+
 uint64_t checks_next_ms(const struct checks *c)
 {
 	return c->count > 0 ? c->heap[0]->due_ms : UINT64_MAX;

@@ -29,6 +29,7 @@ struct checks_limits {
 	uint64_t first_ms;
 	uint64_t soon_ms;
 	uint64_t again_ms; /* never sooner after the one before */
+	uint64_t retry_ms; /* > 0; at most so long after one in vain */
 };
 
 /* Embed it as the first member; only checks.c writes it. */
@@ -66,6 +67,8 @@ void checks_soon(struct checks *c, struct check *check, uint64_t now_ms);
 /* One that is due; it is under way until checks_done().  NULL: none. */
 struct check *checks_take(struct checks *c, uint64_t now_ms);
 void checks_done(struct checks *c, struct check *check, uint64_t now_ms);
+/* The same, but it got no answer from a machine that is there. */
+void checks_failed(struct checks *c, struct check *check, uint64_t now_ms);
 /* When the next is due; UINT64_MAX: none. */
 uint64_t checks_next_ms(const struct checks *c);
 

@@ -19,6 +19,7 @@
 #define FIRST_MS    30000u
 #define RELOAD_MS   200u
 #define AGAIN_MS    2000u
+#define RETRY_MS    10000u
 #define TICK_MAX_MS 60000u
 /* When more rows than this have changed, all are read. */
 #define CHANGED_MAX 64
@@ -72,6 +73,22 @@ static void finish(struct planned *p)
 	checks_done(&p->schedule->checks, &p->check, clock_monotonic_ms());
 }
 
+/* It did not answer.  If it is there all the same, the way to it has changed
+ * under the check, or too much was to be done: it is worth another soon. */
+static void finish_in_vain(struct planned *p)
+{
+	struct schedule *s = p->schedule;
+	struct fleet_machine_state state;
+
+	schedule_leave(s, &p->paced);
+	if (fleet_machine_state(
+		s->dispatch->parts.fleet, p->check.id, &state) == RC_OK &&
+	    state.presence == STORE_PRESENCE_ONLINE)
+		checks_failed(&s->checks, &p->check, clock_monotonic_ms());
+	else
+		checks_done(&s->checks, &p->check, clock_monotonic_ms());
+}
+
 static void on_reply(void *arg, const struct fleet_reply *reply)
 {
 	struct planned *p = arg;
@@ -79,7 +96,10 @@ static void on_reply(void *arg, const struct fleet_reply *reply)
 	enum machine_health health;
 
 	p->ask = NULL;
-	finish(p);
+	if (reply->message.len > 0)
+		finish(p);
+	else
+		finish_in_vain(p);
 	health = health_take(p->schedule->dispatch, p->check.id, reply, &fault);
 	log_debug("health", p->check.id, "%s %s", machine_health_name(health),
 	    fault.text);
@@ -384,7 +404,8 @@ enum rc schedule_new(struct dispatch *d, struct schedule **out)
 	const struct checks_limits when = { .interval_ms = h->interval_ms,
 		.first_ms = FIRST_MS,
 		.soon_ms = SOON_MS,
-		.again_ms = AGAIN_MS };
+		.again_ms = AGAIN_MS,
+		.retry_ms = RETRY_MS };
 	const struct pace_limits how_many = { .total = h->concurrency,
 		.per_hop = h->relay_concurrency };
 	struct schedule *s = xcalloc(1, sizeof(*s));

@@ -192,6 +192,24 @@ static void test_who_comes_and_goes_is_not_checked_all_the_time(void **state)
 	world_free(w);
 }
 
+static void test_a_check_in_vain_is_repeated_soon(void **state)
+{
+	struct world *w = world_new(1, false);
+	struct check *check;
+
+	(void)state;
+	w->checks.limits.retry_ms = 10000;
+	check = checks_take(&w->checks, SOON);
+	checks_failed(&w->checks, check, 1000);
+	assert_in_range(checks_next_ms(&w->checks), 6000, 11000);
+	/* It came back meanwhile: sooner. */
+	check = checks_take(&w->checks, 11000);
+	checks_soon(&w->checks, check, 11500);
+	checks_failed(&w->checks, check, 12000);
+	assert_in_range(checks_next_ms(&w->checks), 12000, 12000 + SOON);
+	world_free(w);
+}
+
 static void test_who_comes_back_during_its_check_is_checked_again(void **state)
 {
 	struct world *w = world_new(1, false);
@@ -443,6 +461,7 @@ int main(void)
 		cmocka_unit_test(test_checks_of_a_fleet_are_spread),
 		cmocka_unit_test(
 		    test_those_that_came_back_together_do_not_stay_together),
+		cmocka_unit_test(test_a_check_in_vain_is_repeated_soon),
 		cmocka_unit_test(test_who_comes_back_is_checked_once_and_soon),
 		cmocka_unit_test(
 		    test_who_comes_and_goes_is_not_checked_all_the_time),

@@ -247,6 +247,17 @@ void fleet_machine_hop(
 	out[0] = '\0';
 }
 
+enum rc fleet_machine_state(
+    const struct fleet *f, const char *machine, struct fleet_machine_state *out)
+{
+	(void)f;
+	(void)machine;
+	*out = (struct fleet_machine_state){
+		.presence = STORE_PRESENCE_ONLINE,
+	};
+	return RC_OK;
+}
+
 void fleet_request_cancel(struct fleet_ask *ask)
 {
 	if (ask != NULL && ask->lost)
