@@ -1,10 +1,9 @@
 #include "common/join.h"
+#include "common/join_private.h"
 
 #include "common/clock.h"
 #include "common/dial.h"
-#include "common/fs.h"
 #include "common/hex.h"
-#include "common/member.h"
 #include "common/random.h"
 #include "common/seal.h"
 #include "proto/lenframe.h"
@@ -31,7 +30,7 @@ struct attempt {
 	struct link_net *net;
 	struct dialler *dialler;
 	struct loop_timer *timer;
-	struct identity *identity; /* the key, and at last the certificate */
+	struct joining *joining; /* the key, and at last the certificate */
 	struct trust *trust;
 	struct tls_contexts *contexts;
 	struct seal *seal;
@@ -79,17 +78,6 @@ static void fail(struct attempt *a, const struct fault *fault)
 
 /* --- The answer ----------------------------------------------------------- */
 
-static MUST_CHECK enum rc read_certs(
-    const struct msg_blob_list *list, struct certs *out, struct fault *fault)
-{
-	enum rc rc = RC_OK;
-
-	for (size_t i = 0; i < list->count && rc == RC_OK; i++)
-		rc = certs_add_der(
-		    out, list->items[i].p, list->items[i].len, fault);
-	return rc;
-}
-
 static struct msg_peer *find_outer(
     const struct attempt *a, struct msg_peer *peers, size_t count)
 {
@@ -136,25 +124,11 @@ static MUST_CHECK enum rc keep(
     struct attempt *a, const struct msg_enrolled *m, struct fault *fault)
 {
 	struct msg_peer *peers = calloc(PEERS_MAX, sizeof(*peers));
-	struct certs chain, roots;
-	struct member_new n = { .identity = a->identity, .name = m->name };
 	enum rc rc;
 
-	certs_init(&chain);
-	certs_init(&roots);
-	rc = peers == NULL ? RC_NOMEM : read_certs(&m->chain, &chain, fault);
-	if (rc == RC_OK)
-		rc = read_certs(&m->roots, &roots, fault);
-	if (rc == RC_OK)
-		rc = identity_enrol(a->identity, &chain, &roots, fault);
-	if (rc == RC_OK) {
-		n.succession = m->succession;
-		n.peers = peers;
-		n.peer_count = add_outer(a, m, peers);
-		rc = member_create(a->join->state_dir, &n, fault);
-	}
-	certs_fini(&chain);
-	certs_fini(&roots);
+	if (peers == NULL)
+		return RC_NOMEM;
+	rc = joining_keep(a->joining, m, peers, add_outer(a, m, peers), fault);
 	free(peers);
 	return rc;
 }
@@ -237,7 +211,7 @@ static MUST_CHECK enum rc send_request(struct attempt *a)
 	    a->join->hostname != NULL ? a->join->hostname : host.nodename);
 	m.os = bytes_text(host.sysname);
 	packbuf_init(&pack, LENFRAME_ENROL_MAX);
-	rc = identity_csr(a->identity, &csr, &m.csr.len);
+	rc = identity_csr(a->joining->identity, &csr, &m.csr.len);
 	m.csr.p = csr;
 	if (rc == RC_OK)
 		rc = msg_enrol_encode(&m, &pack);
@@ -434,7 +408,8 @@ static void say_waiting(const struct attempt *a)
 {
 	char key[KEY_DIGITS + 1];
 
-	hex_encode(identity_key_hash(a->identity), KEY_DIGITS / 2, key);
+	hex_encode(
+	    identity_key_hash(a->joining->identity), KEY_DIGITS / 2, key);
 	progress(a->join, "waiting for approval of key %s", key);
 	progress(a->join, "on the server: longarm %s approve %s",
 	    a->join->role == ROLE_RELAY ? "relay" : "machine",
@@ -450,7 +425,7 @@ static void rest(uint32_t ms)
 
 /* Connections may fail while it waits: the server remembers. */
 static MUST_CHECK enum rc try_once(const struct join *join,
-    const struct endpoint *endpoint, struct identity *identity,
+    const struct endpoint *endpoint, struct joining *joining,
     struct joined *out, struct fault *fault)
 {
 	uint64_t end_ms = clock_monotonic_ms() + join->wait_ms;
@@ -463,7 +438,7 @@ static MUST_CHECK enum rc try_once(const struct join *join,
 	for (;;) {
 		a = (struct attempt){
 			.join = join,
-			.identity = identity,
+			.joining = joining,
 			.endpoint = endpoint,
 			.out = out,
 			.rc = RC_AGAIN,
@@ -490,71 +465,29 @@ static MUST_CHECK enum rc try_once(const struct join *join,
 	return a.rc;
 }
 
-/* The key of an earlier, unfinished attempt, or a new one. */
-static MUST_CHECK enum rc open_key(
-    const char *dir, struct identity **out, struct fault *fault)
+static MUST_CHECK enum rc try_all(const struct join *join,
+    struct joining *joining, struct joined *out, struct fault *fault)
 {
-	enum rc rc = identity_load(dir, out, fault);
+	enum rc rc = RC_NOTFOUND;
 
-	if (rc != RC_NOTFOUND)
-		return rc;
-	rc = identity_generate(out);
-	if (rc == RC_OK)
-		rc = identity_save(*out, dir, fault);
-	return rc;
-}
-
-static MUST_CHECK enum rc try_all(
-    const struct join *join, struct joined *out, struct fault *fault)
-{
-	char dir[FS_PATH_MAX];
-	struct identity *identity = NULL;
-	enum rc rc = fs_join(dir, sizeof(dir), join->state_dir, "joining");
-
-	if (rc == RC_OK && member_exists(join->state_dir)) {
-		fault_set(fault, REASON_CONFLICT, "", "%s has joined already",
-		    join->state_dir);
-		/* It may have been cut short just before its end. */
-		rc = identity_remove(dir, fault);
-		return rc == RC_OK ? RC_EXISTS : rc;
-	}
-	if (rc == RC_OK)
-		rc = open_key(dir, &identity, fault);
-	if (rc != RC_OK)
-		goto out;
-	rc = RC_NOTFOUND;
 	for (size_t i = 0;
 	     i < join->endpoint_count && rc != RC_OK && rc != RC_AGAIN; i++) {
-		rc = try_once(join, &join->endpoints[i], identity, out, fault);
+		rc = try_once(join, &join->endpoints[i], joining, out, fault);
 		if (rc != RC_OK && rc != RC_AGAIN &&
 		    i + 1 < join->endpoint_count)
 			progress(join, "%s", fault->text);
 	}
-	if (rc == RC_OK)
-		rc = identity_remove(dir, fault);
-out:
-	identity_free(identity);
 	return rc;
 }
 
 enum rc join_run(
     const struct join *join, struct joined *out, struct fault *fault)
 {
-	char path[FS_PATH_MAX];
-	int lock = -1;
-	enum rc rc;
+	struct joining joining;
+	enum rc rc =
+	    joining_begin(join->state_dir, join->role, &joining, fault);
 
-	fault_set(
-	    fault, REASON_INTERNAL, "", "%s cannot be used", join->state_dir);
-	rc = fs_make_private_dir(join->state_dir, fault);
 	if (rc == RC_OK)
-		rc = fs_join(path, sizeof(path), join->state_dir, "lock");
-	/* Two at once would each replace the other's key. */
-	if (rc == RC_OK)
-		rc = fs_lock(path, &lock, fault);
-	if (rc == RC_OK)
-		rc = try_all(join, out, fault);
-	if (lock >= 0)
-		fs_unlock(lock);
-	return rc;
+		rc = try_all(join, &joining, out, fault);
+	return joining_end(&joining, rc, fault);
 }

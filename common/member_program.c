@@ -2,7 +2,7 @@
 
 #include "common/clock.h"
 #include "common/fs.h"
-#include "common/join.h"
+#include "common/join_file.h"
 #include "common/log.h"
 #include "common/member.h"
 
@@ -86,7 +86,8 @@ static void print_joined(const struct member_program *p, const struct joined *j)
 	(void)printf("name     %s\n", j->name);
 	(void)printf("id       %s\n", j->id);
 	(void)printf("cluster  %s\n", j->cluster);
-	(void)printf("route    by %s at %s\n", j->via, j->via_address);
+	if (j->via[0] != '\0')
+		(void)printf("route    by %s at %s\n", j->via, j->via_address);
 	(void)printf("next     %s run      (or: systemctl enable --now %s)\n",
 	    p->name, p->name);
 }
@@ -109,39 +110,88 @@ static MUST_CHECK enum rc prepare_join(const struct command_line *line,
 	return RC_OK;
 }
 
+/* By a token, or by files that people carry. */
+static MUST_CHECK enum rc join_by_token(const struct command_line *line,
+    struct join *join, struct joined *out, struct fault *fault)
+{
+	struct endpoint endpoints[DIAL_ENDPOINTS_MAX];
+	struct token token = { .id = "" };
+	enum rc rc =
+	    member_read_token(command_value(line, "token-file"), &token, fault);
+
+	join->token = &token;
+	join->endpoints = endpoints;
+	if (rc == RC_OK)
+		rc = member_read_endpoints(
+		    line, endpoints, &join->endpoint_count, fault);
+	if (rc == RC_OK)
+		rc = join_run(join, out, fault);
+	token_fini(&token);
+	join->token = NULL;
+	join->endpoints = NULL;
+	return rc;
+}
+
+/* Exactly one of the three ways, and addresses only with a token. */
+static bool is_one_way(const struct command_line *line)
+{
+	bool token = command_value(line, "token-file") != NULL;
+	bool request = command_value(line, "request") != NULL;
+	bool answer = command_value(line, "answer") != NULL;
+	bool addresses = command_argument_count(line) > 0;
+
+	return token + request + answer == 1 && token == addresses;
+}
+
+static void print_request(const struct member_program *p, const char *file)
+{
+	const char *noun = p->role == ROLE_RELAY ? "relay" : "machine";
+
+	(void)printf("request  %s\n", file);
+	(void)printf(
+	    "next     on the server: longarm %s sign %s --out ANSWER\n", noun,
+	    file);
+	(void)printf("then     %s join --answer ANSWER\n", p->name);
+}
+
 static enum command_exit do_join(const struct member_program *p,
     const struct config *c, const struct command_line *line)
 {
+	const char *request = command_value(line, "request");
+	const char *answer = command_value(line, "answer");
 	const char *advertise =
 	    config_string(c, p->config.program, "advertise");
-	struct endpoint endpoints[DIAL_ENDPOINTS_MAX];
-	struct token token = { .id = "" };
 	struct joined joined;
 	struct fault fault = { .code = REASON_NONE };
 	struct join join = {
 		.role = p->role,
 		.state_dir = config_path(c, p->config.program, "state"),
-		.token = &token,
-		.endpoints = endpoints,
 		.listen = advertise != NULL ? advertise : "",
 		.progress = on_progress,
 	};
 	enum rc rc = prepare_join(line, c, &join, &fault);
 
-	if (rc == RC_OK)
-		rc = member_read_token(
-		    command_value(line, "token-file"), &token, &fault);
-	if (rc == RC_OK)
-		rc = member_read_endpoints(
-		    line, endpoints, &join.endpoint_count, &fault);
-	if (rc == RC_OK)
-		rc = join_run(&join, &joined, &fault);
-	token_fini(&token);
+	if (!is_one_way(line)) {
+		(void)fprintf(stderr,
+		    "%s join needs --token-file FILE and HOST:PORT..., or "
+		    "--request FILE, or --answer FILE\n",
+		    p->name);
+		return COMMAND_USAGE;
+	}
+	if (rc == RC_OK && request != NULL)
+		rc = join_write_request(&join, request, &fault);
+	else if (rc == RC_OK && answer != NULL)
+		rc = join_take_answer(&join, answer, &joined, &fault);
+	else if (rc == RC_OK)
+		rc = join_by_token(line, &join, &joined, &fault);
 	if (rc != RC_OK) {
 		output_fault(p->name, &fault);
 		return exit_of(&fault);
 	}
-	print_joined(p, &joined);
+	if (request != NULL)
+		print_request(p, request);
+	else
+		print_joined(p, &joined);
 	return COMMAND_OK;
 }
 

@@ -32,8 +32,14 @@ struct member_program {
 #define MEMBER_JOIN_OPTIONS                                                    \
 	{ .name = "token-file",                                                \
 		.argument = "FILE",                                            \
-		.required = true,                                              \
 		.help = "The token; - reads standard input" },                 \
+	    { .name = "request",                                               \
+		    .argument = "FILE",                                        \
+		    .help = "Without a network: write a request there, to be " \
+			    "signed on the server" },                          \
+	    { .name = "answer",                                                \
+		    .argument = "FILE",                                        \
+		    .help = "Take the server's answer to that request" },      \
 	    { .name = "advertise",                                             \
 		    .argument = "HOST:PORT",                                   \
 		    .help = "Where to dial this one (setting: advertise)" },   \

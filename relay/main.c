@@ -217,12 +217,15 @@ static const struct command_option status_options[] = {
 
 static const struct command commands[] = {
 	{ .name = "join",
-	    .arguments = "HOST:PORT...",
-	    .help = "Become a relay of a cluster, by a token",
+	    .arguments = "[HOST:PORT...]",
+	    .help = "Become a relay of a cluster, by a token or by files",
 	    .details = "Each HOST:PORT is a server or another relay; they are "
-		       "tried in turn.",
+		       "tried in turn.  Without a network, --request and "
+		       "--answer are carried to the server and back.",
 	    .examples = "longarm-relay join --token-file relay.token "
-			"longarm.example:10943",
+			"longarm.example:10943\n"
+			"longarm-relay join --request web.request\n"
+			"longarm-relay join --answer web.answer",
 	    .options = join_options,
 	    .option_count = COUNT(join_options),
 	    .run = run_join },

@@ -1,7 +1,9 @@
 #include "server/hooks.h"
 
+#include "common/join_file.h"
 #include "common/log.h"
 #include "common/xalloc.h"
+#include "server/api/sign.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -212,6 +214,7 @@ static void answer_now(const struct server_hooks *h, struct api_live *live)
 		break;
 	case API_LIVE_TRACE_START:
 	case API_LIVE_TRACE:
+	case API_LIVE_SIGN:
 		break; /* see answer() */
 	}
 	/* A row that the fleet has not read yet is no error. */
@@ -222,6 +225,59 @@ static void answer_now(const struct server_hooks *h, struct api_live *live)
 	if (live->rc == RC_OK && live->answer == NULL)
 		live->rc = RC_NOMEM;
 	api_live_answer(live);
+}
+
+/* ---- signing ---- */
+
+struct signature {
+	struct server_hooks *hooks;
+	struct api_live *live;
+};
+
+static void on_signed(void *arg, const struct fault *fault, const char *name,
+    struct bytes enrolled)
+{
+	struct signature *s = arg;
+	struct api_live *live = s->live;
+	char *text = NULL;
+
+	if (fault != NULL) {
+		live->rc = RC_DENIED;
+		live->fault = *fault;
+	} else {
+		live->rc = join_answer_format(name, enrolled, &text);
+	}
+	if (live->rc == RC_OK)
+		live->answer =
+		    json_pack("{s:s, s:s}", "name", name, "answer", text);
+	free(text);
+	if (s->hooks->stopping)
+		api_live_drop(live);
+	else
+		api_live_answer(live);
+	free(s);
+}
+
+static void sign(struct server_hooks *h, struct api_live *live)
+{
+	struct signature *s = xcalloc(1, sizeof(*s));
+	const struct fleet_signing signing = {
+		.who = live->sign->who,
+		.done = on_signed,
+		.arg = s,
+	};
+	struct fault fault;
+	enum rc rc;
+
+	s->hooks = h;
+	s->live = live;
+	rc = fleet_sign(
+	    h->fleet, &live->sign->request, &signing, &live->sign->grant);
+	if (rc == RC_OK)
+		return;
+	fault_set(&fault, REASON_TOO_MANY, "",
+	    "too many join at once; try again soon");
+	on_signed(s, &fault, "", (struct bytes){ NULL, 0 });
 }
 
 static void answer(void *arg)
@@ -236,6 +292,8 @@ static void answer(void *arg)
 		traces_start(h->traces, live);
 	else if (live->kind == API_LIVE_TRACE)
 		traces_more(h->traces, live);
+	else if (live->kind == API_LIVE_SIGN)
+		sign(h, live);
 	else
 		answer_now(h, live);
 	free(q);

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "server/api/api_base.h"
+#include "server/api/sign.h"
 #include "server/engine/task.h"
 
 #include <assert.h>
@@ -339,6 +340,7 @@ static void on_answer(void *arg)
 	}
 	json_decref(box->live.answer);
 	json_decref(box->live.items);
+	api_sign_free(box->live.sign);
 	free(box);
 }
 
@@ -353,6 +355,7 @@ void api_live_drop(struct api_live *question)
 {
 	json_decref(question->answer);
 	json_decref(question->items);
+	api_sign_free(question->sign);
 	free((struct live_box *)(void *)question);
 }
 
@@ -368,6 +371,7 @@ enum rc api_ask_about(struct api_call *call, const struct api_live *about)
 
 	if (hooks->live == NULL || call->api->parked_count >= API_PARKED_MAX) {
 		json_decref(about->items);
+		api_sign_free(about->sign);
 		if (hooks->live == NULL)
 			return RC_STATE;
 		return call_fail(call, RC_LIMIT, REASON_TOO_MANY,

@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 struct api; /* opaque; fields live in api.c */
+struct api_sign;
 
 enum api_live_kind {
 	API_LIVE_STATUS,   /* links, presence counts, queues: an object */
@@ -35,7 +36,8 @@ enum api_live_kind {
 	API_LIVE_MACHINES, /* how each of `items` is reached */
 	API_LIVE_RELAYS,   /* what is known of each of `items` */
 	API_LIVE_TRACE_START, /* trace the ways to `name`: {"trace": id...} */
-	API_LIVE_TRACE /* what trace `trace` of `name` found after `after` */
+	API_LIVE_TRACE, /* what trace `trace` of `name` found after `after` */
+	API_LIVE_SIGN   /* let `sign` join: {"name": ..., "answer": text} */
 };
 
 /*
@@ -51,6 +53,7 @@ struct api_live {
 	/* API_LIVE_MACHINES, _RELAYS: objects to add to, which nobody else
 	 * holds; they go into the answer. */
 	json_t *items;
+	struct api_sign *sign; /* API_LIVE_SIGN; the hook may take it (NULL) */
 	json_t *answer;
 	enum rc rc;
 	struct fault fault;

@@ -1,6 +1,7 @@
 /* api_joins.c - keys that wait to join, and what people decide about them. */
 #include "common/hex.h"
 #include "server/api/routes.h"
+#include "server/api/sign.h"
 #include "server/api/wire.h"
 #include "server/store/joining.h"
 #include "server/store/token.h"
@@ -107,6 +108,98 @@ static enum rc reject(struct api_call *call, struct db *db)
 	return decide(call, db, JOINING_REJECTED);
 }
 
+/* ---- requests that people bring ---- */
+
+void api_sign_free(struct api_sign *sign)
+{
+	if (sign == NULL)
+		return;
+	store_token_clear(&sign->grant);
+	free(sign);
+}
+
+/* As for a token, but that it is used here and now. */
+static enum rc read_grant(struct api_call *call, struct store_token *t)
+{
+	const char *name = call_text(call, "name");
+	enum rc rc = RC_OK;
+
+	if (name != NULL)
+		rc = name_check("name", name, &call->fault);
+	if (rc == RC_OK)
+		rc = names_from_json("environment",
+		    call_member(call, "environments"), &t->environments,
+		    &call->fault);
+	if (rc == RC_OK)
+		rc = names_from_json("role", call_member(call, "roles"),
+		    &t->roles, &call->fault);
+	if (rc == RC_OK)
+		rc = wire_read_routes(call_member(call, "routes"), t->routes,
+		    &t->route_count, &call->fault);
+	wire_copy(t->name, sizeof(t->name), name);
+	return rc;
+}
+
+static enum rc read_request(
+    struct api_call *call, struct api_sign *sign, enum store_role role)
+{
+	const char *text = call_text(call, "request");
+	enum peer_role want =
+	    role == STORE_ROLE_RELAY ? ROLE_RELAY : ROLE_TENTACLE;
+	enum rc rc = join_request_parse(
+	    text, strlen(text), &sign->request, &call->fault);
+
+	if (rc != RC_OK || sign->request.role == want)
+		return rc;
+	return call_fail(call, RC_PROTO, REASON_BAD_CONFIG,
+	    "this request is of a %s, not of a %s",
+	    role_name(sign->request.role), role_name(want));
+}
+
+/* The fleet does it, and is asked when this is committed. */
+static enum rc sign(struct api_call *call, struct db *db)
+{
+	struct api_sign *s = calloc(1, sizeof(*s));
+	enum store_role role = STORE_ROLE_TENTACLE;
+	enum rc rc;
+
+	(void)db;
+	if (s == NULL)
+		return RC_NOMEM;
+	rc = read_role(call, call_text(call, "role"), &role);
+	if (rc == RC_OK)
+		rc = read_request(call, s, role);
+	if (rc == RC_OK)
+		rc = read_grant(call, &s->grant);
+	if (rc == RC_OK)
+		rc = api_may_all(call, &s->grant.environments);
+	if (rc == RC_OK && role == STORE_ROLE_RELAY && s->grant.name[0] == '\0')
+		rc = call_fail(
+		    call, RC_PROTO, REASON_BAD_CONFIG, "a relay needs a name");
+	if (rc == RC_OK && !api_can_ask(call))
+		rc = RC_STATE;
+	if (rc != RC_OK) {
+		api_sign_free(s);
+		return rc;
+	}
+	s->grant.role = role;
+	wire_copy(s->who, sizeof(s->who), call->caller.who);
+	(void)snprintf(call->object, sizeof(call->object), "%s %.200s",
+	    role == STORE_ROLE_RELAY ? "relay" : "machine",
+	    s->grant.name[0] != '\0' ? s->grant.name : s->request.hostname);
+	call->sign = s;
+	return call_answer(call, 200, json_object());
+}
+
+static enum rc ask_fleet(struct api_call *call)
+{
+	struct api_live about = { .kind = API_LIVE_SIGN };
+
+	about.sign = call->sign;
+	call->sign = NULL;
+	return api_ask_about(call, &about);
+}
+
 static const struct route_field list_query[] = {
 	{ "role", ROUTE_TEXT, true, 16, "tentacle or relay", NULL },
 	{ .name = NULL },
@@ -114,6 +207,20 @@ static const struct route_field list_query[] = {
 
 static const struct route_field decide_fields[] = {
 	{ "role", ROUTE_TEXT, true, 16, "tentacle or relay", NULL },
+	{ .name = NULL },
+};
+
+static const struct route_field sign_fields[] = {
+	{ "request", ROUTE_TEXT, true, JOIN_REQUEST_MAX, "The file", NULL },
+	{ "role", ROUTE_TEXT, true, 16, "tentacle or relay", NULL },
+	{ "name", ROUTE_TEXT, false, LIMIT_NAME,
+	    "Its name; a machine without one is called as its host", NULL },
+	{ "environments", ROUTE_TEXTS, false, STORE_NAMES_MAX,
+	    "Where the machine will stand", NULL },
+	{ "roles", ROUTE_TEXTS, false, STORE_NAMES_MAX,
+	    "What the machine will do", NULL },
+	{ "routes", ROUTE_OBJECTS, false, STORE_ROUTES_MAX,
+	    "Ways to it; none: direct", route_members },
 	{ .name = NULL },
 };
 
@@ -144,5 +251,17 @@ const struct route join_routes[] = {
 	    .body = ROUTE_JSON,
 	    .fields = decide_fields,
 	    .handler = reject },
+	{ .method = HTTP_METHOD_POST,
+	    .pattern = "/api/v1/joins",
+	    .operation = "join.sign",
+	    .summary = "Sign a request to join that was brought as a file; "
+		       "the answer goes back the same way",
+	    .access = ROUTE_OBJECT,
+	    .permission = PERM_TOKEN_EDIT,
+	    .body = ROUTE_JSON,
+	    .fields = sign_fields,
+	    .secret_answer = true,
+	    .handler = sign,
+	    .after = ask_fleet },
 	{ .pattern = NULL },
 };

@@ -74,6 +74,7 @@ struct api_call {
 	struct log_read *log;       /* see log_read.h */
 	struct upload_part *upload; /* see api_packages.c */
 	struct api_live *live;
+	struct api_sign *sign; /* between handler and after() */
 };
 
 /* Path parameter i; never NULL. */
@@ -133,7 +134,8 @@ void api_finish(struct api_call *call, enum rc rc);
  */
 MUST_CHECK enum rc api_ask(
     struct api_call *call, enum api_live_kind kind, const char *name);
-/* The same with more than a name; about->items is given away. */
+/* The same with more than a name; about->items and about->sign are given away.
+ */
 MUST_CHECK enum rc api_ask_about(
     struct api_call *call, const struct api_live *about);
 /* Let the main loop add to each member of "items" of a list. */

@@ -6,6 +6,7 @@
 #include "common/secret.h"
 #include "common/xalloc.h"
 #include "server/api/api_base.h"
+#include "server/api/sign.h"
 #include "server/store/audit.h"
 
 #include <assert.h>
@@ -31,6 +32,7 @@ static void call_free(struct api_call *call)
 	caller_clear(&call->caller);
 	log_read_free(call->log);
 	upload_part_free(call->upload);
+	api_sign_free(call->sign);
 	free(call);
 }
 

@@ -2,6 +2,7 @@
 #include "server/cli/commands.h"
 
 #include "common/fs.h"
+#include "common/join_file.h"
 #include "common/xalloc.h"
 
 #include <stdlib.h>
@@ -173,6 +174,62 @@ static enum command_exit run_relay_reject(const struct command_line *line)
 	return decide(line, "relay", "reject");
 }
 
+/* ---- files ---- */
+
+static void write_answer(struct session *s, const char *text)
+{
+	const char *file = command_value(s->line, "out");
+	struct fault fault = { 0 };
+
+	if (file == NULL)
+		(void)fputs(text, stdout);
+	else if (fs_write_atomic(file, text, strlen(text), 0600, &fault) !=
+		 RC_OK)
+		(void)session_fail(s, COMMAND_ERROR, &fault);
+}
+
+static enum command_exit sign(const struct command_line *line, const char *role)
+{
+	struct session s;
+	json_t *body, *made;
+	char *request;
+
+	if (!session_open(&s, line))
+		return session_close(&s);
+	request = session_read(&s, command_argument(line, 0), JOIN_REQUEST_MAX);
+	if (request == NULL)
+		return session_close(&s);
+	body = json_pack("{s:s, s:s}", "role", role, "request", request);
+	free(request);
+	session_text(&s, body, "name", "name");
+	session_texts(&s, body, "environments", "environment");
+	session_texts(&s, body, "roles", "role");
+	set_routes(&s, body);
+	made = session_call(&s, "POST", "/api/v1/joins", body);
+	if (made != NULL) {
+		write_answer(
+		    &s, json_string_value(json_object_get(made, "answer")));
+		(void)fprintf(stderr,
+		    "%s may join.  There: longarm-%s join --answer %s\n",
+		    json_string_value(json_object_get(made, "name")), role,
+		    command_value(line, "out") != NULL
+			? command_value(line, "out")
+			: "FILE");
+	}
+	json_decref(made);
+	return session_close(&s);
+}
+
+static enum command_exit run_machine_sign(const struct command_line *line)
+{
+	return sign(line, "tentacle");
+}
+
+static enum command_exit run_relay_sign(const struct command_line *line)
+{
+	return sign(line, "relay");
+}
+
 /* ---- copies ---- */
 
 static enum command_exit run_machine_release(const struct command_line *line)
@@ -211,6 +268,19 @@ static const struct command_option token_options[] = {
 	{ .name = "out",
 	    .argument = "FILE",
 	    .help = "Write the token there (0600), not to the screen" },
+};
+
+static const struct command_option sign_options[] = {
+	{ .name = "name",
+	    .letter = 'n',
+	    .argument = "NAME",
+	    .help = "Its name; a machine without one is called as its host" },
+	ENVIRONMENTS_OPTION,
+	ROLES_OPTION,
+	ROUTES_OPTION,
+	{ .name = "out",
+	    .argument = "FILE",
+	    .help = "Write the answer there, not to standard output" },
 };
 
 static const struct command_option release_options[] = {
@@ -257,6 +327,25 @@ const struct command join_commands[] = {
 	    .arguments = "NAME|KEY",
 	    .help = "Turn away a machine that waits",
 	    .run = run_machine_reject },
+	{ .name = "machine sign",
+	    .arguments = "FILE",
+	    .help = "Let a machine join by the request that it wrote",
+	    .details = "FILE is what longarm-tentacle join --request wrote; "
+		       "carry the answer back.  The same file again has the "
+		       "same answer.",
+	    .examples = "longarm machine sign web.request --name web-04 -e "
+			"prod --route dc2-a --out web.answer",
+	    .options = sign_options,
+	    .option_count = COUNT_OF(sign_options),
+	    .run = run_machine_sign },
+	{ .name = "relay sign",
+	    .arguments = "FILE",
+	    .help = "Let a relay join by the request that it wrote",
+	    .examples = "longarm relay sign a.request --name dc2-a --route "
+			"direct=10.0.0.3:10953 --out a.answer",
+	    .options = sign_options,
+	    .option_count = COUNT_OF(sign_options),
+	    .run = run_relay_sign },
 	{ .name = "relay pending",
 	    .help = "List relays that wait to be approved",
 	    .run = run_relay_pending },

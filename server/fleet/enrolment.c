@@ -35,6 +35,8 @@ struct enrol {
 	uint8_t csr[ENROL_CSR_MAX];
 	size_t csr_len;
 	struct path passed;
+	struct fleet_signing signing; /* an operator's; done NULL: a joiner */
+	struct store_token grant;     /* of that */
 	struct enrol_rows rows;
 	uint64_t mark; /* of its station: relays must know it */
 	/* SIGNING: what the worker needs, and its answer. */
@@ -55,6 +57,7 @@ static bool is_away(const struct enrol *e)
 static void destroy(struct enrol *e)
 {
 	enrol_rows_fini(&e->rows);
+	store_token_clear(&e->grant);
 	certs_fini(&e->chain);
 	free(e);
 }
@@ -66,6 +69,10 @@ static void leave(struct enrol *e, const struct fault *fault)
 
 	if (f == NULL)
 		return; /* it has left */
+	if (e->signing.done != NULL)
+		e->signing.done(
+		    e->signing.arg, fault, "", (struct bytes){ NULL, 0 });
+	e->signing.done = NULL;
 	seal_close(e->seal, fault);
 	e->seal = NULL;
 	loop_timer_free(e->timer);
@@ -98,6 +105,10 @@ static void refuse(struct enrol *e, const struct fault *fault)
 	log_warn("enrol", e->rows.address, "refused: %s", fault->text);
 	if (refusal.fault.at[0] == '\0')
 		memcpy(refusal.fault.at, e->fleet->at, sizeof(e->fleet->at));
+	if (e->signing.done != NULL) {
+		leave(e, &refusal.fault);
+		return;
+	}
 	packbuf_init(&pack, 4096);
 	rc = msg_fault_encode(&refusal, &pack);
 	if (rc == RC_OK)
@@ -138,61 +149,28 @@ static void ask_to_wait(struct enrol *e)
 		refuse_with(e, REASON_INTERNAL, "cannot make the answer");
 }
 
-/* A list of certificates as bytes. */
-struct ders {
-	uint8_t *der[CERTS_MAX];
-	struct bytes items[CERTS_MAX];
-	size_t count;
-};
-
-static MUST_CHECK enum rc add_ders(
-    const struct certs *list, struct ders *ders, struct msg_blob_list *out)
-{
-	for (size_t i = 0; i < list->count; i++) {
-		size_t len;
-		enum rc rc = certs_der(list, i, &ders->der[i], &len);
-
-		if (rc != RC_OK)
-			return rc;
-		ders->items[i] = bytes_of(ders->der[i], len);
-		ders->count++;
-	}
-	*out = (struct msg_blob_list){ ders->items, ders->count };
-	return RC_OK;
-}
-
-static void free_ders(struct ders *ders)
-{
-	for (size_t i = 0; i < ders->count; i++)
-		free(ders->der[i]);
-}
-
 static MUST_CHECK enum rc send_enrolled(
     struct enrol *e, const struct station *t)
 {
-	struct msg_peer peers[STORE_ROUTES_MAX + 1];
-	struct msg_enrolled m = { .peers = peers };
-	struct ders chain = { .count = 0 }, roots = { .count = 0 };
+	const struct enrol_answer answer = {
+		.fleet = e->fleet,
+		.station = t,
+		.chain = &e->chain,
+		.succession =
+		    e->rows.has_succession ? e->rows.succession : NULL,
+	};
 	struct packbuf pack;
 	enum rc rc;
 
-	memcpy(m.id, t->id, sizeof(m.id));
-	memcpy(m.name, t->name, sizeof(m.name));
-	memcpy(m.cluster, e->request.id.cluster, sizeof(m.cluster));
-	m.peer_count = peers_of(t, peers);
-	if (e->rows.has_succession)
-		m.succession =
-		    bytes_of(e->rows.succession, sizeof(e->rows.succession));
 	packbuf_init(&pack, LENFRAME_ENROL_MAX);
-	rc = add_ders(&e->chain, &chain, &m.chain);
-	if (rc == RC_OK)
-		rc = add_ders(e->fleet->parts.issuer.roots, &roots, &m.roots);
-	if (rc == RC_OK)
-		rc = msg_enrolled_encode(&m, &pack);
-	if (rc == RC_OK)
+	rc = enrol_encode(&answer, &pack);
+	if (rc == RC_OK && e->signing.done != NULL)
+		e->signing.done(
+		    e->signing.arg, NULL, t->name, packbuf_bytes(&pack));
+	else if (rc == RC_OK)
 		rc = seal_send(e->seal, packbuf_bytes(&pack));
-	free_ders(&chain);
-	free_ders(&roots);
+	if (rc == RC_OK)
+		e->signing.done = NULL; /* told */
 	if (pack.data != NULL)
 		OPENSSL_cleanse(pack.data, pack.len);
 	packbuf_fini(&pack);
@@ -409,6 +387,16 @@ static void on_checked(void *arg)
 		refuse_with(e, REASON_INTERNAL, rc_name(e->rc));
 }
 
+static void begin_checking(struct enrol *e)
+{
+	e->state = ENROL_CHECKING;
+	if (worker_submit(e->fleet->parts.pool, check_key, on_checked, e) ==
+	    RC_OK)
+		return;
+	e->state = ENROL_ASKED;
+	refuse_with(e, REASON_TOO_MANY, "too much to do; try again later");
+}
+
 static void copy_text(struct bytes from, char *to, size_t size)
 {
 	(void)snprintf(to, size, "%.*s", (int)from.len, (const char *)from.p);
@@ -448,12 +436,7 @@ static void on_request(struct enrol *e, struct bytes message)
 	}
 	keep(e, &m);
 	msg_enrol_clear(&m);
-	e->state = ENROL_CHECKING;
-	if (worker_submit(e->fleet->parts.pool, check_key, on_checked, e) ==
-	    RC_OK)
-		return;
-	e->state = ENROL_ASKED;
-	refuse_with(e, REASON_TOO_MANY, "too much to do; try again later");
+	begin_checking(e);
 }
 
 static void on_seal(
@@ -512,6 +495,24 @@ static void turn_away(const struct fleet *f, struct link *link, uint32_t stream,
 	link_reset(link, stream, &fault, false);
 }
 
+static struct enrol *enrol_new(struct fleet *f, const char *address)
+{
+	struct enrol *e = calloc(1, sizeof(*e));
+
+	if (e == NULL ||
+	    loop_timer_new(f->parts.loop, on_timer, e, &e->timer) != RC_OK) {
+		free(e);
+		return NULL;
+	}
+	e->fleet = f;
+	certs_init(&e->chain);
+	(void)snprintf(e->rows.address, sizeof(e->rows.address), "%s", address);
+	TAILQ_INSERT_TAIL(&f->enrols, e, all);
+	f->enrol_count++;
+	loop_timer_set(e->timer, f->settings->open_ms);
+	return e;
+}
+
 void enrol_accept(struct fleet *f, struct link *link, uint32_t stream,
     const struct msg_open *open)
 {
@@ -532,27 +533,46 @@ void enrol_accept(struct fleet *f, struct link *link, uint32_t stream,
 		    "too many join at once; try again soon");
 		return;
 	}
-	e = calloc(1, sizeof(*e));
-	if (e == NULL ||
-	    loop_timer_new(f->parts.loop, on_timer, e, &e->timer) != RC_OK) {
-		free(e);
+	e = enrol_new(f, link_address(link));
+	if (e == NULL) {
 		turn_away(f, link, stream, REASON_MEMORY, "out of memory");
 		return;
 	}
-	e->fleet = f;
 	e->passed = open->passed;
-	certs_init(&e->chain);
-	(void)snprintf(
-	    e->rows.address, sizeof(e->rows.address), "%s", link_address(link));
-	TAILQ_INSERT_TAIL(&f->enrols, e, all);
-	f->enrol_count++;
-	loop_timer_set(e->timer, f->settings->open_ms);
 	user.arg = e;
 	if (seal_accept(link, stream, CLASS_HEALTH, TLS_ENROL_SERVER, &user,
 		&e->seal) != RC_OK) {
 		e->seal = NULL;
 		leave(e, NULL);
 	}
+}
+
+enum rc fleet_sign(struct fleet *f, const struct join_request *request,
+    const struct fleet_signing *signing, struct store_token *grant)
+{
+	struct enrol *e;
+	struct enrol_rows *rows;
+
+	if (f->stopping || f->enrol_count >= f->settings->enrols_max)
+		return RC_LIMIT;
+	e = enrol_new(f, "a file");
+	if (e == NULL)
+		return RC_NOMEM;
+	rows = &e->rows;
+	e->signing = *signing;
+	e->signing.who = NULL; /* not kept */
+	e->grant = *grant;
+	*grant = (struct store_token){ .uses_left = 0 };
+	rows->grant = &e->grant;
+	rows->role = request->role;
+	(void)snprintf(rows->who, sizeof(rows->who), "%s", signing->who);
+	memcpy(rows->hostname, request->hostname, sizeof(rows->hostname));
+	memcpy(rows->version, request->version, sizeof(rows->version));
+	memcpy(rows->listen, request->listen, sizeof(rows->listen));
+	memcpy(e->csr, request->csr, request->csr_len);
+	e->csr_len = request->csr_len;
+	begin_checking(e);
+	return RC_OK;
 }
 
 void enrols_free(struct fleet *f)

@@ -39,6 +39,16 @@ struct enrol_rows {
 	struct fault fault;
 };
 
+/* What a joiner is told in the end. */
+struct enrol_answer {
+	const struct fleet *fleet;
+	const struct station *station; /* what it is now */
+	const struct certs *chain;
+	const uint8_t *succession; /* SUCCESSION_LEN; NULL: it keeps its own */
+};
+MUST_CHECK enum rc enrol_encode(
+    const struct enrol_answer *answer, struct packbuf *out);
+
 /* On the SQL thread: find or make its row.  RC_DENIED and others: the fault
  * says why it may not join. */
 MUST_CHECK enum rc enrol_write_rows(struct db *db, struct enrol_rows *rows);

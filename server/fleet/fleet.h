@@ -22,6 +22,7 @@
 #include "common/ca.h"
 #include "common/config.h"
 #include "common/identity.h"
+#include "common/join_file.h"
 #include "common/link.h"
 #include "common/trust.h"
 #include "common/worker.h"
@@ -32,6 +33,7 @@
 #include "server/store/types.h"
 
 struct fleet;
+struct store_token;
 
 /* --- Life ----------------------------------------------------------------- */
 
@@ -206,6 +208,28 @@ struct fleet_stage {
 MUST_CHECK enum rc fleet_stage(
     struct fleet *f, const struct fleet_stage *stage, struct fleet_bring **out);
 void fleet_stage_cancel(struct fleet_bring *bring); /* NULL is fine */
+
+/* --- Signing what people carry -------------------------------------------- */
+
+/* Who signs, and who hears of it. */
+struct fleet_signing {
+	const char *who; /* for the audit; read within the call only */
+	/* Once, maybe within fleet_sign() or fleet_free().  fault NULL:
+	 * enrolled is the message
+	 * for the joiner, and name what it is called. */
+	void (*done)(void *arg, const struct fault *fault, const char *name,
+	    struct bytes enrolled);
+	void *arg;
+};
+
+/*
+ * Let a relay or machine join by its request, as by a token that says what
+ * grant says; its lists are taken when it returns RC_OK.  RC_LIMIT, RC_NOMEM:
+ * done is not called.
+ */
+MUST_CHECK enum rc fleet_sign(struct fleet *f,
+    const struct join_request *request, const struct fleet_signing *signing,
+    struct store_token *grant);
 
 /* --- Changes and views ---------------------------------------------------- */
 

@@ -3,7 +3,8 @@ import json
 
 import pytest
 
-from harness import wait_until
+from harness import (LINK_TIMERS, RELAY_TIMERS, TENTACLE_TIMERS, flags,
+                     free_port, wait_until)
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +114,92 @@ def test_a_relay_is_approved_too_and_not_as_a_machine(w):
     w.cli("relay", "approve", "dc9-a")
     assert ended(process) == 0, process.text()
     assert w.row("relay", "dc9-a") is not None
+
+
+# --- Files that people carry ------------------------------------------------
+
+
+def request(w, name, *words, program="tentacle"):
+    """`join --request`; (state directory, request file)."""
+    state = w.directory / name / "state"
+    state.parent.mkdir()
+    file = w.office / f"{name}.request"
+    made = w.call([f"longarm-{program}", "join", "--state", str(state),
+                   "--request", str(file), *words])
+    assert made.code == 0, made
+    noun = "relay" if program == "relay" else "machine"
+    assert f"longarm {noun} sign" in made.out, made
+    return state, file
+
+
+def answer(w, state, file, program="tentacle"):
+    return w.call([f"longarm-{program}", "join", "--state", str(state),
+                   "--answer", str(file)])
+
+
+def test_a_machine_without_a_way_out_joins_by_two_files(w):
+    """It only listens, and a relay, which itself only listens, dials it."""
+    port = free_port()
+    state, file = request(w, "edge", "--advertise", f"127.0.0.1:{port}",
+                          program="relay")
+    back = w.office / "edge.answer"
+    w.cli("relay", "sign", file, "--name", "edge", "--out", back)
+    joined = answer(w, state, back, program="relay")
+    assert joined.code == 0 and "edge" in joined.out, joined
+    edge = w.spawn("edge", [
+        "longarm-relay", "run", "--state", str(state), "--listen",
+        f"127.0.0.1:{port}", "--set", "relay.dial=no"]
+        + flags(RELAY_TIMERS | LINK_TIMERS))
+    edge.port = port
+    w.relays["edge"] = edge
+    w.wait_presence("relay", "edge")
+
+    port = free_port()
+    state, file = request(w, "island", "--advertise", f"127.0.0.1:{port}")
+    back = w.office / "island.answer"
+    w.cli("machine", "sign", file, "--name", "island", "-e", "prod", "-r",
+          "web", "--route", "edge", "--out", back)
+    row = w.row("machine", "island")
+    assert row["routes"] == [f"edge=127.0.0.1:{port}"], row
+    # The same file again is the same machine.
+    w.cli("machine", "sign", file, "--name", "other", "--out", back)
+    assert w.row("machine", "other") is None
+    # Only whose key it is may use the answer.
+    stranger, _ = request(w, "stranger")
+    taken = answer(w, stranger, back)
+    assert taken.code == 1 and "not for this key" in taken.err, taken
+    assert not (stranger / "identity").exists()
+    joined = answer(w, state, back)
+    assert joined.code == 0 and row["id"] in joined.out, joined
+    w.spawn("island", [
+        "longarm-tentacle", "run", "--state", str(state), "--listen",
+        f"127.0.0.1:{port}", "--set", "tentacle.dial=no"]
+        + flags({"tentacle.apps": w.directory / "island" / "apps"}
+                | TENTACLE_TIMERS | LINK_TIMERS))
+    w.wait_presence("machine", "island")
+    assert "there" in w.cli("run", "-m", "island", "--", "echo there").out
+    # And it can greet again: its first token came with the file.
+    assert w.row("machine", "island")["hold"] == ""
+
+
+def test_what_is_no_request_or_no_answer_is_said_to_be_none(w):
+    state, file = request(w, "typo")
+    text = file.read_text()
+    damaged = w.office / "damaged"
+    at = text.index("-----END") - 12
+    forged = text[:at] + ("A" if text[at] != "A" else "B") + text[at + 1:]
+    for wrong, what in [("hello", "no request"),
+                        (text.replace("role: tentacle", "role: king"), "role"),
+                        (text[:-60], "CERTIFICATE REQUEST"),
+                        (forged, "certificate request")]:
+        damaged.write_text(wrong)
+        told = w.cli("machine", "sign", damaged, code=None)
+        assert told.code != 0 and what in told.err, told
+    told = w.cli("relay", "sign", file, "--name", "x", code=None)
+    assert "of a tentacle" in told.err, told
+    told = answer(w, state, file)
+    assert told.code == 1 and "no answer" in told.err, told
+    both = w.call(["longarm-tentacle", "join", "--state", str(state),
+                   "--answer", "x", "--request", "y"])
+    assert both.code == 2, both
+    assert w.row("machine", "typo") is None
