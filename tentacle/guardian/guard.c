@@ -159,16 +159,16 @@ static int shim_main(struct guard *g)
 
 /* --- The supervisor ----------------------------------------------------- */
 
-/* Until it has ended; its exit code, or 0. */
+/* Until it has ended; its exit code, or -1: killed. */
 static int wait_for(pid_t pid)
 {
 	siginfo_t info = { 0 };
 
 	while (waitid(P_PID, (id_t)pid, &info, WEXITED) != 0) {
 		if (errno != EINTR)
-			return 0;
+			return -1;
 	}
-	return info.si_code == CLD_EXITED ? info.si_status : 0;
+	return info.si_code == CLD_EXITED ? info.si_status : -1;
 }
 
 /* What came to us when the shim ended, and is dead. */
@@ -191,11 +191,12 @@ static int supervise(struct guard *g, pid_t shim)
 		return code;
 	if (guard_look(g, GUARD_EXIT)) {
 		/* Killed perhaps between writing and syncing it. */
-		if (!g->order.passing && fdatasync(GUARD_FD_RECORD) != 0)
-			code = GUARD_NO_SYNC;
+		if (code != GUARD_DONE && !g->order.passing &&
+		    fdatasync(GUARD_FD_RECORD) != 0)
+			return GUARD_NO_SYNC;
 		reap_dead();
 		cgroup_remove(&g->cgroup);
-		return code;
+		return GUARD_DONE;
 	}
 	(void)guard_look(g, GUARD_OUTPUT);
 	return guard_watch(g);

@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -676,6 +677,33 @@ static void test_lack_of_memory_is_told_apart_from_a_kill(void **state)
 	assert_non_null(strstr(end.cause.text, "lack of memory"));
 }
 
+/* --- A full disk ------------------------------------------------------------
+ */
+
+static void test_the_end_is_recorded_on_a_full_disk(void **state)
+{
+	char small[80], script[256];
+
+	(void)state;
+	(void)snprintf(small, sizeof(small), "%s/small", top);
+	assert_int_equal(mkdir(small, 0700), 0);
+	if (mount("none", small, "tmpfs", 0, "size=256k,mode=700") != 0)
+		skip(); /* not root */
+	(void)snprintf(dir, sizeof(dir), "%.64s/ticket", small);
+	(void)snprintf(script, sizeof(script),
+	    "cat /dev/zero >$LONGARM_RUN_DIR/fill 2>$LONGARM_RUN_DIR/why\n"
+	    "echo x >>$LONGARM_RUN_DIR/more && exit 1\nexit 42\n");
+	begin(script);
+	wait_end();
+	forget_run();
+	/* What is new is refused, and says why. */
+	spec.name = "after";
+	assert_int_equal(run_prepare(&spec, NULL), RC_IO);
+	assert_int_equal(umount(small), 0);
+	assert_int_equal(end.exit_code, 42);
+	assert_int_equal(record.exit.how, HOW_EXITED);
+}
+
 /* --- Upgrades ------------------------------------------------------------- */
 
 static void test_a_replaced_program_changes_nothing_for_those_that_have_it(
@@ -751,6 +779,7 @@ int main(void)
 		TEST(test_a_cancelled_script_leaves_no_daemon),
 		TEST(test_without_control_groups_subreapers_find_a_daemon),
 		TEST(test_lack_of_memory_is_told_apart_from_a_kill),
+		TEST(test_the_end_is_recorded_on_a_full_disk),
 		TEST(
 		    test_a_replaced_program_changes_nothing_for_those_that_have_it),
 		TEST(test_a_program_that_is_missing_is_named),
