@@ -134,10 +134,9 @@ static bool is_copy(const struct station *t, const struct msg_hello *hello)
 		   strcmp(hello->instance.nonce, have->nonce) != 0);
 }
 
-static enum rc admit(void *owner, struct link *link,
+static MUST_CHECK enum rc judge(const struct fleet *f, struct link *link,
     const struct msg_hello *hello, struct fault *fault)
 {
-	const struct fleet *f = owner;
 	const struct peer *peer = link_peer(link);
 	const struct station *t = station_of(f, link);
 
@@ -181,10 +180,46 @@ static enum rc admit(void *owner, struct link *link,
 	return RC_OK;
 }
 
+static void tell_incident(struct fleet *f, const struct link *link,
+    const char *action, const char *object, const struct fault *fault)
+{
+	const struct peer *peer = link_peer(link);
+	const struct station *t = station_of(f, link);
+	struct incident what = {
+		.who = link_label(link),
+		.from = link_address(link),
+		.action = action,
+		.object = object,
+		.fault = fault,
+	};
+	char who[STORE_WHO_SIZE];
+
+	if (t != NULL) {
+		(void)snprintf(who, sizeof(who), "%s %s",
+		    peer->role == ROLE_TENTACLE ? "machine" : "relay", t->name);
+		what.who = who;
+	}
+	fleet_incident(f, &what);
+}
+
+static enum rc admit(void *owner, struct link *link,
+    const struct msg_hello *hello, struct fault *fault)
+{
+	struct fleet *f = owner;
+	enum rc rc = judge(f, link, hello, fault);
+
+	/* The other refusals are everyday life. */
+	if (rc == RC_DENIED && (fault->code == REASON_NOT_PERMITTED ||
+				   fault->code == REASON_REVOKED))
+		tell_incident(f, link, "link.refused", f->at, fault);
+	return rc;
+}
+
 static void on_opened(
     struct fleet *f, struct link *link, const struct link_event *event)
 {
 	enum peer_role role = link_peer(link)->role;
+	char to[TARGET_SIZE];
 	struct fault fault;
 
 	if (event->open->kind == KIND_ENROL &&
@@ -196,6 +231,8 @@ static void on_opened(
 	    "%s may not open a stream of kind %s at server %s",
 	    link_label(link), kind_name(event->open->kind), f->node);
 	log_info("fleet", link_label(link), "stream refused: %s", fault.text);
+	target_format(&event->open->to, to);
+	tell_incident(f, link, "stream.refused", to, &fault);
 	link_reset(link, event->stream, &fault, false);
 }
 
@@ -319,6 +356,7 @@ enum rc fleet_new(
 	    f->node, identity_spiffe(parts->identity)->name, sizeof(f->node));
 	(void)snprintf(f->at, sizeof(f->at), "server %.50s", f->node);
 	begin_life(f);
+	incidents_init(&f->incidents);
 	init_lists(f);
 	rc = lookup_init(&f->by_text);
 	if (rc == RC_OK)

@@ -27,6 +27,7 @@
 
 #include "common/listen.h"
 #include "server/fleet/fleet.h"
+#include "server/fleet/incident.h"
 #include "server/fleet/station.h"
 #include "server/fleet/upkeep.h"
 
@@ -94,6 +95,7 @@ struct fleet {
 	struct fleet_trace_list traces;
 	size_t trace_count;
 	struct fleet_upkeep upkeep;
+	struct incidents incidents;
 	/* Joiners. */
 	struct enrol_list enrols;
 	size_t enrol_count;

@@ -182,6 +182,32 @@ static void on_stale(const struct way *w, const struct fault *fault)
 		controls_push(w->fleet);
 }
 
+/*
+ * Until the far end has proven who it is, whatever went wrong may be the deed
+ * or the word of a relay: another route may do without it.
+ */
+static bool may_be_the_relay(const struct way *w)
+{
+	return w->state == WAY_OPENING &&
+	       w->station->routes[w->route].path.count > 0;
+}
+
+/* Somebody else answered for the machine. */
+static void tell_incident(struct way *w)
+{
+	const struct station *t = w->station;
+	char object[FAULT_AT_MAX], who[STORE_WHO_SIZE], path[PATH_SIZE];
+
+	station_label(t, object);
+	path_format(&t->routes[w->route].path, path);
+	(void)snprintf(who, sizeof(who), "route %.100s", path);
+	fleet_incident(w->fleet, &(struct incident){ .who = who,
+				     .from = "",
+				     .action = "seal.refused",
+				     .object = object,
+				     .fault = &w->fault });
+}
+
 /* The seal is gone.  The last act of its caller. */
 static void lost(struct way *w, const struct fault *fault)
 {
@@ -196,7 +222,10 @@ static void lost(struct way *w, const struct fault *fault)
 		log_info("fleet", w->trace, "not opened: %s", w->fault.text);
 	if (fault->code == REASON_STALE_ROUTE)
 		on_stale(w, fault);
-	if (w->state != WAY_READY && is_trouble_of_the_way(fault->code) &&
+	if (w->state != WAY_READY && fault->code == REASON_WRONG_IDENTITY)
+		tell_incident(w);
+	if (w->state != WAY_READY &&
+	    (is_trouble_of_the_way(fault->code) || may_be_the_relay(w)) &&
 	    try_next(w))
 		return;
 	w->state = WAY_CLOSED;

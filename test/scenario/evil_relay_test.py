@@ -65,6 +65,10 @@ def test_an_order_is_carried_out_once_or_not_at_all(w, deed):
     done()
     # Nothing was done by anybody else, nor anything old again.
     assert files(w, deed)[1:] == [[], []]
+    if deed == "swap":
+        wait_until(lambda: ("seal.refused", "route dc2-a", "machine web-01")
+                   in [(a["action"], a["who"], a["object"])
+                       for a in w.audit()], "the audit")
     w.evil.honest()
     w.wait_task(task, "succeeded")
     assert files(w, deed) == [["ran"], [], []]
@@ -117,3 +121,18 @@ def test_who_is_not_there_does_nothing_whatever_it_says(w):
     w.evil.honest()
     w.wait_task(task, "succeeded")
     assert files(w, "ghost") == [["ran"], ["ran"], []]
+
+
+def test_another_route_leads_around_it(w):
+    """While it goes on: whatever failed before the machine had proven itself
+    may be the relay's deed."""
+    machine = w.machines["web-01"]
+    w.cli("machine", "set-route", "web-01", f"dc2-a={machine.address()}",
+          f"direct={machine.address()}")
+    w.cli("run", "-m", "web-01", "--", "true")
+    wait_until(lambda: w.row("machine", "web-01")["route"] == "dc2-a",
+               "the first route in use")
+    done = w.evil.do("alter", times=1)
+    w.cli("run", "-m", "web-01", "--", "echo ran >> $HOME/around")
+    done()
+    assert files(w, "around") == [["ran"], [], []]

@@ -1,5 +1,5 @@
-"""A member that has gone bad and floods its link is thrown out at once, and
-costs the others nothing (S6)."""
+"""A member that has gone bad: when it floods its link it is thrown out at
+once, and costs the others nothing (S6); what is others' it does not get (S2)."""
 import socket
 import threading
 import time
@@ -102,6 +102,26 @@ def test_a_machine_ends_a_relay_that_floods_it(w, kind):
     latency = Latency(lambda: answers(machine.port))
     got = flood(w, w.relays["dc2-z"].state, machine.address(), kind)
     check(machine.process, got, latency.end(), before)
+
+
+@pytest.mark.parametrize("victim", ["relay", "server", "machine"])
+def test_what_only_others_may_open_is_refused(w, victim):
+    """Each kind of stream to somebody else, in a member's own name."""
+    state, target = {
+        "relay": (w.machines["bad"].state, w.upstream("dc2-a")),
+        "server": (w.machines["worse"].state, w.upstream(None)),
+        "machine": (w.relays["dc2-z"].state, w.machines["behind"].address()),
+    }[victim]
+    someone = w.row("machine", "beside")["id"]
+    done = w.call([str(TOOLS / "hostile_peer"), target, str(state),
+                   f"claim:{someone}", "20"])
+    assert done.out.split() == ["asked=9", "refused=9", "permitted=0",
+                                "otherwise=0"], done
+    if victim == "server":
+        found = wait_until(lambda: [
+            (a["who"], a["object"]) for a in w.audit()
+            if a["action"] == "stream.refused"], "the audit")
+        assert ("machine worse", f"machine/{someone}") in found
 
 
 def test_the_machine_takes_the_relay_back_when_it_behaves(w):

@@ -335,6 +335,13 @@ class World:
         finally:
             c.close()
 
+    def audit(self):
+        """The newest rows of it."""
+        login = json.loads((self.state / "operator.login").read_text())
+        status, body = self.api("GET", "/api/v1/audit", login["key"])
+        assert status == 200, body
+        return json.loads(body)["items"]
+
     def row(self, noun, name):
         for one in self.json(noun, "list"):
             if one["name"] == name:

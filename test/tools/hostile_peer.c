@@ -1,5 +1,5 @@
 /*
- * hostile_peer HOST:PORT STATE FLOOD SECONDS - a member that has gone bad.
+ * hostile_peer HOST:PORT STATE FLOOD|claim:ID SECONDS - a member gone bad.
  *
  * With the identity of the machine in STATE it makes a link as any other, and
  * then sends nothing but one kind of frame, as fast as the line takes them
@@ -9,9 +9,15 @@
  *
  * ms: from the first frame of the flood to the end of the link.  Exit code 0
  * also when it was thrown out; 1: it did not get as far as a link.
+ *
+ * With claim:ID it opens instead what only others may, and says how each
+ * stream was answered:
+ *
+ *     asked=9 refused=9 permitted=0 otherwise=0
  */
 #include "common/member.h"
 #include "proto/frame.h"
+#include "test/tools/claims.h"
 #include "test/tools/flood.h"
 
 #include <arpa/inet.h>
@@ -34,6 +40,7 @@ struct hostile {
 	int fd;
 	struct tls *tls;
 	struct flood flood;
+	struct claims claims; /* machine NULL: floods */
 	bool hello_received, ended;
 	uint8_t in[WIRE], out[WIRE], plain[WIRE];
 	size_t in_len, out_len, plain_len;
@@ -149,6 +156,7 @@ static void read_frames(struct hostile *h)
 			h->hello_received = true;
 		if (f.type == FRAME_OPEN)
 			accept_stream(h, f.id);
+		claims_heard(&h->claims, &f, h->plain + at + FRAME_HEADER_LEN);
 		at += (size_t)FRAME_HEADER_LEN + f.len;
 	}
 	h->plain_len -= at;
@@ -220,6 +228,22 @@ static void flood(struct hostile *h, unsigned seconds)
 	    h->flood.frames, now_ms() - began, h->ended);
 }
 
+static void claim(struct hostile *h, unsigned seconds)
+{
+	uint8_t frames[FRAME_LEN_MAX];
+	uint64_t until = now_ms() + (uint64_t)seconds * 1000;
+	struct claims *c = &h->claims;
+
+	say(h, frames, claims_fill(c, frames, sizeof(frames)));
+	while (!h->ended && now_ms() < until &&
+	       c->refused + c->permitted + c->otherwise < c->asked) {
+		exchange(h, 10);
+		listen_to(h);
+	}
+	(void)printf("asked=%u refused=%u permitted=%u otherwise=%u\n",
+	    c->asked, c->refused, c->permitted, c->otherwise);
+}
+
 static MUST_CHECK int dial(const char *text)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET };
@@ -261,8 +285,20 @@ static int be_hostile(
 		return complain("link", "not let in");
 	if (flood_needs_stream(&h->flood) && h->flood.stream == 0)
 		return complain("link", "nobody opens a stream");
-	flood(h, seconds);
+	if (h->claims.machine != NULL)
+		claim(h, seconds);
+	else
+		flood(h, seconds);
 	return 0;
+}
+
+static MUST_CHECK bool understand(struct hostile *h, const char *deed)
+{
+	if (strncmp(deed, "claim:", 6) != 0)
+		return flood_init(&h->flood, deed) == RC_OK;
+	h->claims.machine = deed + 6;
+	return id_is_valid(h->claims.machine) &&
+	       flood_init(&h->flood, "open") == RC_OK;
 }
 
 int main(int argc, char **argv)
@@ -273,9 +309,10 @@ int main(int argc, char **argv)
 	int exit_code;
 
 	(void)signal(SIGPIPE, SIG_IGN);
-	if (h == NULL || argc != 5 || flood_init(&h->flood, argv[3]) != RC_OK) {
+	if (h == NULL || argc != 5 || !understand(h, argv[3])) {
 		free(h);
-		return complain("usage", "HOST:PORT STATE FLOOD SECONDS");
+		return complain(
+		    "usage", "HOST:PORT STATE FLOOD|claim:ID SECONDS");
 	}
 	h->fd = dial(argv[1]);
 	if (h->fd < 0)
