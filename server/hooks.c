@@ -52,6 +52,7 @@ static void take_note(void *arg)
 	case TOLD_CA:
 		if (h->keeper != NULL)
 			keeper_poke(h->keeper);
+		fleet_changed(h->fleet, FLEET_ALL, "");
 		break;
 	}
 out:

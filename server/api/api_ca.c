@@ -7,6 +7,7 @@
 #include "server/api/wire.h"
 #include "server/ca/ca_files.h"
 #include "server/ca/rotation.h"
+#include "server/store/token.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -178,6 +179,86 @@ static enum rc rotate(struct api_call *call, struct db *db)
 	return answer_ca(call, db);
 }
 
+/* ---- a node ---- */
+
+/* Of this node itself: it would be alone at once. */
+static enum rc refuse_own(
+    struct api_call *call, const uint8_t key[KEY_HASH_SIZE])
+{
+	uint8_t own[KEY_HASH_SIZE];
+	struct certs certs;
+	enum rc rc;
+
+	certs_init(&certs);
+	rc = ca_files_certs(
+	    call->options->state_dir, "../node/cert.pem", &certs, &call->fault);
+	if (rc == RC_OK)
+		rc = certs_key_hash(certs.cert[0], own);
+	if (rc == RC_OK && memcmp(own, key, sizeof(own)) == 0)
+		rc = call_fail(call, RC_STATE, REASON_CONFLICT,
+		    "this is the key of the server that you are asking: let "
+		    "it have another first, by: longarm ca rotate nodes");
+	certs_fini(&certs);
+	return rc;
+}
+
+static enum rc check_signer(struct api_call *call)
+{
+	if (ca_files_has_key(call->options->state_dir, "nodes"))
+		return RC_OK;
+	return call_fail(call, RC_NOTFOUND, REASON_NOT_FOUND,
+	    "the key of the authority 'nodes', which signs the list of revoked "
+	    "nodes, is not at %s/ca/nodes.key: put it back there for as long "
+	    "as this takes",
+	    call->options->state_dir);
+}
+
+static enum rc revoke_node(struct api_call *call, struct db *db)
+{
+	const char *why = call_text(call, "reason");
+	uint8_t key[KEY_HASH_SIZE];
+	const struct store_revoke_key revoke = {
+		.role = STORE_ROLE_SERVER,
+		.name = call_param(call, 0),
+		.reason = why != NULL ? why : "revoked by an operator",
+		.spki = key,
+		.now_ms = (uint64_t)call->now_ms,
+	};
+	enum rc rc = check(call);
+
+	if (rc == RC_OK)
+		rc = name_check("node", call_param(call, 0), &call->fault);
+	if (rc == RC_OK &&
+	    (strlen(call_text(call, "key_sha256")) != 2 * sizeof(key) ||
+		hex_decode(call_text(call, "key_sha256"), key, sizeof(key)) !=
+		    RC_OK))
+		rc = call_fail(call, RC_PROTO, REASON_BAD_CONFIG,
+		    "key_sha256 is 64 hexadecimal digits, as longarm ca show "
+		    "told of that node");
+	if (rc == RC_OK)
+		rc = refuse_own(call, key);
+	if (rc == RC_OK)
+		rc = check_signer(call);
+	if (rc == RC_OK)
+		rc = store_revoke_key(db, &revoke);
+	if (rc != RC_OK)
+		return rc;
+	call->event = API_EVENT_CA_CHANGED;
+	(void)snprintf(call->object, sizeof(call->object), "node %.200s",
+	    call_param(call, 0));
+	return call_answer(call, 200,
+	    json_pack("{s:o, s:s}", "name", json_safe(call_param(call, 0)),
+		"key_sha256", call_text(call, "key_sha256")));
+}
+
+static const struct route_field revoke_fields[] = {
+	{ "key_sha256", ROUTE_TEXT, true, 2 * KEY_HASH_SIZE,
+	    "Of its key, in hexadecimal", NULL },
+	{ "reason", ROUTE_TEXT, false, STORE_TEXT_SIZE - 1, "For the record",
+	    NULL },
+	{ .name = NULL },
+};
+
 static const struct route_field rotate_fields[] = {
 	{ "kind", ROUTE_TEXT, true, 16, "agents, nodes or root", NULL },
 	{ "root_key", ROUTE_TEXT, false, KEY_PEM_MAX,
@@ -205,5 +286,14 @@ const struct route ca_routes[] = {
 	    .body = ROUTE_JSON,
 	    .fields = rotate_fields,
 	    .handler = rotate },
+	{ .method = HTTP_METHOD_POST,
+	    .pattern = "/api/v1/nodes/{name}/revoke",
+	    .operation = "node.revoke",
+	    .summary = "Revoke a key of a server: nobody obeys it any more",
+	    .access = ROUTE_KEY,
+	    .permission = PERM_SERVER_ADMIN,
+	    .body = ROUTE_JSON,
+	    .fields = revoke_fields,
+	    .handler = revoke_node },
 	{ .pattern = NULL },
 };

@@ -2,6 +2,7 @@
 #include "server/api/api_base.h"
 #include "server/api/routes.h"
 #include "server/api/wire.h"
+#include "server/ca/ca_files.h"
 #include "server/store/audit.h"
 
 #include <stdarg.h>
@@ -10,8 +11,58 @@
 #include <string.h>
 
 #define METRICS_MAX 8192
+#define WARN_MS     (30LL * 24 * 3600 * 1000)
 
 /* ---- status ---- */
+
+/* Unix ms; 0: there is none. */
+static json_int_t end_of(const struct api_call *call, const char *file)
+{
+	const char *state = call->options->state_dir;
+	int64_t from_s = 0, until_s = 0;
+	struct certs certs;
+	struct fault fault;
+
+	certs_init(&certs);
+	if (state == NULL ||
+	    ca_files_certs(state, file, &certs, &fault) != RC_OK ||
+	    certs_validity(certs.cert[0], &from_s, &until_s) != RC_OK)
+		until_s = 0;
+	certs_fini(&certs);
+	return (json_int_t)until_s * 1000;
+}
+
+/* What is not renewed by itself, for lack of a key, is told in good time. */
+static enum rc add_certificates(struct api_call *call)
+{
+	static const struct {
+		const char *name, *file, *member;
+	} all[] = {
+		{ "this node", "../node/cert.pem", "node_certificate_ends_ms" },
+		{ "the HTTPS port", "../https/cert.pem",
+		    "https_certificate_ends_ms" },
+	};
+	json_t *warnings = json_array();
+
+	for (size_t i = 0; i < 2; i++) {
+		json_int_t end_ms = end_of(call, all[i].file);
+		char date[CERTS_DATE_SIZE];
+
+		if (end_ms == 0)
+			continue;
+		(void)json_object_set_new(
+		    call->answer, all[i].member, json_integer(end_ms));
+		certs_date(end_ms / 1000, date);
+		if (end_ms - call->now_ms < WARN_MS)
+			(void)json_array_append_new(warnings,
+			    json_sprintf("the certificate of %s ends %s; see: "
+					 "longarm ca show",
+				all[i].name, date));
+	}
+	return json_object_set_new(call->answer, "attention", warnings) == 0
+	           ? RC_OK
+	           : RC_NOMEM;
+}
 
 static enum rc status(struct api_call *call, struct db *db)
 {
@@ -36,13 +87,14 @@ static enum rc status(struct api_call *call, struct db *db)
 		json_decref(health);
 		return rc;
 	}
-	return call_answer(call, 200,
+	rc = call_answer(call, 200,
 	    json_pack("{s:s, s:s, s:b, s:I, s:I, s:o, s:o}", "version",
 		LONGARM_VERSION, "cluster",
 		call->options->cluster != NULL ? call->options->cluster : "",
 		"draining", atomic_load(&call->api->draining) ? 1 : 0,
 		"machines", (json_int_t)c.all, "enabled", (json_int_t)c.enabled,
 		"presence", presence, "health", health));
+	return rc == RC_OK ? add_certificates(call) : rc;
 }
 
 static enum rc ask(struct api_call *call)

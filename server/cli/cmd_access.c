@@ -93,6 +93,19 @@ static enum command_exit run_login(const struct command_line *line)
 
 /* ---- status ---- */
 
+static void print_attention(const json_t *status)
+{
+	const json_t *text;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "attention"), i, text)
+	{
+		(void)fputs("attention: ", stderr);
+		output_safe(stderr, json_string_value(text));
+		(void)fputc('\n', stderr);
+	}
+}
+
 static enum command_exit run_status(const struct command_line *line)
 {
 	static const struct output_column columns[] = {
@@ -106,10 +119,12 @@ static enum command_exit run_status(const struct command_line *line)
 		{ "unhealthy", "UNHEALTHY", false },
 		{ "unavailable", "UNAVAILABLE", false },
 		{ "draining", "DRAINING", false },
+		{ "node_certificate_ends_ms", "NODE CERTIFICATE ENDS", true },
+		{ "https_certificate_ends_ms", "HTTPS CERTIFICATE ENDS", true },
 	};
 	static const enum cell types[] = { CELL_TEXT, CELL_TEXT, CELL_NUMBER,
 		CELL_NUMBER, CELL_NUMBER, CELL_NUMBER, CELL_NUMBER, CELL_NUMBER,
-		CELL_NUMBER, CELL_BOOL };
+		CELL_NUMBER, CELL_BOOL, CELL_TIME, CELL_TIME };
 	static const struct cells cells = CELLS(columns, types);
 	struct session s;
 	json_t *status;
@@ -121,6 +136,7 @@ static enum command_exit run_status(const struct command_line *line)
 	    status, json_object_get(status, "presence"));
 	(void)json_object_update_missing(
 	    status, json_object_get(status, "health"));
+	print_attention(status);
 	session_print_one(&s, &cells, status);
 	return session_close(&s);
 }

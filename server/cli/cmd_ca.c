@@ -180,6 +180,42 @@ static enum command_exit run_ca_rotate(const struct command_line *line)
 	return session_close(&s);
 }
 
+/* ---- nodes ---- */
+
+static const struct output_column node_columns[] = {
+	{ "name", "NAME", false },
+	{ "key_sha256", "SHA-256 OF ITS KEY", false },
+};
+static const enum cell node_types[] = { CELL_TEXT, CELL_TEXT };
+static const struct cells node_cells = CELLS(node_columns, node_types);
+
+static enum command_exit run_node_revoke(const struct command_line *line)
+{
+	struct session s;
+	json_t *body;
+	char *path;
+
+	if (!session_open(&s, line))
+		return session_close(&s);
+	body = json_object();
+	path =
+	    session_path("/api/v1/nodes/%s/revoke", command_argument(line, 0));
+	session_text(&s, body, "key_sha256", "key");
+	session_text(&s, body, "reason", "reason");
+	session_print_one(
+	    &s, &node_cells, session_call(&s, "POST", path, body));
+	free(path);
+	return session_close(&s);
+}
+
+static const struct command_option revoke_options[] = {
+	{ .name = "key",
+	    .argument = "SHA256",
+	    .required = true,
+	    .help = "Of its key, as ca show told of that node" },
+	{ .name = "reason", .argument = "TEXT", .help = "For the record" },
+};
+
 static const struct command_option rotate_options[] = {
 	{ .name = "root-key",
 	    .argument = "FILE",
@@ -207,5 +243,12 @@ const struct command ca_commands[] = {
 	    .options = rotate_options,
 	    .option_count = COUNT_OF(rotate_options),
 	    .run = run_ca_rotate },
+	{ .name = "node revoke",
+	    .arguments = "NODE",
+	    .help = "Revoke a key of a server: nobody obeys it any more",
+	    .examples = "longarm node revoke n2 --key 9f86d0...",
+	    .options = revoke_options,
+	    .option_count = COUNT_OF(revoke_options),
+	    .run = run_node_revoke },
 	{ .name = NULL },
 };

@@ -28,6 +28,8 @@ struct load_job {
 	struct store_revocation *revoked[REVOKED_COUNT];
 	size_t revoked_count[REVOKED_COUNT];
 	uint64_t revoked_number[REVOKED_COUNT];
+	uint8_t *kept; /* the signed list of nodes; NULL: none */
+	size_t kept_len;
 };
 
 static void load_free(struct load_job *l)
@@ -38,6 +40,7 @@ static void load_free(struct load_job *l)
 	free(l->gone);
 	for (unsigned i = 0; i < REVOKED_COUNT; i++)
 		free(l->revoked[i]);
+	free(l->kept);
 	free(l);
 }
 
@@ -280,6 +283,8 @@ static enum rc load_rows(struct db *db, struct store_job *job)
 		rc = l->kind == FLEET_ALL ? list_all(db, l) : get_one(db, l);
 	if (rc == RC_OK)
 		rc = list_revoked(db, l);
+	if (rc == RC_OK)
+		rc = kept_list_read(db, &l->kept, &l->kept_len);
 	for (size_t i = 0; i < l->machine_count && rc == RC_OK; i++)
 		rc =
 		    store_instance_get(db, l->machines[i].id, &l->instances[i]);
@@ -322,7 +327,7 @@ static MUST_CHECK enum rc apply_revoked(
 		rc = revocations_new(lists, &r);
 	if (rc == RC_OK) {
 		trust_set_revocations(f->parts.trust, r);
-		upkeep_set_lists(f, lists);
+		upkeep_set_lists(f, lists, bytes_of(l->kept, l->kept_len));
 	}
 	revocations_unref(r);
 	for (unsigned i = 0; i < REVOKED_COUNT; i++)

@@ -27,7 +27,7 @@ static const struct ca *signer_of(
 }
 
 static void sign(struct fleet *f, enum revocation_kind kind,
-    const struct revocation_list *list)
+    const struct revocation_list *list, struct bytes kept)
 {
 	struct fleet_upkeep *u = &f->upkeep;
 	const struct ca *ca = signer_of(f, kind);
@@ -38,6 +38,10 @@ static void sign(struct fleet *f, enum revocation_kind kind,
 	if (ca != NULL)
 		rc = revocation_list_sign(ca, kind, list,
 		    (int64_t)(fleet_wall_ms() / 1000), &u->list[kind]);
+	else if (kind == REVOKED_NODES)
+		rc = kept_list_use(f, kept, list->number, &u->list[kind]);
+	if (rc == RC_OK && ca != NULL && kind == REVOKED_NODES)
+		kept_list_write(f, packbuf_bytes(&u->list[kind]));
 	if (rc == RC_OK)
 		u->number[kind] = list->number;
 	else
@@ -46,15 +50,15 @@ static void sign(struct fleet *f, enum revocation_kind kind,
 		    rc_name(rc));
 }
 
-void upkeep_set_lists(
-    struct fleet *f, const struct revocation_list lists[REVOKED_COUNT])
+void upkeep_set_lists(struct fleet *f,
+    const struct revocation_list lists[REVOKED_COUNT], struct bytes kept)
 {
 	bool changed = false;
 
 	for (unsigned i = 0; i < REVOKED_COUNT; i++) {
 		if (lists[i].number == f->upkeep.number[i])
 			continue;
-		sign(f, (enum revocation_kind)i, &lists[i]);
+		sign(f, (enum revocation_kind)i, &lists[i], kept);
 		changed = true;
 	}
 	if (changed) {

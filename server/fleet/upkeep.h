@@ -22,6 +22,7 @@
 
 #include <sys/queue.h>
 
+struct db;
 struct fleet;
 struct fleet_ask;
 struct station;
@@ -72,9 +73,10 @@ struct fleet_upkeep {
 MUST_CHECK enum rc upkeep_init(struct fleet *f);
 void upkeep_fini(struct fleet *f);
 /* The lists, as they are in the database now: when their numbers have risen
- * they are signed, and all are told. */
-void upkeep_set_lists(
-    struct fleet *f, const struct revocation_list lists[REVOKED_COUNT]);
+ * they are signed, and all are told.  kept: that of nodes as it was signed
+ * last; may be empty. */
+void upkeep_set_lists(struct fleet *f,
+    const struct revocation_list lists[REVOKED_COUNT], struct bytes kept);
 /* It is there (again), or told its numbers: is there anything to tell it? */
 void upkeep_want(struct station *t);
 /* An instance is up: it shall greet, if it is not the one that we know.
@@ -123,6 +125,16 @@ MUST_CHECK enum rc renewal_answered(
 
 /* Is it of another authority than the one that issues now? */
 bool renewal_is_of_another(const struct station *t);
+
+/* --- kept_list.c -----------------------------------------------------------
+ */
+
+void kept_list_write(struct fleet *f, struct bytes list);
+/* SQL thread; free(*data), NULL: there is none. */
+MUST_CHECK enum rc kept_list_read(struct db *db, uint8_t **data, size_t *len);
+/* Append it if it is the list of this number; else RC_STATE or others. */
+MUST_CHECK enum rc kept_list_use(const struct fleet *f, struct bytes list,
+    uint64_t number, struct packbuf *out);
 
 /* --- authority.c -----------------------------------------------------------
  */

@@ -94,7 +94,9 @@ enum rc store_revoke_key(struct db *db, const struct store_revoke_key *k)
 {
 	/* Until the last certificate that the key may have has expired, for
 	 * everybody's clock. */
-	const uint64_t keep_s = CA_AGENT_LIFE_S + 4LL * TRUST_SKEW_S;
+	const int64_t life_s =
+	    k->role == STORE_ROLE_SERVER ? CA_NODE_LIFE_S : CA_AGENT_LIFE_S;
+	const uint64_t keep_s = (uint64_t)life_s + 4LL * TRUST_SKEW_S;
 	static const uint8_t none[STORE_SHA256_SIZE];
 	struct store_revocation r = {
 		.role = k->role,

@@ -125,3 +125,37 @@ def test_links_are_opened_anew_before_the_old_ones_end(world):
     for machine in (far, near):
         machine.touch("stop")
     w.wait_task(task, "succeeded")
+
+
+def test_a_servers_key_is_revoked_and_told_without_its_authority(world):
+    w = world
+    # Certificates of nodes that live so short are renewed as soon as they are
+    # looked at, and warned of.
+    w.server({"fleet.node-certificate": "4s"})
+    relay = w.relay()
+    key, stolen = key_of(w, "node"), "ab" * 32
+    refused = w.cli("node", "revoke", "n1", "--key", key, code=None)
+    assert refused.code == 1 and "ca rotate nodes" in refused.err, refused
+    nodes_key, away = w.state / "ca" / "nodes.key", w.office / "nodes.key"
+    nodes_key.rename(away)
+    refused = w.cli("node", "revoke", "n2", "--key", stolen, code=None)
+    assert refused.code != 0 and "put it back" in refused.err, refused
+    away.rename(nodes_key)
+    w.cli("node", "revoke", "n2", "--key", stolen, "--reason", "stolen")
+
+    def knows(member):
+        path = member.state / "revoked-nodes"
+        return path.exists() and bytes.fromhex(stolen) in path.read_bytes()
+
+    wait_until(lambda: knows(relay), "the list of revoked nodes")
+    wait_until(lambda: "certificate is renewed" in w.server_process.text(),
+               "a renewal")
+    assert key_of(w, "node") == key
+    assert "attention: the certificate of this node" in w.cli("status").err
+    nodes_key.rename(away)
+    w.server_process.restart()
+    w.wait_for_server()
+    assert knows(w.relay("dc2-b")) or wait_until(
+        lambda: knows(w.relays["dc2-b"]), "the list that was kept")
+    wait_until(lambda: "cannot be renewed" in w.server_process.text(),
+               "a warning")
