@@ -4,6 +4,8 @@
  */
 #include "test/support/relay_world.h"
 
+#include "common/clock.h"
+
 static void test_a_seal_passes_unread_and_whole(void **state)
 {
 	struct world w;
@@ -69,6 +71,40 @@ static void test_presence_goes_when_the_link_does(void **state)
 	world_free(&w);
 }
 
+static bool one_more_message(struct world *w)
+{
+	return w->presence_messages > 0;
+}
+
+/* However often it comes and goes: once in so long, and how it is then. */
+static void test_changes_of_presence_are_told_together(void **state)
+{
+	struct world w;
+	struct neighbour *n;
+	uint64_t told_us;
+
+	(void)state;
+	start(&w);
+	join_tentacle(&w);
+	run_until(&w, machine_is_up);
+	w.settings.presence_ms = 300;
+	n = neighbour_find(w.relay, ROLE_TENTACLE, MACHINE);
+	w.presence_messages = 0;
+	controls_presence(w.relay, n);
+	run_until(&w, one_more_message);
+	told_us = clock_monotonic_us();
+	w.presence_messages = 0;
+	w.told = 0;
+	for (int i = 0; i < 50; i++)
+		controls_presence(w.relay, n);
+	run_until(&w, one_more_message);
+	/* A clock that is coarse may say so a little early. */
+	assert_true(clock_monotonic_us() - told_us > 250000);
+	assert_int_equal(w.presence_messages, 1);
+	assert_int_equal(w.told, 1);
+	world_free(&w);
+}
+
 static void test_the_table_survives_a_restart(void **state)
 {
 	struct target target = { .kind = TARGET_MACHINE, .name = MACHINE };
@@ -101,6 +137,7 @@ int main(void)
 		    test_a_machine_that_is_not_there_is_named_at_once),
 		cmocka_unit_test(test_a_machine_not_in_the_table_has_no_route),
 		cmocka_unit_test(test_presence_goes_when_the_link_does),
+		cmocka_unit_test(test_changes_of_presence_are_told_together),
 		cmocka_unit_test(test_the_table_survives_a_restart),
 	};
 

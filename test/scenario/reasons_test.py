@@ -30,9 +30,6 @@ UNIT = {
     "deadline": (
         "test/relay/relay_trace_test.c",
         "test_a_hop_that_is_silent_is_told_by_the_one_before"),
-    "draining": (
-        "test/common/link_life_test.c",
-        "test_a_drained_link_without_streams_ends"),
     "memory": (
         "test/relay/relay_trace_test.c",
         "test_a_hop_without_memory_says_so"),
@@ -171,6 +168,16 @@ def test_relay_down(w):
 def test_agent_down(w):
     traced(w, "dc2-a", "agent-down", "relay dc2-a",
            "target: it dials this relay, and has not done so yet")
+
+
+def test_draining(w):
+    relay = w.relay("dc2-b")
+    w.cli("machine", "set-route", "target", "dc2-b")
+    relay.stop()
+    traced(w, None, "draining", "server n1", "target: relay dc2-b",
+           "shutting down")
+    w.cli("machine", "set-route", "target", "dc2-a")
+    w.cli("relay", "remove", "dc2-b")
 
 
 def test_proxy(w):

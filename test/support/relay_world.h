@@ -62,7 +62,8 @@ struct world {
 	struct seal *far_health; /* a second one, for class health */
 	bool health_open;
 	uint32_t far_deadline_ms;
-	size_t told;     /* changes of presence that the node got */
+	size_t told; /* changes of presence that the node got */
+	unsigned presence_messages;
 	bool whole_told; /* and the first of them were whole */
 	bool (*until)(struct world *w);
 	struct loop_timer *guard;
@@ -489,6 +490,7 @@ static UNUSED void on_presence(struct world *w, struct bytes message)
 		w->whole_told = true;
 	}
 	w->told += m.change_count;
+	w->presence_messages++;
 	for (size_t i = 0; i < m.change_count; i++) {
 		if (strcmp(m.changes[i].target, "machine/" MACHINE) == 0)
 			w->machine_up = m.changes[i].up;
