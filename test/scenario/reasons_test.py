@@ -34,8 +34,8 @@ UNIT = {
         "test/relay/relay_trace_test.c",
         "test_a_hop_without_memory_says_so"),
     "unknown": (
-        "test/tentacle/operations_test.c",
-        "test_a_run_cut_by_a_crash_is_unknown_and_not_repeated"),
+        "test/tentacle/guardian_test.c",
+        "test_both_killed_is_running_and_then_unknown"),
     "clock": (
         "test/common/doctor_test.c", "test_a_clock_before_the_certificate_is_the_clock"),
     "internal": (
