@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct loop_lookup {
 	struct evdns_getaddrinfo_request *request;
@@ -65,21 +66,70 @@ static bool look_up_numeric(
 	return true;
 }
 
+/* --- The files that say how names are resolved ------------------------------
+ */
+
+/* Has it changed since the last look? */
+static bool has_changed(struct loop_file *f)
+{
+	struct loop_file now = { .path = f->path };
+	struct stat st;
+	bool same;
+
+	if (stat(f->path, &st) == 0) {
+		now.there = true;
+		now.inode = (uint64_t)st.st_ino;
+		now.size = (uint64_t)st.st_size;
+		now.changed = st.st_mtim;
+	}
+	same = now.there == f->there && now.inode == f->inode &&
+	       now.size == f->size && now.changed.tv_sec == f->changed.tv_sec &&
+	       now.changed.tv_nsec == f->changed.tv_nsec;
+	*f = now;
+	return !same;
+}
+
+/* A host that moves to another network, or is told of another peer, need not
+ * start us again.  Lookups under way go on with the new servers. */
+static void read_files(struct loop *loop)
+{
+	const int flags =
+	    DNS_OPTION_SEARCH | DNS_OPTION_NAMESERVERS | DNS_OPTION_MISC;
+	bool servers = has_changed(&loop->resolv_conf);
+	bool hosts = has_changed(&loop->hosts);
+
+	if (servers) {
+		(void)evdns_base_clear_nameservers_and_suspend(loop->dns);
+		evdns_base_search_clear(loop->dns);
+		/* A host without one still has its own hosts. */
+		(void)evdns_base_resolv_conf_parse(
+		    loop->dns, flags, loop->resolv_conf.path);
+		(void)evdns_base_resume(loop->dns);
+	}
+	if (hosts) {
+		evdns_base_clear_host_addresses(loop->dns);
+		if (loop->hosts.there)
+			(void)evdns_base_load_hosts(
+			    loop->dns, loop->hosts.path);
+	}
+}
+
+void loop_names_use(
+    struct loop *loop, const char *resolv_conf, const char *hosts)
+{
+	loop->resolv_conf = (struct loop_file){ .path = resolv_conf };
+	loop->hosts = (struct loop_file){ .path = hosts };
+}
+
 static MUST_CHECK enum rc open_dns(struct loop *loop)
 {
 	if (loop->dns != NULL)
 		return RC_OK;
+	if (loop->hosts.path == NULL)
+		loop_names_use(loop, "/etc/resolv.conf", "/etc/hosts");
 	loop->dns =
-	    evdns_base_new(loop->base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
-					   EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-	/* A host without a resolv.conf still has /etc/hosts. */
-	if (loop->dns == NULL)
-		loop->dns = evdns_base_new(
-		    loop->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-	if (loop->dns == NULL)
-		return RC_NOMEM;
-	(void)evdns_base_load_hosts(loop->dns, "/etc/hosts");
-	return RC_OK;
+	    evdns_base_new(loop->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+	return loop->dns != NULL ? RC_OK : RC_NOMEM;
 }
 
 enum rc loop_lookup(struct loop *loop, const char *host, uint16_t port,
@@ -102,6 +152,7 @@ enum rc loop_lookup(struct loop *loop, const char *host, uint16_t port,
 	rc = open_dns(loop);
 	if (rc != RC_OK)
 		return rc;
+	read_files(loop);
 	l = calloc(1, sizeof(*l));
 	if (l == NULL)
 		return RC_NOMEM;

@@ -81,6 +81,7 @@ struct relay {
 	struct control_list controls;
 	struct wait_list waits;
 	size_t wait_count;
+	uint64_t wait_round; /* of looks at them */
 	const struct relay_settings *settings;
 	uint64_t started_us;
 	int record_fd;

@@ -16,6 +16,7 @@
 struct wait {
 	struct stream_user user; /* first: see common/link.h */
 	TAILQ_ENTRY(wait) all;
+	uint64_t round; /* looked at in this one */
 	struct relay *relay;
 	struct link *link;
 	uint32_t stream;
@@ -28,10 +29,10 @@ struct wait {
 	bool ended; /* the opener has nothing more to say */
 };
 
-static void forget(struct wait *w)
+static void forget(struct relay *r, struct wait *w)
 {
-	TAILQ_REMOVE(&w->relay->waits, w, all);
-	w->relay->wait_count--;
+	TAILQ_REMOVE(&r->waits, w, all);
+	r->wait_count--;
 	loop_timer_free(w->deadline);
 	free(w->data);
 	free(w);
@@ -43,7 +44,7 @@ static void give_up(struct wait *w, const struct fault *fault)
 	struct msg_open open = w->open;
 	uint32_t stream = w->stream;
 
-	forget(w);
+	forget(w->relay, w);
 	relay_refuse(link, stream, &open, fault);
 }
 
@@ -87,7 +88,7 @@ static void on_stream(
 	case MUX_RESET:
 	case MUX_BROKEN:
 	case MUX_CLOSED:
-		forget(w);
+		forget(w->relay, w);
 		break;
 	case MUX_HELLO:
 	case MUX_OPENED:
@@ -158,17 +159,32 @@ static void go_on(struct wait *w, struct onward *on)
 	    on->entry->name);
 	if (relay_pass(w->relay, w->link, w->stream, on))
 		replay(w);
-	forget(w);
+	forget(w->relay, w);
 }
 
+/* One that was not looked at in this round; NULL: no more. */
+static struct wait *next_of_round(const struct relay *r)
+{
+	struct wait *w;
+
+	TAILQ_FOREACH(w, &r->waits, all)
+	{
+		if (w->round != r->wait_round)
+			return w;
+	}
+	return NULL;
+}
+
+/* What one of them does may end another. */
 void relay_waits_look(struct relay *r)
 {
-	struct wait *w, *next;
+	struct wait *w;
 	struct onward on;
 	struct fault fault;
 
-	for (w = TAILQ_FIRST(&r->waits); w != NULL; w = next) {
-		next = TAILQ_NEXT(w, all);
+	r->wait_round++;
+	while ((w = next_of_round(r)) != NULL) {
+		w->round = r->wait_round;
 		if (relay_onward(r, w->link, &w->open, &on, &fault))
 			go_on(w, &on);
 		else if (fault.code == REASON_STALE_ROUTE)
@@ -180,8 +196,10 @@ void relay_waits_look(struct relay *r)
 
 void relay_waits_free(struct relay *r)
 {
-	struct wait *w;
+	struct wait *w, *next;
 
-	while ((w = TAILQ_FIRST(&r->waits)) != NULL)
-		forget(w);
+	for (w = TAILQ_FIRST(&r->waits); w != NULL; w = next) {
+		next = TAILQ_NEXT(w, all);
+		forget(r, w);
+	}
 }

@@ -353,22 +353,37 @@ static bool replaced(struct world *w)
 	return w->other.link != NULL && w->tentacle.downs > 0;
 }
 
-static void test_the_same_instance_replaces_its_half_open_link(void **state)
+/* The relay still believes in its first link; nobody has closed it. */
+static void replace_by(uint64_t start_number, char nonce)
 {
 	const struct fault bye = { .code = REASON_DRAINING };
 	struct world w;
 
-	(void)state;
 	start(&w);
 	w.config.backoff_min_ms = w.config.backoff_max_ms = 60000;
 	join_tentacle(&w);
 	run_until(&w, machine_is_up);
+	w.other.start = start_number;
+	w.other.nonce = nonce;
 	join_other(&w, ROLE_TENTACLE, MACHINE);
 	run_until(&w, replaced);
 	assert_non_null(strstr(w.tentacle.down.text, "newer link"));
 	dial_free(w.tentacle.dialler, &bye);
 	w.tentacle.dialler = NULL;
 	world_free(&w);
+}
+
+static void test_the_same_instance_replaces_its_half_open_link(void **state)
+{
+	(void)state;
+	replace_by(1, 'b');
+}
+
+static void test_a_later_start_replaces_the_half_open_link_of_one_before(
+    void **state)
+{
+	(void)state;
+	replace_by(2, 'c');
 }
 
 /* --- Control sessions -------------------------------------------------------
@@ -494,6 +509,8 @@ int main(void)
 		    test_a_copied_machine_does_not_replace_the_first),
 		cmocka_unit_test(
 		    test_the_same_instance_replaces_its_half_open_link),
+		cmocka_unit_test(
+		    test_a_later_start_replaces_the_half_open_link_of_one_before),
 		cmocka_unit_test(
 		    test_streams_without_proof_do_not_keep_the_server_out),
 		cmocka_unit_test(

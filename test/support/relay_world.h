@@ -35,7 +35,8 @@ struct end {
 	struct link *link; /* up */
 	unsigned downs;
 	struct fault down;
-	char nonce; /* of its instance */
+	char nonce;     /* of its instance */
+	uint64_t start; /* the same */
 };
 
 struct world {
@@ -101,7 +102,7 @@ static UNUSED void fill_hello(
 
 	(void)peer;
 	hello->has_instance = true;
-	hello->instance.start = 1;
+	hello->instance.start = end->start;
 	memset(hello->instance.journal, 'a', ID_SIZE - 1);
 	memset(hello->instance.nonce, end->nonce, ID_SIZE - 1);
 }
@@ -210,6 +211,7 @@ static UNUSED void end_new(
 
 	end->world = w;
 	end->nonce = end->nonce != 0 ? end->nonce : 'b';
+	end->start = end->start != 0 ? end->start : 1;
 	end->identity = pki_identity(&w->pki, role, name);
 	assert_int_equal(tls_contexts_new(end->identity, w->pki.trust,
 			     &end->contexts, &fault),
