@@ -12,6 +12,8 @@
 #define TTL_S     (24ULL * 3600)
 #define TTL_MAX_S (90ULL * 24 * 3600)
 #define USES_MAX  10000
+/* Of tokens that have expired. */
+#define REMEMBER_MS (7ULL * 24 * 3600 * 1000)
 
 static json_t *token_json(const struct store_token *t)
 {
@@ -103,6 +105,16 @@ static enum rc answer_token(struct api_call *call,
 	return rc;
 }
 
+/* For a while a joiner is told that its token has expired. */
+static enum rc forget_old(const struct api_call *call, struct db *db)
+{
+	uint64_t now_ms = (uint64_t)call->now_ms;
+
+	return now_ms < REMEMBER_MS
+	           ? RC_OK
+	           : store_token_expire(db, now_ms - REMEMBER_MS);
+}
+
 static enum rc create(struct api_call *call, struct db *db)
 {
 	struct store_token row = { 0 };
@@ -120,6 +132,9 @@ static enum rc create(struct api_call *call, struct db *db)
 	if (rc != RC_OK)
 		goto out;
 	wire_copy(row.id, sizeof(row.id), token.id);
+	rc = forget_old(call, db);
+	if (rc != RC_OK)
+		goto out;
 	rc = store_token_create(db, &row, &call->fault);
 	if (rc == RC_OK)
 		rc = answer_token(call, &row, &token);

@@ -38,6 +38,8 @@ struct world {
 	struct listener *listener;
 	pthread_t thread;
 	enum answer answer;
+	enum tls_kind inner_kind;
+	bool opened; /* the inner TLS: its far end believed us */
 	unsigned requests;
 	uint8_t csr[2][1024];
 	size_t csr_len[2];
@@ -154,7 +156,9 @@ static void on_seal(
 	struct world *w = arg;
 
 	(void)seal;
-	if (event->type == SEAL_MESSAGE)
+	if (event->type == SEAL_OPEN)
+		w->opened = true;
+	else if (event->type == SEAL_MESSAGE)
 		answer(w, event->message);
 	else if (event->type == SEAL_CLOSED)
 		w->seal = NULL;
@@ -177,7 +181,7 @@ static void on_link(
 	if (w->inner != NULL)
 		link_net_set_contexts(w->net, w->inner);
 	assert_int_equal(seal_accept(link, event->stream, CLASS_HEALTH,
-			     TLS_ENROL_SERVER, &user, &w->seal),
+			     w->inner_kind, &user, &w->seal),
 	    RC_OK);
 	link_net_set_contexts(w->net, w->contexts);
 }
@@ -202,6 +206,7 @@ static void world_new(struct world *w, enum peer_role role, const char *name)
 	struct fault fault;
 
 	memset(w, 0, sizeof(*w));
+	w->inner_kind = TLS_ENROL_SERVER;
 	pki_init(&w->pki, CLUSTER);
 	pki_init(&w->other_pki, CLUSTER);
 	strcpy(w->dir, "/tmp/longarm-join-test-XXXXXX");
@@ -390,26 +395,68 @@ static void test_two_joins_at_once_do_not_mix(void **state)
 }
 
 /*
- * A genuine relay of the cluster that answers the inner TLS itself, with a
- * server's certificate of its own making: nothing of the token is shown to it.
+ * A genuine relay of the cluster that answers the inner TLS itself, with what a
+ * thief could have: nothing of the token is shown to it, nor anything else.
  */
-static void test_a_relay_that_plays_the_server_sees_no_secret(void **state)
+struct impostor {
+	const char *what;
+	enum peer_role role;
+	const char *name;
+	bool other_root, other_cluster;
+	enum tls_kind kind;
+	enum rc rc;
+};
+
+static void play(const struct impostor *i)
 {
+	struct pki foreign, *pki;
 	struct world w;
 	struct fault fault;
 
-	(void)state;
+	pki_init(&foreign, "0123456789abcdef0123456789abcdef");
 	world_new(&w, ROLE_RELAY, "dc2-a");
-	w.inner_identity = pki_identity(&w.other_pki, ROLE_SERVER, "n1");
-	assert_int_equal(tls_contexts_new(w.inner_identity, w.other_pki.trust,
-			     &w.inner, &fault),
+	pki = i->other_cluster ? &foreign
+	      : i->other_root  ? &w.other_pki
+	                       : &w.pki;
+	w.inner_identity = pki_identity(pki, i->role, i->name);
+	w.inner_kind = i->kind;
+	assert_int_equal(
+	    tls_contexts_new(w.inner_identity, pki->trust, &w.inner, &fault),
 	    RC_OK);
 	world_start(&w);
-	assert_int_equal(join(&w, &fault), RC_DENIED);
-	assert_int_equal(w.requests, 0);
-	assert_true(fault.text[0] != '\0');
-	assert_false(member_exists(w.dir));
+	if (join(&w, &fault) != i->rc)
+		fail_msg("%s: %s", i->what, fault.text);
+	if (w.opened != (i->rc == RC_OK) || w.requests != w.opened)
+		fail_msg("%s: it was believed", i->what);
+	assert_int_equal(member_exists(w.dir), i->rc == RC_OK);
+	assert_true(i->rc == RC_OK || fault.text[0] != '\0');
 	world_free(&w);
+	pki_fini(&foreign);
+}
+
+static void test_a_relay_that_plays_the_server_sees_no_secret(void **state)
+{
+	const struct impostor all[] = {
+		/* The same in all but that: it is a server that it has. */
+		{ "a server behind it", ROLE_SERVER, "n1", false, false,
+		    TLS_ENROL_SERVER, RC_OK },
+		{ "its own certificate", ROLE_RELAY, "dc2-a", false, false,
+		    TLS_ENROL_SERVER, RC_DENIED },
+		{ "a machine's", ROLE_TENTACLE, MACHINE, false, false,
+		    TLS_ENROL_SERVER, RC_DENIED },
+		{ "a root of its own", ROLE_SERVER, "n1", true, false,
+		    TLS_ENROL_SERVER, RC_DENIED },
+		{ "another cluster", ROLE_SERVER, "n1", false, true,
+		    TLS_ENROL_SERVER, RC_DENIED },
+		{ "a seal's protocol", ROLE_SERVER, "n1", false, false,
+		    TLS_SEAL_SERVER, RC_DENIED },
+		{ "a link's protocol", ROLE_SERVER, "n1", false, false,
+		    TLS_LINK_ACCEPT, RC_DENIED },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		play(&all[i]);
 }
 
 /* It is not even the cluster's relay. */
