@@ -1,5 +1,6 @@
 #include "common/dial.h"
 
+#include "common/backoff.h"
 #include "common/log.h"
 #include "common/random.h"
 
@@ -48,7 +49,7 @@ struct dialler {
 	struct fault fault;
 	bool first_of_round; /* fault is still that of the last one */
 	unsigned failures;
-	uint64_t backoff_ms;
+	struct backoff backoff;
 	dial_fn changed;
 	void *arg;
 };
@@ -81,17 +82,37 @@ static void drop_socket(struct dialler *d)
 	d->fd = -1;
 }
 
+/* Knocking where nobody opens costs them nothing, and it is they who decide
+ * when we are back; a door that is shut in our face costs both. */
+#define NOBODY_PART 4
+
+static uint64_t longest_rest(const struct dialler *d)
+{
+	uint64_t most = link_net_config(d->net)->backoff_max_ms;
+	enum reason code = d->fault.code;
+	bool nobody = code == REASON_REFUSED ||
+	              code == REASON_CONNECT_TIMEOUT ||
+	              code == REASON_RELAY_DOWN || code == REASON_DRAINING;
+
+	return nobody ? most / NOBODY_PART : most;
+}
+
 static void rest(struct dialler *d)
 {
-	const struct link_config *config = link_net_config(d->net);
+	d->state = DIAL_RESTING;
+	loop_timer_set(d->timer,
+	    backoff_next(&d->backoff, link_net_config(d->net)->backoff_min_ms,
+		longest_rest(d)));
+}
+
+/* They told when: at some time until then, so that not all come at once. */
+static void rest_as_told(struct dialler *d, uint64_t told_ms)
+{
+	uint64_t most = link_net_config(d->net)->backoff_max_ms;
 
 	d->state = DIAL_RESTING;
-	if (d->backoff_ms < config->backoff_min_ms)
-		d->backoff_ms = config->backoff_min_ms;
-	loop_timer_set(d->timer, 1 + random_below(d->backoff_ms));
-	d->backoff_ms *= 2;
-	if (d->backoff_ms > config->backoff_max_ms)
-		d->backoff_ms = config->backoff_max_ms;
+	loop_timer_set(
+	    d->timer, 1 + random_below(told_ms < most ? told_ms : most));
 }
 
 /* The address or name tried is no good: see advance(), from the loop. */
@@ -108,6 +129,7 @@ static void on_link_down(
     void *arg, struct link *link, const struct fault *fault)
 {
 	struct dialler *d = arg;
+	bool lasted;
 
 	d->link = NULL;
 	if (!link_was_up(link)) {
@@ -118,10 +140,14 @@ static void on_link_down(
 	}
 	d->fault = *fault;
 	/* Who takes us in and throws us out at once is not back yet. */
-	if (link_up_ms(link) >= d->backoff_ms)
-		d->backoff_ms = 0;
+	lasted = link_up_ms(link) >= d->backoff.bound_ms;
+	if (lasted)
+		backoff_reset(&d->backoff);
 	d->failures = 1;
-	rest(d);
+	if (lasted && link_retry_ms(link) > 0)
+		rest_as_told(d, link_retry_ms(link));
+	else
+		rest(d);
 	log_info("dial", d->label, "%s", fault->text);
 	if (d->changed != NULL)
 		d->changed(d->arg, d);
@@ -167,7 +193,7 @@ static void on_refresh(void *arg)
 	d->link = NULL;
 	link_on_life(d->former, NULL, NULL, NULL);
 	link_on_down(d->former, on_former_down, d);
-	d->backoff_ms = 0;
+	backoff_reset(&d->backoff);
 	d->state = DIAL_RESTING;
 	loop_timer_set(d->timer, 0);
 }
@@ -194,8 +220,7 @@ static void link_socket(struct dialler *d)
 	d->fd = -1;
 	drop_socket(d);
 	loop_timer_stop(d->timer);
-	rc = link_new(
-	    d->net, fd, MUX_DIALLER, &d->expect, d->address_text, &link);
+	rc = link_new(d->net, fd, &d->expect, d->address_text, &link);
 	if (rc != RC_OK) {
 		fault_set(&fault, REASON_TOO_MANY, link_net_name(d->net),
 		    "%s: no link to %s: %s", d->label, d->address_text,

@@ -5,8 +5,10 @@
  * settings name a proxy, what is resolved is the proxy, and each of its
  * addresses is asked for the endpoint (common/proxy.h).  Between rounds
  * it waits a random time up to a bound that doubles from backoff_min_ms to
- * backoff_max_ms (full jitter), so that a fleet does not return as a herd; a
- * link that was up for longer than the bound resets it.
+ * backoff_max_ms (full jitter), so that a fleet does not return as a herd, and
+ * only to a quarter of it while nobody answers; a link that was up for longer
+ * than the bound resets it.  A peer that leaves may tell by when all shall have
+ * tried again.
  *
  * After a renewal at either end it dials once more while its link is up; when
  * the newer one is up too, the old one takes no new streams (link_drain()).

@@ -88,6 +88,7 @@ static void say_goaway(struct link *link, const struct fault *fault)
 	const struct msg_goaway goaway = {
 		.last = mux_last_peer_id(link->mux),
 		.fault = *fault,
+		.retry_ms = link->net->retry_ms,
 	};
 	struct packbuf pack;
 	enum rc rc;
@@ -210,33 +211,16 @@ static MUST_CHECK enum rc prepare(
 	return link_io_start(link);
 }
 
-enum rc link_new(struct link_net *net, int fd, enum mux_role role,
-    const struct tls_expect *expect, const char *address, struct link **out)
+static MUST_CHECK enum rc begin(
+    struct link *link, const struct tls_expect *expect)
 {
-	uint8_t source[LINK_SOURCE_SIZE] = { 0 };
-	struct link *link = NULL;
+	struct link_net *net = link->net;
 	enum rc rc;
 
-	if (role == MUX_ACCEPTOR)
-		link_find_source(fd, source);
-	if (role == MUX_ACCEPTOR && !link_has_room(net, source)) {
-		(void)close(fd);
-		return RC_LIMIT;
-	}
-	link = calloc(1, sizeof(*link));
-	if (link == NULL) {
-		(void)close(fd);
-		return RC_NOMEM;
-	}
-	link->net = net;
-	link->fd = fd;
-	link->role = role;
 	link->started_us = link->awaited_us = loop_now_us(net->loop);
-	memcpy(link->source, source, sizeof(source));
-	(void)snprintf(link->address, sizeof(link->address), "%s", address);
 	set_label(link);
 	rc = prepare(link, expect);
-	if (rc == RC_OK && role == MUX_DIALLER)
+	if (rc == RC_OK && link->role == MUX_DIALLER)
 		rc = handshake_start(link->handshake);
 	if (rc != RC_OK) {
 		link_io_stop(link);
@@ -245,12 +229,59 @@ enum rc link_new(struct link_net *net, int fd, enum mux_role role,
 		return rc;
 	}
 	/* Whom we dial is our own choice: strangers must not prevent it. */
-	if (role == MUX_ACCEPTOR)
+	if (link->role == MUX_ACCEPTOR)
 		link_enter_handshake(link);
 	TAILQ_INSERT_TAIL(&net->links, link, all);
 	loop_timer_set(link->timer, net->config->handshake_ms);
-	*out = link;
 	return RC_OK;
+}
+
+static struct link *new_link(
+    struct link_net *net, int fd, enum mux_role role, const char *address)
+{
+	struct link *link = calloc(1, sizeof(*link));
+
+	if (link == NULL) {
+		(void)close(fd);
+		return NULL;
+	}
+	link->net = net;
+	link->fd = fd;
+	link->role = role;
+	(void)snprintf(link->address, sizeof(link->address), "%s", address);
+	return link;
+}
+
+enum rc link_accepted(struct link_net *net, int fd,
+    const uint8_t source[LINK_SOURCE_SIZE], const char *address,
+    uint32_t waited_ms)
+{
+	struct link *link = new_link(net, fd, MUX_ACCEPTOR, address);
+	enum rc rc;
+
+	if (link == NULL)
+		return RC_NOMEM;
+	memcpy(link->source, source, sizeof(link->source));
+	rc = begin(link, NULL);
+	/* It counts from when it knocked. */
+	if (rc == RC_OK && waited_ms < net->config->handshake_ms)
+		loop_timer_set(
+		    link->timer, net->config->handshake_ms - waited_ms);
+	return rc;
+}
+
+enum rc link_new(struct link_net *net, int fd, const struct tls_expect *expect,
+    const char *address, struct link **out)
+{
+	struct link *link = new_link(net, fd, MUX_DIALLER, address);
+	enum rc rc;
+
+	if (link == NULL)
+		return RC_NOMEM;
+	rc = begin(link, expect);
+	if (rc == RC_OK)
+		*out = link;
+	return rc;
 }
 
 /* --- Events of the mux --------------------------------------------------- */
@@ -314,6 +345,7 @@ static void on_goaway(struct link *link, const struct mux_event *event)
 	(void)snprintf(
 	    link->farewell, sizeof(link->farewell), "%s", goaway.fault.text);
 	link->left = goaway.fault.code == REASON_DRAINING;
+	link->retry_ms = goaway.retry_ms;
 	mux_abandon(link->mux, goaway.last);
 	tell(link, &told);
 }

@@ -68,6 +68,7 @@ struct link_config {
 	uint32_t anonymous_ms;    /* life of a link without a certificate */
 	uint32_t user_timeout_ms; /* TCP_USER_TIMEOUT */
 	uint32_t handshakes_max;  /* accepted and not up yet, all together */
+	uint32_t waiting_max;     /* accepted, and no room for that yet */
 	uint32_t anonymous_max;   /* accepted without a certificate, the same */
 	/* Of these, from one IPv4 address or one IPv6 /64. */
 	uint32_t handshakes_per_address, anonymous_per_address;
@@ -126,6 +127,9 @@ void link_net_set_name(struct link_net *net, const char *name);
  * less than to be turned away and to try again.
  */
 bool link_net_is_swamped(const struct link_net *net);
+/* The program is about to end all links: each peer is told to come back within
+ * a time that grows with how many they are. */
+void link_net_leaving(struct link_net *net);
 struct loop *link_net_loop(const struct link_net *net);
 struct worker_pool *link_net_pool(const struct link_net *net);
 struct tls_contexts *link_net_contexts(const struct link_net *net);
@@ -135,12 +139,19 @@ const char *link_net_name(const struct link_net *net);
 struct link *link_next(const struct link_net *net, const struct link *after);
 
 /*
- * A link over a connected socket, which it takes over (also on failure).
- * expect (may be NULL) is who must answer a dialler.  RC_LIMIT: too many
- * handshakes; RC_NOMEM, RC_IO.  No event is told before it returns.
+ * A link over a socket that we connected, which it takes over (also on
+ * failure).  expect (may be NULL) is who must answer.  RC_LIMIT: too many
+ * handshakes wait for a worker; RC_NOMEM, RC_IO.  No event is told before it
+ * returns.
  */
-MUST_CHECK enum rc link_new(struct link_net *net, int fd, enum mux_role role,
+MUST_CHECK enum rc link_new(struct link_net *net, int fd,
     const struct tls_expect *expect, const char *address, struct link **out);
+/*
+ * The same for a connection that was accepted: at once, or as soon as there is
+ * room for its handshake.  RC_LIMIT: too many wait.
+ */
+MUST_CHECK enum rc link_arrive(
+    struct link_net *net, int fd, const char *address);
 /* End it at once, telling the peer; LINK_DOWN follows before this returns,
  * unless it is called by an event of a link that is closing already. */
 void link_close(struct link *link, const struct fault *fault);
@@ -151,6 +162,8 @@ bool link_is_up(const struct link *link);
 bool link_was_up(const struct link *link); /* ever */
 /* How long it is up, or was; 0: never.  Milliseconds. */
 uint64_t link_up_ms(const struct link *link);
+/* The peer said good-bye, and to come back within so long; 0: it did not. */
+uint32_t link_retry_ms(const struct link *link);
 const struct peer *link_peer(const struct link *link);
 enum mux_role link_role(const struct link *link);
 const char *link_address(const struct link *link);

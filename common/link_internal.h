@@ -3,6 +3,7 @@
  *
  *     link.c            beginning, end, and what the mux tells
  *     link_room.c       how many at once, and from one address
+ *     link_lobby.c      who waits for room
  *     link_net.c        what all links of a program share
  *     link_handshake.c  TLS, on workers
  *     link_hello.c      HELLO and its verdict
@@ -57,12 +58,13 @@ struct link {
 	bool draining;
 	bool closing; /* the last words are being written */
 	bool was_up;
-	bool labelled;   /* by link_set_label() */
-	bool counted;    /* among the net's handshakes */
-	bool stranger;   /* among the net's strangers */
-	bool enrols;     /* a stranger's one stream was opened */
-	bool we_expired; /* to the peer we are a stranger */
-	bool beside;     /* another, which it shall replace */
+	bool labelled;     /* by link_set_label() */
+	bool counted;      /* among the net's handshakes */
+	bool stranger;     /* among the net's strangers */
+	uint32_t retry_ms; /* as the peer's GOAWAY told */
+	bool enrols;       /* a stranger's one stream was opened */
+	bool we_expired;   /* to the peer we are a stranger */
+	bool beside;       /* another, which it shall replace */
 	int fd;
 	struct loop_io *io;
 	struct loop_timer *timer;
@@ -98,7 +100,10 @@ struct link {
 	size_t ahead; /* written since the kernel was last ready */
 };
 
+struct link_guest;
+
 TAILQ_HEAD(link_list, link);
+TAILQ_HEAD(link_guest_list, link_guest);
 TAILQ_HEAD(link_watch_list, link_watch);
 
 struct link_net {
@@ -116,7 +121,13 @@ struct link_net {
 	struct loop_timer *flush, *recheck;
 	struct link_watch_list watches;
 	uint64_t recheck_round;
-	uint32_t handshakes; /* how many are pending */
+	uint32_t handshakes;           /* how many are pending */
+	uint32_t retry_ms;             /* told in GOAWAY; 0: nothing */
+	struct link_guest_list guests; /* that wait for room, oldest first */
+	uint32_t guest_count;
+	uint32_t dropped; /* since dropped_us */
+	uint64_t dropped_us;
+	struct loop_timer *lobby;
 	uint32_t stranger_count;
 	/* How long those take that come up, and as of when. */
 	uint64_t usual_us, usual_at_us;
@@ -187,7 +198,15 @@ void link_check_peer(struct link *link);
 /* Its dialler shall dial once more. */
 void link_renew(struct link *link);
 
+/* link_lobby.c */
+void link_look_into_lobby(void *arg); /* timer; the net */
+void link_empty_lobby(struct link_net *net);
+
 /* link.c */
+/* A link of an accepted connection that has room; it takes fd over. */
+MUST_CHECK enum rc link_accepted(struct link_net *net, int fd,
+    const uint8_t source[LINK_SOURCE_SIZE], const char *address,
+    uint32_t waited_ms);
 void link_ready(struct link *link); /* TLS is open: HELLO is next */
 void link_is_now_up(struct link *link);
 void link_fail(struct link *link, enum reason code, const char *format, ...)

@@ -15,6 +15,7 @@ void link_config_default(struct link_config *config)
 		.anonymous_ms = 30000,
 		.user_timeout_ms = 30000,
 		.handshakes_max = 512,
+		.waiting_max = 4096,
 		.handshakes_per_address = 384,
 		.anonymous_max = 64,
 		.anonymous_per_address = 48,
@@ -99,9 +100,13 @@ enum rc link_net_new(struct loop *loop, struct worker_pool *pool,
 	TAILQ_INIT(&net->dirty);
 	TAILQ_INIT(&net->closed);
 	TAILQ_INIT(&net->pending);
+	TAILQ_INIT(&net->guests);
 	TAILQ_INIT(&net->strangers);
 	TAILQ_INIT(&net->watches);
 	rc = loop_timer_new(loop, flush_all, net, &net->flush);
+	if (rc == RC_OK)
+		rc = loop_timer_new(
+		    loop, link_look_into_lobby, net, &net->lobby);
 	if (rc == RC_OK)
 		rc = loop_timer_new(loop, link_recheck_all, net, &net->recheck);
 	if (rc == RC_OK)
@@ -122,12 +127,14 @@ void link_net_free(struct link_net *net)
 	if (net == NULL)
 		return;
 	fault_set(&fault, REASON_DRAINING, net->name, "shutting down");
+	link_empty_lobby(net);
 	while ((link = TAILQ_FIRST(&net->links)) != NULL)
 		link_close(link, &fault);
 	if (net->flush != NULL)
 		flush_all(net);
 	loop_timer_free(net->flush);
 	loop_timer_free(net->recheck);
+	loop_timer_free(net->lobby);
 	tls_contexts_unref(net->contexts);
 	free(net);
 }
@@ -141,6 +148,19 @@ void link_net_set_contexts(struct link_net *net, struct tls_contexts *contexts)
 void link_net_set_name(struct link_net *net, const char *name)
 {
 	(void)snprintf(net->name, sizeof(net->name), "%s", name);
+}
+
+/* A returning fleet is let in at a few hundred a second. */
+#define RETRY_MS_EACH 1
+#define RETRY_MS_MIN  500
+
+void link_net_leaving(struct link_net *net)
+{
+	const struct link *link;
+	uint32_t ms = 0;
+
+	TAILQ_FOREACH(link, &net->links, all) ms += RETRY_MS_EACH;
+	net->retry_ms = ms > RETRY_MS_MIN ? ms : RETRY_MS_MIN;
 }
 
 struct loop *link_net_loop(const struct link_net *net)

@@ -168,6 +168,8 @@ void link_leave_handshake(struct link *link)
 	TAILQ_REMOVE(&link->net->pending, link, pending);
 	link->net->handshakes--;
 	link->counted = false;
+	if (!TAILQ_EMPTY(&link->net->guests))
+		loop_timer_set(link->net->lobby, 0);
 }
 
 bool link_stranger_has_room(

@@ -20,6 +20,11 @@ uint64_t link_up_ms(const struct link *link)
 	                                         : 0;
 }
 
+uint32_t link_retry_ms(const struct link *link)
+{
+	return link->retry_ms;
+}
+
 const struct peer *link_peer(const struct link *link)
 {
 	return &link->peer;

@@ -36,16 +36,12 @@ static void on_rested(void *arg)
 static void take(struct listener *l, int fd, const struct address *from)
 {
 	char text[ADDRESS_TEXT_MAX];
-	struct link *link;
 	enum rc rc;
 
 	(void)address_text(from, text, sizeof(text));
-	rc = link_new(l->net, fd, MUX_ACCEPTOR, NULL, text, &link);
-	if (rc != RC_OK)
-		log_warn("listen", text, "connection dropped: %s",
-		    rc == RC_LIMIT
-			? "too many handshakes at once, or from there"
-			: rc_name(rc));
+	rc = link_arrive(l->net, fd, text);
+	if (rc != RC_OK && rc != RC_LIMIT)
+		log_warn("listen", text, "connection dropped: %s", rc_name(rc));
 }
 
 static void rest(struct listener *l, uint64_t ms)

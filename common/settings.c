@@ -45,6 +45,8 @@ void settings_link(const struct config *c, struct link_config *out)
 	out->backoff_max_ms = ms(c, "backoff-max");
 	out->refresh_ms = ms(c, "refresh");
 	out->handshakes_max = (uint32_t)config_int(c, "link", "handshakes");
+	out->waiting_max =
+	    (uint32_t)config_int(c, "link", "handshakes-waiting");
 	out->anonymous_max = (uint32_t)config_int(c, "link", "anonymous-max");
 	out->handshakes_per_address =
 	    (uint32_t)config_int(c, "link", "handshakes-per-address");

@@ -54,8 +54,15 @@
 		    .initial = "512",                                          \
 		    .min = 1,                                                  \
 		    .max = 100000,                                             \
-		    .help =                                                    \
-			"Handshakes at once; more connections are dropped" },  \
+		    .help = "Handshakes at once; more connections wait" },     \
+	    { .section = "link",                                               \
+		    .key = "handshakes-waiting",                               \
+		    .type = CONFIG_INT,                                        \
+		    .initial = "4096",                                         \
+		    .min = 0,                                                  \
+		    .max = 100000,                                             \
+		    .help = "Connections that wait for room for their "        \
+			    "handshake; more are dropped" },                   \
 	    { .section = "link",                                               \
 		    .key = "anonymous-max",                                    \
 		    .type = CONFIG_INT,                                        \

@@ -306,6 +306,8 @@ void relay_free(struct relay *r)
 		return;
 	r->stopping = true;
 	listener_free(r->listener);
+	if (r->net != NULL)
+		link_net_leaving(r->net);
 	if (r->member != NULL)
 		fault_set(&fault, REASON_DRAINING, relay_name(r),
 		    "relay %s is shutting down", relay_name(r));

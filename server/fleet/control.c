@@ -1,5 +1,5 @@
+#include "common/backoff.h"
 #include "common/log.h"
-#include "common/random.h"
 #include "proto/lenframe.h"
 #include "server/fleet/fleet_private.h"
 
@@ -11,7 +11,7 @@ struct control {
 	struct way way; /* first */
 	struct station *relay;
 	struct loop_timer *retry;
-	uint64_t backoff_ms;
+	struct backoff backoff;
 	bool needs_full;  /* what it has cannot be built upon */
 	bool compared;    /* in this session: it has what acked_* say */
 	uint64_t ahead;   /* it has this number, and we do not; 0: no */
@@ -365,7 +365,7 @@ static void on_ready(struct way *w)
 {
 	struct control *c = control_of(w);
 
-	c->backoff_ms = 0;
+	backoff_reset(&c->backoff);
 	/* Whether it is of this database shows when it takes what follows. */
 	c->compared = c->needs_full = false;
 	c->ahead = 0;
@@ -422,12 +422,8 @@ static void on_closed(struct way *w, const struct fault *fault)
 	drop_pages(c);
 	upkeep_lost(relay);
 	log_info("fleet", relay->name, "no control session: %s", fault->text);
-	if (c->backoff_ms < link->backoff_min_ms)
-		c->backoff_ms = link->backoff_min_ms;
-	loop_timer_set(c->retry, 1 + random_below(c->backoff_ms));
-	c->backoff_ms *= 2;
-	if (c->backoff_ms > link->backoff_max_ms)
-		c->backoff_ms = link->backoff_max_ms;
+	loop_timer_set(c->retry, backoff_next(&c->backoff, link->backoff_min_ms,
+				     link->backoff_max_ms));
 	/* One that meant to go is not told to be unsteady. */
 	if (c->was_open && !relay->leaving && fault->code != REASON_DRAINING)
 		station_fell(relay, &relay->flap);

@@ -407,6 +407,8 @@ void fleet_free(struct fleet *f)
 		return;
 	f->stopping = true;
 	listener_free(f->listener);
+	if (f->net != NULL)
+		link_net_leaving(f->net);
 	enrols_free(f);
 	follows_free(f);
 	brings_free(f);

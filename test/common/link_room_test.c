@@ -36,6 +36,7 @@ static void test_one_address_never_has_all_the_places(void **state)
 	world_new(&w);
 	w.config.handshakes_max = 3;
 	w.config.handshakes_per_address = 2;
+	w.config.waiting_max = 0;
 	start(&w);
 	held[0] = connect_raw(&w, "127.0.0.2");
 	held[1] = connect_raw(&w, "127.0.0.2");
@@ -101,6 +102,7 @@ static void test_when_all_are_slow_nobody_gives_way(void **state)
 	(void)state;
 	world_new(&w);
 	w.config.handshakes_max = 1;
+	w.config.waiting_max = 0;
 	w.config.handshake_ms = 5000;
 	start(&w);
 	slow = connect_raw(&w, "127.0.0.2");

@@ -217,6 +217,7 @@ static void test_too_many_handshakes_are_dropped_at_once(void **state)
 	(void)state;
 	world_new(&w);
 	w.config.handshakes_max = 1;
+	w.config.waiting_max = 0;
 	listen_far(&w, &w.pki, ROLE_RELAY, "dc2-a");
 	side_new(&w, &w.near, &w.pki,
 	    pki_identity(&w.pki, ROLE_TENTACLE, MACHINE), "near");
