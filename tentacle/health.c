@@ -71,7 +71,9 @@ enum health_state health_of_facts(
 
 enum health_state health_of_end(const struct run_end *end)
 {
-	if (end->signal != 0 || end->cause.code == REASON_TIMED_OUT)
+	/* Of an end that nobody knows, nothing good is assumed. */
+	if (end->state != TICKET_EXITED || end->signal != 0 ||
+	    end->cause.code == REASON_TIMED_OUT)
 		return HEALTH_UNHEALTHY;
 	if (end->exit_code == 0)
 		return HEALTH_HEALTHY;
@@ -190,7 +192,8 @@ static void conclude(struct health *h)
 
 		h->exit_code = end->exit_code;
 		h->state = health_of_end(end);
-		if (end->signal != 0 || end->cause.code == REASON_TIMED_OUT ||
+		if (end->state != TICKET_EXITED || end->signal != 0 ||
+		    end->cause.code == REASON_TIMED_OUT ||
 		    end->exit_code == 127) {
 			add_output(h, end->cause.text, strlen(end->cause.text));
 			add_output(h, "\n", 1);

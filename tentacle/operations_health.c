@@ -19,6 +19,11 @@ static void check_on(void *arg)
 	struct packbuf b;
 
 	if (health_tick(c->health, now, &wake) == RC_AGAIN) {
+		/* Without guardians there is nothing more to be seen there. */
+		if (health_fd(c->health) < 0) {
+			loop_io_free(c->io);
+			c->io = NULL;
+		}
 		loop_timer_set(c->timer, wake - now);
 		return;
 	}

@@ -435,6 +435,36 @@ static void test_a_run_that_ended_meanwhile_is_told(void **state)
 	assert_int_equal(times_ran(), 1);
 }
 
+static void test_all_that_runs_is_adopted_whatever_may_run_at_once(void **state)
+{
+	enum {
+		MANY = 20
+	};
+	static char bodies[MANY + 1][160];
+	struct msg_start m;
+
+	(void)state;
+	shut_down();
+	config.running_max = MANY;
+	start_up();
+	for (unsigned n = 1; n <= MANY; n++) {
+		(void)snprintf(bodies[n], sizeof(bodies[n]),
+		    "echo up; while [ ! -e $LONGARM_RUN_DIR/../../go ]; do "
+		    "sleep 0.05; done; exit %u\n",
+		    n);
+		m = script(n, bodies[n]);
+		start(&m);
+	}
+	for (unsigned n = 1; n <= MANY; n++)
+		wait_text(n, "up\n");
+	shut_down();
+	config.running_max = 1;
+	start_up();
+	open_gate();
+	for (unsigned n = 1; n <= MANY; n++)
+		assert_int_equal(finish(n).exit_code, (int)n);
+}
+
 static void test_an_adopted_run_can_be_cancelled(void **state)
 {
 	struct msg_start m = script(1, gated);
@@ -943,6 +973,7 @@ int main(void)
 		TEST(test_cancel_ends_what_runs_and_what_waits),
 		TEST(test_a_run_goes_on_without_the_tentacle_and_is_adopted),
 		TEST(test_a_run_that_ended_meanwhile_is_told),
+		TEST(test_all_that_runs_is_adopted_whatever_may_run_at_once),
 		TEST(test_an_adopted_run_can_be_cancelled),
 		TEST(test_a_run_without_guardians_is_unknown_and_not_repeated),
 		TEST(test_a_marked_ticket_without_a_record_is_unknown),

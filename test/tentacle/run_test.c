@@ -366,6 +366,16 @@ static void test_a_check_has_a_hard_deadline_and_bounded_output(void **state)
 	assert_true(reply.truncated);
 }
 
+static void test_a_check_whose_end_nobody_knows_is_no_good_sign(void **state)
+{
+	struct run_end e = { .state = TICKET_EXITED };
+
+	(void)state;
+	assert_int_equal(health_of_end(&e), HEALTH_HEALTHY);
+	e.state = TICKET_UNKNOWN;
+	assert_int_equal(health_of_end(&e), HEALTH_UNHEALTHY);
+}
+
 static void test_low_disk_and_memory_are_warnings(void **state)
 {
 	struct msg_disk disks[] = {
@@ -434,6 +444,7 @@ int main(void)
 		TEST(test_too_much_output_is_cut_with_a_mark),
 		TEST(test_a_check_script_decides_by_its_exit_code),
 		TEST(test_a_check_has_a_hard_deadline_and_bounded_output),
+		TEST(test_a_check_whose_end_nobody_knows_is_no_good_sign),
 		TEST(test_low_disk_and_memory_are_warnings),
 		TEST(test_facts_are_read_from_the_kernels_text),
 	};
