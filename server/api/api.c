@@ -400,7 +400,7 @@ enum rc api_ask_items(struct api_call *call, enum api_live_kind kind)
 {
 	struct api_live about = { .kind = kind };
 
-	if (!api_can_ask(call))
+	if (!api_can_ask(call) || call->api->parked_count >= API_PARKED_MAX)
 		return RC_OK; /* what the rows say must do */
 	/* Nobody else may hold them while another thread adds to them. */
 	about.items = json_incref(json_object_get(call->answer, "items"));
