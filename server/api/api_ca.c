@@ -252,7 +252,7 @@ static enum rc revoke_node(struct api_call *call, struct db *db)
 }
 
 static const struct route_field revoke_fields[] = {
-	{ "key_sha256", ROUTE_TEXT, true, 2 * KEY_HASH_SIZE,
+	{ "key_sha256", ROUTE_TEXT, true, (uint64_t)2 * KEY_HASH_SIZE,
 	    "Of its key, in hexadecimal", NULL },
 	{ "reason", ROUTE_TEXT, false, STORE_TEXT_SIZE - 1, "For the record",
 	    NULL },
