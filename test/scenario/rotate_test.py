@@ -66,8 +66,12 @@ def test_root_and_authorities_are_followed_and_no_task_fails(world):
         w.wait_presence("machine", name)
     all_answer(w)
     w.tentacle("later", via="dc2-a")
-    # And again, a smaller one.
-    w.cli("ca", "rotate", "agents", "--wait")
+    # And again, a smaller one, with the root's key in another place.
+    away = w.office / "root.key"
+    (w.state / "ca" / "root.key").rename(away)
+    refused = w.cli("ca", "rotate", "agents", code=None)
+    assert refused.code != 0 and "--root-key" in refused.err, refused
+    w.cli("ca", "rotate", "agents", "--root-key", away, "--wait")
     assert key_of(w, "agents") != after["agents"]
     assert key_of(w, "root") == after["root"]
     all_answer(w)
