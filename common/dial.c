@@ -10,6 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Who is there for so long is back, however long it was away. */
+#define STEADY_MS 10000
+
 /*
  *   RESTING --timer--> RESOLVING --addresses--> CONNECTING --socket--> LINKED
  *    ^   ^             |    ^                     ^    | |             ^   |

@@ -257,7 +257,8 @@ class Bench:
                 with open(f"/proc/{process.child.pid}/stat",
                           encoding="ascii") as f:
                     words = f.read().rsplit(")", 1)[1].split()
-                used[name] = (int(words[11]) + int(words[12])) / TICKS
+                used[name, process.child.pid] = (
+                    int(words[11]) + int(words[12])) / TICKS
             except (OSError, AttributeError):
                 pass
         return used
@@ -276,10 +277,9 @@ class Bench:
         deed()
         self.wait_for_all(wall, 150)
         self.took(name, began)
-        # One that was started anew counts from nought.
         self.say("  seconds of CPU: " + ", ".join(
-            f"{k} {v - (before[k] if v >= before[k] else 0):.1f}"
-            for k, v in self.cpu().items() if k in before))
+            f"{key[0]} {seconds - before.get(key, 0):.1f}"
+            for key, seconds in self.cpu().items()))
         self.probe.wait_for_lines(time.time())
         until = time.time()
         for what in ("check", "line"):
