@@ -129,7 +129,7 @@ static bool is_unreachable(const char *name)
 	       code == REASON_DNS || code == REASON_REFUSED ||
 	       code == REASON_CONNECT_TIMEOUT || code == REASON_RELAY_DOWN ||
 	       code == REASON_AGENT_DOWN || code == REASON_WRONG_IDENTITY ||
-	       code == REASON_PROXY;
+	       code == REASON_PROXY || code == REASON_DRAINING;
 }
 
 enum command_exit exit_of_task(const json_t *task)

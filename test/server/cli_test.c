@@ -135,6 +135,9 @@ static void test_ends_of_tasks_have_exit_codes(void **state)
 	expect_end("{\"state\":\"failed\",\"fault\":{\"code\":"
 		   "\"relay-down\"}}",
 	    COMMAND_MACHINE_UNREACHABLE);
+	expect_end("{\"state\":\"failed\",\"fault\":{\"code\":"
+		   "\"draining\"}}",
+	    COMMAND_MACHINE_UNREACHABLE);
 	expect_end("{\"state\":\"cancelled\"}", COMMAND_CANCELLED);
 	expect_end("{\"state\":\"running\"}", COMMAND_ERROR);
 }
