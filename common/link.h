@@ -72,6 +72,9 @@ struct link_config {
 	uint32_t anonymous_max;   /* accepted without a certificate, the same */
 	/* Of these, from one IPv4 address or one IPv6 /64. */
 	uint32_t handshakes_per_address, anonymous_per_address;
+	/* Windows of all streams on all links, beyond the initial ones, bytes
+	 */
+	uint64_t receive_budget;
 	uint32_t backoff_min_ms, backoff_max_ms; /* between dials */
 	uint32_t refresh_ms; /* a newer link, after a renewal: within this */
 	struct proxy_settings proxy; /* of whoever dials */

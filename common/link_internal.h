@@ -133,6 +133,7 @@ struct link_net {
 	uint64_t usual_us, usual_at_us;
 	uint8_t protocol_reset[256], too_many_reset[256], memory_reset[256];
 	struct mux_limits mux_limits;
+	struct mux_budget receive_budget; /* of all links */
 	/* Shared by all links: one is read or written at a time. */
 	uint8_t recv_buf[LINK_READ_MAX];
 	uint8_t plain_buf[LINK_PLAIN_MAX];

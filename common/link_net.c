@@ -19,6 +19,7 @@ void link_config_default(struct link_config *config)
 		.handshakes_per_address = 384,
 		.anonymous_max = 64,
 		.anonymous_per_address = 48,
+		.receive_budget = 256 << 20,
 		.backoff_min_ms = 500,
 		.backoff_max_ms = 60000,
 		.refresh_ms = 3600000,
@@ -69,6 +70,8 @@ static MUST_CHECK enum rc prepare_limits(struct link_net *net)
 	enum rc rc;
 
 	*limits = net->config->mux;
+	net->receive_budget.bytes = net->config->receive_budget;
+	limits->shared_budget = &net->receive_budget;
 	rc = prepare_reset(REASON_PROTOCOL, "the peer broke the protocol",
 	    net->protocol_reset, &limits->protocol);
 	if (rc == RC_OK)

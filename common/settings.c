@@ -52,6 +52,7 @@ void settings_link(const struct config *c, struct link_config *out)
 	    (uint32_t)config_int(c, "link", "handshakes-per-address");
 	out->anonymous_per_address =
 	    (uint32_t)config_int(c, "link", "anonymous-per-address");
+	out->receive_budget = config_size(c, "link", "receive-budget");
 	p->is_set = config_proxy(c, "link", "proxy", &p->proxy) == RC_OK;
 	p->credentials = config_path(c, "link", "proxy-credentials");
 	p->exempt = config_list(c, "link", "no-proxy", &p->exempt_count);

@@ -87,6 +87,15 @@
 		    .help = "Of the joiners, from one IPv4 address or "        \
 			    "IPv6 /64" },                                      \
 	    { .section = "link",                                               \
+		    .key = "receive-budget",                                   \
+		    .type = CONFIG_SIZE,                                       \
+		    .initial = "256M",                                         \
+		    .min = 1,                                                  \
+		    .max = INT64_MAX,                                          \
+		    .needs_restart = true,                                     \
+		    .help = "What peers may have under way to this program, "  \
+			    "all streams together, beyond 16K each" },         \
+	    { .section = "link",                                               \
 		    .key = "proxy",                                            \
 		    .type = CONFIG_PROXY,                                      \
 		    .needs_restart = true,                                     \

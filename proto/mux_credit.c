@@ -16,25 +16,47 @@
 #define RTT_MIN_US 1000 /* below it our own turns count for more */
 
 /* Bulk must not take what deploys and health checks need. */
-static uint64_t budget_for(const struct mux *m, enum stream_class class)
+static uint64_t share_of(uint64_t budget, enum stream_class class)
 {
 	switch (class) {
 	case CLASS_BULK:
-		return m->recv_budget / 2;
+		return budget / 2;
 	case CLASS_DEPLOY:
-		return m->recv_budget / 4 * 3;
+		return budget / 4 * 3;
 	case CLASS_CONTROL:
 	case CLASS_HEALTH:
 	case CLASS_COUNT:
 		break;
 	}
-	return m->recv_budget;
+	return budget;
+}
+
+/* May so much more be granted, by this link and by all together? */
+static bool fits(const struct mux *m, enum stream_class class, uint32_t more)
+{
+	const struct mux_budget *all = m->limits.shared_budget;
+
+	return m->stats.recv_windows + more <=
+	           share_of(m->recv_budget, class) &&
+	       (all == NULL || all->used + more <= share_of(all->bytes, class));
+}
+
+static bool is_overdrawn(const struct mux *m)
+{
+	const struct mux_budget *all = m->limits.shared_budget;
+
+	return m->stats.recv_windows > m->recv_budget ||
+	       (all != NULL && all->used > all->bytes);
 }
 
 static void set_window(struct mux *m, struct mux_stream *s, uint32_t window)
 {
 	m->stats.recv_windows += window;
 	m->stats.recv_windows -= s->window;
+	if (m->limits.shared_budget != NULL) {
+		m->limits.shared_budget->used += window;
+		m->limits.shared_budget->used -= s->window;
+	}
 	s->window = window;
 }
 
@@ -84,7 +106,7 @@ static void resize(struct mux *m, struct mux_stream *s)
 	uint64_t rtt_us = m->rtt_us < RTT_MIN_US ? RTT_MIN_US : m->rtt_us;
 	uint32_t more = s->window;
 
-	if (m->stats.recv_windows > m->recv_budget) {
+	if (is_overdrawn(m)) {
 		uint32_t half = s->window / 2;
 
 		set_window(m, s,
@@ -95,7 +117,7 @@ static void resize(struct mux *m, struct mux_stream *s)
 		return;
 	if (more > m->limits.max_window - s->window)
 		more = m->limits.max_window - s->window;
-	if (m->stats.recv_windows + more <= budget_for(m, s->class))
+	if (fits(m, s->class, more))
 		set_window(m, s, s->window + more);
 }
 
@@ -118,7 +140,7 @@ enum rc mux_credit_add_window(
 	if (credit == 0)
 		return RC_OK;
 	if (credit > m->limits.max_window - s->window ||
-	    m->stats.recv_windows + credit > budget_for(m, s->class))
+	    !fits(m, s->class, credit))
 		return RC_LIMIT;
 	set_window(m, s, s->window + credit);
 	s->recv_credit += credit;

@@ -14,6 +14,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What several muxes of one thread may grant together, beyond what every
+ * stream begins with; shares of the classes as within one link. */
+struct mux_budget {
+	uint64_t bytes;
+	uint64_t used; /* by the muxes; begins with 0 */
+};
+
 struct mux_limits {
 	uint32_t max_streams;  /* opened by either side, 1..32767 */
 	uint32_t opens_per_s;  /* by the peer; burst: 4 s' worth */
@@ -24,12 +31,14 @@ struct mux_limits {
 	uint32_t violations_max; /* a minute; the next one ends the link */
 	uint32_t max_window;     /* receive window of a stream, bytes */
 	uint64_t recv_budget;    /* windows beyond the initial, all streams */
-	uint32_t queue_max;      /* output queue of a stream, bytes */
-	uint32_t control_max;    /* unread answers until the link ends, bytes */
-	uint32_t control_rate;   /* class control goes first up to, bytes/s */
-	uint32_t control_burst;  /* ...and so many bytes at once */
-	uint32_t hash_seed;      /* random bits, against chosen collisions */
-	uint32_t first_id;       /* 0: from the beginning; else for tests */
+	/* NULL: none; borrowed, and outlives the mux */
+	struct mux_budget *shared_budget;
+	uint32_t queue_max;     /* output queue of a stream, bytes */
+	uint32_t control_max;   /* unread answers until the link ends, bytes */
+	uint32_t control_rate;  /* class control goes first up to, bytes/s */
+	uint32_t control_burst; /* ...and so many bytes at once */
+	uint32_t hash_seed;     /* random bits, against chosen collisions */
+	uint32_t first_id;      /* 0: from the beginning; else for tests */
 	/* RESET payloads for what the mux itself refuses; borrowed for all its
 	 * life, at most 1 KiB each, may be empty. */
 	struct bytes protocol;

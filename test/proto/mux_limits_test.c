@@ -392,22 +392,6 @@ static void test_credit_above_the_top_ends_the_link(void **state)
 	pair_free(p);
 }
 
-/* Seconds of traffic whose every byte goes on at once, rtt_us apart. */
-static uint64_t grow(struct pair *p, uint32_t near, int turns, uint64_t pause)
-{
-	struct mux_stats stats;
-
-	for (int i = 0; i < turns; i++) {
-		p->a.now_us += pause;
-		p->b.now_us += pause;
-		fill(&p->a, near);
-		(void)carry(&p->a, &p->b);
-		(void)carry(&p->b, &p->a);
-	}
-	mux_stats(p->b.m, &stats);
-	return stats.recv_windows;
-}
-
 static void test_a_window_that_binds_doubles_up_to_its_limit(void **state)
 {
 	struct mux_limits l = usual_limits();

@@ -283,4 +283,21 @@ static inline void fill(struct side *s, uint32_t stream)
 	} while (taken == sizeof(zeros));
 }
 
+/* Traffic to b whose every byte goes on at once; what b's windows are then. */
+static inline uint64_t grow(
+    struct pair *p, uint32_t near, int turns, uint64_t pause)
+{
+	struct mux_stats stats;
+
+	for (int i = 0; i < turns; i++) {
+		p->a.now_us += pause;
+		p->b.now_us += pause;
+		fill(&p->a, near);
+		(void)carry(&p->a, &p->b);
+		(void)carry(&p->b, &p->a);
+	}
+	mux_stats(p->b.m, &stats);
+	return stats.recv_windows;
+}
+
 #endif
