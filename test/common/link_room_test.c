@@ -157,6 +157,8 @@ static void test_who_was_answered_just_now_is_not_the_slow_one(void **state)
 
 static void test_strangers_of_one_address_are_few(void **state)
 {
+	const struct fault bye = { .code = REASON_DRAINING };
+	struct dialler *first;
 	struct world w;
 
 	(void)state;
@@ -168,10 +170,12 @@ static void test_strangers_of_one_address_are_few(void **state)
 	    &w, listener_address(w.listener), TRUST_ROLE(ROLE_RELAY), "dc2-a");
 	run_until(&w, both_up);
 	assert_int_equal(w.far.net->stranger_count, 1);
+	first = w.dialler;
 	dial_to(
 	    &w, listener_address(w.listener), TRUST_ROLE(ROLE_RELAY), "dc2-a");
 	run_until(&w, near_down);
 	assert_int_equal(w.near.down.code, REASON_TOO_MANY);
+	dial_free(first, &bye);
 	world_free(&w);
 }
 
