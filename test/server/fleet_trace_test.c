@@ -433,7 +433,9 @@ static void test_a_lost_link_ends_it(void **state)
 	ask(s);
 	world_until(&s->w, is_done, s);
 	assert_int_equal(s->heard.count, 1);
-	assert_int_equal(last_fault(s)->code, REASON_DRAINING);
+	/* Whether its farewell was read before the end of the link varies. */
+	assert_true(last_fault(s)->code == REASON_DRAINING ||
+		    last_fault(s)->code == REASON_RELAY_DOWN);
 	assert_false(s->heard.hops[0].link.up);
 }
 
