@@ -7,7 +7,7 @@
  *
  *     honest     what a relay should do
  *     alter      change one byte of every frame
- *     drop       leave one frame in fifty out of what comes from machines
+ *     drop       leave one frame in fifty out of the logs that come up
  *     repeat     forward every frame twice
  *     reorder    forward the halves of every frame, the second first
  *     inject     add a record of its own behind every frame
@@ -154,9 +154,10 @@ static MUST_CHECK enum rc harm(
 	uint8_t copy[FRAME_LEN_MAX];
 	enum rc rc;
 
-	/* Of what comes up, where more will follow and show the gap. */
+	/* Of a log that comes up: more will follow and show the gap. */
 	if (deed == DROP &&
-	    (half == &half->bridge->in || mind.frames++ % 50 != 0))
+	    (half == &half->bridge->in || half->bridge->class != CLASS_DEPLOY ||
+		mind.frames++ % 50 != 0))
 		return forward(half, data, len);
 	confess(deed);
 	if (deed == DROP) {
