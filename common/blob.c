@@ -1,6 +1,7 @@
 #include "common/blob.h"
 
 #include "common/blob_private.h"
+#include "common/clock.h"
 #include "common/fs.h"
 #include "common/hex.h"
 
@@ -12,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define RESERVE_DEFAULT ((uint64_t)64 << 20)
@@ -216,7 +216,8 @@ void blob_prune(struct blob_store *store, uint64_t max_age_s)
 	int fd = openat(
 	    store->dir_fd, "partial", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const struct dirent *entry;
-	time_t now = time(NULL);
+	/* Not time(): it may be a tick behind what files are stamped with. */
+	int64_t now = clock_wall_ms() / 1000;
 	struct stat st;
 	DIR *dir;
 
