@@ -49,6 +49,7 @@ static void drop(struct table *t, struct table_entry *e)
 		TAILQ_REMOVE(&t->fresh, e, fresh_next);
 	TAILQ_REMOVE(&t->all, e, all);
 	lookup_remove(&t->lookup, &e->item);
+	free(e->from);
 	free(e);
 }
 
@@ -164,7 +165,8 @@ struct table_entry *table_take_fresh(struct table *t)
 /* --- Entries ---------------------------------------------------------------
  */
 
-/* What a message says of the target; nothing that is the table's own. */
+/* What a message says of the target, its `from` borrowed; nothing that is the
+ * table's own. */
 static MUST_CHECK enum rc read_entry(const struct msg_table_entry *m,
     struct table_entry *out, struct fault *fault)
 {
@@ -182,9 +184,8 @@ static MUST_CHECK enum rc read_entry(const struct msg_table_entry *m,
 	(void)snprintf(out->name, sizeof(out->name), "%s",
 	    m->name[0] != '\0' ? m->name : out->target.name);
 	(void)snprintf(out->via, sizeof(out->via), "%s", m->via);
+	out->from = m->from;
 	out->from_count = m->from_count;
-	if (m->from_count > 0)
-		memcpy(out->from, m->from, m->from_count * sizeof(*m->from));
 	return RC_OK;
 }
 
@@ -208,23 +209,49 @@ static bool leads_alike(
 	       strcmp(a->via, b->via) == 0 && strcmp(a->name, b->name) == 0;
 }
 
-static void take(struct table_entry *e, const struct table_entry *from)
+/* Nothing is changed without memory. */
+static MUST_CHECK enum rc take_from(
+    struct table_entry *e, const struct table_entry *said)
 {
-	e->how = from->how;
-	e->endpoint = from->endpoint;
-	e->from_count = from->from_count;
-	memcpy(e->via, from->via, sizeof(e->via));
-	memcpy(e->name, from->name, sizeof(e->name));
-	memcpy(e->from, from->from, sizeof(e->from));
+	size_t size = said->from_count * sizeof(*said->from);
+	struct msg_neighbour *from = malloc(size + 1);
+
+	if (from == NULL)
+		return RC_NOMEM;
+	if (size > 0)
+		memcpy(from, said->from, size);
+	free(e->from);
+	e->from = from;
+	e->from_count = said->from_count;
+	return RC_OK;
 }
 
-static MUST_CHECK enum rc add(struct table *t, const struct table_entry *from)
+static MUST_CHECK enum rc take(
+    struct table_entry *e, const struct table_entry *said)
+{
+	enum rc rc = take_from(e, said);
+
+	if (rc != RC_OK)
+		return rc;
+	e->how = said->how;
+	e->endpoint = said->endpoint;
+	memcpy(e->via, said->via, sizeof(e->via));
+	memcpy(e->name, said->name, sizeof(e->name));
+	return RC_OK;
+}
+
+static MUST_CHECK enum rc add(struct table *t, const struct table_entry *said)
 {
 	struct table_entry *e = calloc(1, sizeof(*e));
 
 	if (e == NULL)
 		return RC_NOMEM;
-	*e = *from;
+	*e = *said;
+	e->from = NULL;
+	if (take_from(e, said) != RC_OK) {
+		free(e);
+		return RC_NOMEM;
+	}
 	e->round = t->round;
 	TAILQ_INSERT_TAIL(&t->all, e, all);
 	lookup_add(&t->lookup, &e->item, e->text);
@@ -253,11 +280,13 @@ static MUST_CHECK enum rc apply_entry(
 		return rc;
 	if (e == NULL)
 		return add(t, &said);
+	if (!leads_alike(e, &said) || !same_from(e, &said)) {
+		rc = take(e, &said);
+		if (rc != RC_OK)
+			return rc;
+		freshen(t, e);
+	}
 	e->seq = m->seq;
-	if (leads_alike(e, &said) && same_from(e, &said))
-		return RC_OK;
-	take(e, &said);
-	freshen(t, e);
 	return RC_OK;
 }
 

@@ -33,7 +33,7 @@ struct table_entry {
 	enum route_how how;
 	struct endpoint endpoint; /* ROUTE_DIAL */
 	char via[NAME_SIZE];      /* ROUTE_VIA */
-	struct msg_neighbour from[TABLE_FROM_MAX];
+	struct msg_neighbour *from; /* most have one: memory for no more */
 	size_t from_count;
 	void *owner; /* the relay's neighbour of this target, or NULL */
 };

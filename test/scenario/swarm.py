@@ -235,6 +235,7 @@ class Bench:
                        for w in words) > self.count  # and the server's
 
         def stays_linked():
+            began = time.monotonic()
             if linked():
                 time.sleep(1)
                 return linked()
