@@ -31,8 +31,8 @@ struct table_entry {
 	uint64_t seq;
 	char name[NAME_SIZE]; /* as people call it; never empty */
 	enum route_how how;
-	struct endpoint endpoint; /* ROUTE_DIAL */
-	char via[NAME_SIZE];      /* ROUTE_VIA */
+	struct endpoint endpoint;   /* ROUTE_DIAL */
+	char via[NAME_SIZE];        /* ROUTE_VIA */
 	struct msg_neighbour *from; /* most have one: memory for no more */
 	size_t from_count;
 	void *owner; /* the relay's neighbour of this target, or NULL */
