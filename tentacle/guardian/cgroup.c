@@ -207,9 +207,10 @@ static void make_one(struct cgroup *c, enum tree tree, const char *name)
 	int n;
 
 	own_dir(tree, own, sizeof(own));
+	/* An empty one is a leftover; one with processes is somebody else's. */
 	n = snprintf(path, GUARD_TREE_SIZE - 64, "%s/longarm-%s", own, name);
 	if (own[0] == '\0' || n < 0 || n >= GUARD_TREE_SIZE - 64 ||
-	    (mkdir(path, 0755) != 0 && errno != EEXIST))
+	    (rmdir(path) != 0 && errno != ENOENT) || mkdir(path, 0755) != 0)
 		path[0] = '\0';
 }
 

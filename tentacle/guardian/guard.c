@@ -95,12 +95,10 @@ static void make_cgroup(struct guard *g)
 {
 	char name[160];
 
-	if (g->order.ticket[0] != '\0')
-		(void)snprintf(name, sizeof(name), "%.64s-%.64s",
-		    g->order.ticket, g->order.name);
-	else
-		(void)snprintf(name, sizeof(name), "%.64s-%d", g->order.name,
-		    (int)getpid());
+	/* With the pid: a copy of this machine's state has the same tickets. */
+	(void)snprintf(name, sizeof(name), "%.64s%s%.64s-%d", g->order.ticket,
+	    g->order.ticket[0] != '\0' ? "-" : "", g->order.name,
+	    (int)getpid());
 	cgroup_make(&g->cgroup, name);
 	for (int i = 0; i < GUARD_TREES; i++) {
 		memcpy(g->record.tree[i], g->cgroup.path[i],
