@@ -132,7 +132,12 @@ static void on_link(
 		on_opened(a, link, event->stream, event->open);
 		break;
 	case LINK_DOWN:
-		if (link_was_up(link) || link_role(link) == MUX_ACCEPTOR)
+		/* Two places, so that strangers' noise hides no peer's end:
+		 * each has its own limit of lines (common/log.h). */
+		if (link_was_up(link))
+			log_info("agent", link_label(link), "%s",
+			    event->fault->text);
+		else if (link_role(link) == MUX_ACCEPTOR)
 			log_info("agent", link_label(link), "%s",
 			    event->fault->text);
 		if (event->fault->code == REASON_CLONE)
