@@ -171,7 +171,7 @@ class Machine:
         return self.read(name).splitlines()
 
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.world.host}:{self.port}"
 
 
 class World:
@@ -182,6 +182,7 @@ class World:
         self.state = self.office / "state"
         self.http = free_port()
         self.links = free_port()
+        self.host = "127.0.0.1"  # where all listen for links
         self.relays, self.machines, self.processes = {}, {}, []
         self.server_process = None
         self.environment = {
@@ -214,12 +215,12 @@ class World:
         made = self.call([
             "longarm-server", "init", "--state", str(self.state), "--name",
             "n1", "--http-name", "127.0.0.1", "--http-listen",
-            f"127.0.0.1:{self.http}", "--listen", f"127.0.0.1:{self.links}"])
+            f"127.0.0.1:{self.http}", "--listen", self.upstream(None)])
         assert made.code == 0, made
         self.server_process = self.spawn("server", [
             "longarm-server", "serve", "--state", str(self.state),
             "--http-listen", f"127.0.0.1:{self.http}", "--listen",
-            f"127.0.0.1:{self.links}"] + flags(timers | (settings or {})))
+            self.upstream(None)] + flags(timers | (settings or {})))
         self.wait_for_server()
         self.cli("login", "--file", str(self.state / "operator.login"))
         self.cli("environment", "create", "prod")
@@ -250,11 +251,11 @@ class World:
         joined = self.call([
             "longarm-relay", "join", "--state", str(state), "--token-file",
             str(token), upstream or self.upstream(via)]
-            + (["--advertise", f"127.0.0.1:{port}"] if dialled else []))
+            + (["--advertise", f"{self.host}:{port}"] if dialled else []))
         assert joined.code == 0, joined
         process = self.spawn(name, [
             "longarm-relay", "run", "--state", str(state), "--listen",
-            f"127.0.0.1:{port}"] + flags(timers | (settings or {})))
+            f"{self.host}:{port}"] + flags(timers | (settings or {})))
         process.port, process.state = port, state
         self.relays[name] = process
         self.wait_presence("relay", name)
@@ -262,7 +263,7 @@ class World:
 
     def upstream(self, via):
         port = self.links if via is None else self.relays[via].port
-        return f"127.0.0.1:{port}"
+        return f"{self.host}:{port}"
 
     def join(self, name, via=None, dialled=True, words=()):
         """Only enrol; the machine."""
