@@ -80,16 +80,6 @@ out:
 	return rc;
 }
 
-void buf_drop(struct buf *b, size_t len)
-{
-	if (len >= b->len) {
-		buf_clear(b);
-		return;
-	}
-	b->len -= len;
-	memmove(b->data, b->data + len, b->len + 1);
-}
-
 void buf_clear(struct buf *b)
 {
 	b->len = 0;

@@ -28,8 +28,6 @@ MUST_CHECK enum rc buf_add(struct buf *b, const void *data, size_t len);
 MUST_CHECK enum rc buf_add_text(struct buf *b, const char *text);
 MUST_CHECK enum rc buf_printf(struct buf *b, const char *format, ...)
     PRINTF_LIKE(2, 3);
-/* Drop the first len bytes (at most b->len). */
-void buf_drop(struct buf *b, size_t len);
 void buf_clear(struct buf *b);
 /* The content as text, never NULL; the caller frees it.  NULL: no memory. */
 char *buf_take(struct buf *b);

@@ -519,11 +519,6 @@ void seal_close(struct seal *s, const struct fault *fault)
 	let_go(s);
 }
 
-bool seal_is_open(const struct seal *s)
-{
-	return s->state == SEAL_ST_OPEN;
-}
-
 const struct peer *seal_peer(const struct seal *s)
 {
 	return tls_peer(s->tls);

@@ -76,7 +76,6 @@ MUST_CHECK enum rc seal_send(struct seal *seal, struct bytes message);
  * No event follows.  NULL is fine. */
 void seal_close(struct seal *seal, const struct fault *fault);
 
-bool seal_is_open(const struct seal *seal);
 /* After SEAL_OPEN. */
 const struct peer *seal_peer(const struct seal *seal);
 /* See tls_peer_key(). */

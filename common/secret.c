@@ -40,20 +40,6 @@ enum rc secret_new(const void *data, size_t len, struct secret **out)
 	return RC_OK;
 }
 
-enum rc secret_random(size_t len, struct secret **out)
-{
-	struct secret *s;
-
-	if (len > SECRET_MAX)
-		return RC_LIMIT;
-	s = allocate(len);
-	if (s == NULL)
-		return RC_NOMEM;
-	random_bytes(s->data, len);
-	*out = s;
-	return RC_OK;
-}
-
 /* Up to size bytes, until the end of the file. */
 static enum rc read_up_to(int fd, uint8_t *data, size_t size, size_t *len)
 {
@@ -159,11 +145,6 @@ const uint8_t *secret_data(const struct secret *s)
 size_t secret_len(const struct secret *s)
 {
 	return s->len;
-}
-
-bool secret_equals(const struct secret *a, const struct secret *b)
-{
-	return secret_equals_bytes(a, b->data, b->len);
 }
 
 bool secret_equals_bytes(const struct secret *a, const void *data, size_t len)

@@ -22,8 +22,6 @@ struct secret;
 /* A copy of data; the caller wipes its own.  RC_LIMIT: above SECRET_MAX. */
 MUST_CHECK enum rc secret_new(
     const void *data, size_t len, struct secret **out);
-/* len fresh random bytes. */
-MUST_CHECK enum rc secret_random(size_t len, struct secret **out);
 /*
  * The content of a file ("-": standard input) without its last newline.  A file
  * that others may read is taken, but logged as a warning with the remedy.
@@ -38,7 +36,6 @@ void secret_free(struct secret *s);
 const uint8_t *secret_data(const struct secret *s);
 size_t secret_len(const struct secret *s);
 /* Constant time for equal lengths. */
-bool secret_equals(const struct secret *a, const struct secret *b);
 bool secret_equals_bytes(const struct secret *a, const void *data, size_t len);
 /* For buffers that held one for a moment. */
 void secret_wipe(void *data, size_t len);

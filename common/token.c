@@ -198,12 +198,3 @@ enum rc token_secret_hash(
 	           ? RC_OK
 	           : RC_CRYPTO;
 }
-
-bool token_secret_matches(
-    const uint8_t secret[TOKEN_SECRET_SIZE], const uint8_t hash[32])
-{
-	uint8_t own[32];
-
-	return token_secret_hash(secret, own) == RC_OK &&
-	       CRYPTO_memcmp(own, hash, sizeof(own)) == 0;
-}

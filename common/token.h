@@ -50,8 +50,5 @@ bool token_id_is_valid(const char *id);
 /* What the server keeps: SHA-256 of the secret. */
 MUST_CHECK enum rc token_secret_hash(
     const uint8_t secret[TOKEN_SECRET_SIZE], uint8_t out[32]);
-/* Does the secret belong to the hash?  In constant time. */
-bool token_secret_matches(
-    const uint8_t secret[TOKEN_SECRET_SIZE], const uint8_t hash[32]);
 
 #endif

@@ -48,26 +48,6 @@ const char *role_name(enum peer_role role)
 	return (unsigned)role < ROLE_COUNT ? role_names[role] : "?";
 }
 
-enum rc class_parse(const char *name, enum stream_class *out)
-{
-	int i = look_up(class_names, CLASS_COUNT, name);
-
-	if (i < 0)
-		return RC_NOTFOUND;
-	*out = (enum stream_class)i;
-	return RC_OK;
-}
-
-enum rc kind_parse(const char *name, enum stream_kind *out)
-{
-	int i = look_up(kind_names, KIND_COUNT, name);
-
-	if (i < 0)
-		return RC_NOTFOUND;
-	*out = (enum stream_kind)i;
-	return RC_OK;
-}
-
 enum rc role_parse(const char *name, enum peer_role *out)
 {
 	int i = look_up(role_names, ROLE_COUNT, name);

@@ -37,8 +37,6 @@ const char *class_name(enum stream_class c);
 const char *kind_name(enum stream_kind kind);
 const char *role_name(enum peer_role role);
 /* RC_NOTFOUND when the text names none. */
-MUST_CHECK enum rc class_parse(const char *name, enum stream_class *out);
-MUST_CHECK enum rc kind_parse(const char *name, enum stream_kind *out);
 MUST_CHECK enum rc role_parse(const char *name, enum peer_role *out);
 
 #endif

@@ -193,11 +193,6 @@ const char *install_previous_dir(const struct install *i)
 	return i->previous_dir;
 }
 
-bool install_is_live(const struct install *i)
-{
-	return i->live;
-}
-
 /* --- Building ----------------------------------------------------------- */
 
 static enum rc clear_old(struct install *i, struct fault *fault)

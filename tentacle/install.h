@@ -36,8 +36,6 @@ void install_close(struct install *i); /* NULL is fine */
 const char *install_dir(const struct install *i);
 /* The version that was live before; "" when there was none. */
 const char *install_previous_dir(const struct install *i);
-/* This very version is live already. */
-bool install_is_live(const struct install *i);
 
 /* What a tree is made of; all borrowed. */
 struct install_source {

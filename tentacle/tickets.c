@@ -265,11 +265,6 @@ void tickets_expire(struct tickets *t, uint64_t now_ms)
 
 /* --- Decisions ---------------------------------------------------------- */
 
-struct msg_incarnation tickets_incarnation(const struct tickets *t)
-{
-	return t->incarnation;
-}
-
 enum rc tickets_check_incarnation(const struct tickets *t,
     const struct msg_incarnation *in, struct fault *fault)
 {

@@ -66,8 +66,6 @@ size_t tickets_open(const struct tickets *t);
 const struct ticket *tickets_next(
     const struct tickets *t, const struct ticket *after);
 
-/* Of the server's database; secs 0: none yet. */
-struct msg_incarnation tickets_incarnation(const struct tickets *t);
 /*
  * May a server of this life give orders?  RC_DENIED with REASON_SUPERSEDED: a
  * newer one has been here.  RC_NOTFOUND: it is newer: journal it first.

@@ -175,11 +175,6 @@ void client_free(struct client *client)
 	free(client);
 }
 
-const char *client_url(const struct client *client)
-{
-	return client->login.url;
-}
-
 /* ---- requests ---- */
 
 static enum rc tell_unreachable(

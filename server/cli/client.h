@@ -34,7 +34,6 @@ struct client_answer {
 MUST_CHECK enum rc client_new(
     struct login *login, struct client **out, struct fault *fault);
 void client_free(struct client *client); /* NULL is fine */
-const char *client_url(const struct client *client);
 
 /*
  * RC_OK: 2xx.  Else answer->fault is set; status tells which exit code fits

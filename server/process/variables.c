@@ -10,30 +10,9 @@
 static const char *const built_in[] = { "Deployment", "Environment", "Machine",
 	"Project", "Release", "Role", "Task", "Version" };
 
-static bool is_letter(char c)
-{
-	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
-}
-
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
 bool variable_name_is_valid(const char *name)
 {
 	return variable_is_valid(name);
-}
-
-bool variable_name_suits_environment(const char *name)
-{
-	if (!is_letter(name[0]))
-		return false;
-	for (; *name != '\0'; name++) {
-		if (!is_letter(*name) && !is_digit(*name))
-			return false;
-	}
-	return true;
 }
 
 bool variable_name_is_built_in(const char *name)

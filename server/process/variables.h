@@ -66,8 +66,6 @@ struct resolved_variables {
 
 /* [A-Za-z_][A-Za-z0-9_.:-]{0,99} */
 bool variable_name_is_valid(const char *name);
-/* Letters, digits and _ only: may it be the name of an environment variable? */
-bool variable_name_suits_environment(const char *name);
 bool variable_name_is_built_in(const char *name);
 
 /*

@@ -119,16 +119,3 @@ enum rc store_package_delete(
 		    version);
 	return db_fault(db, rc, fault, "package %s %s", name, version);
 }
-
-enum rc store_package_uses_digest(struct db *db, const char *digest, bool *out)
-{
-	struct query q;
-	enum rc rc;
-
-	query_start(&q, db, "SELECT 1 FROM package WHERE digest = ? LIMIT 1");
-	query_text(&q, digest);
-	rc = query_step(&q);
-	query_end(&q);
-	*out = rc != RC_NOTFOUND;
-	return rc == RC_NOTFOUND ? RC_OK : rc;
-}

@@ -28,8 +28,5 @@ MUST_CHECK enum rc store_package_list(struct db *db, const char *name,
 /* RC_STATE: a release uses it. */
 MUST_CHECK enum rc store_package_delete(
     struct db *db, const char *name, const char *version, struct fault *fault);
-/* Is a blob still wanted by any package? */
-MUST_CHECK enum rc store_package_uses_digest(
-    struct db *db, const char *digest, bool *out);
 
 #endif

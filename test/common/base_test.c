@@ -118,10 +118,8 @@ static void test_a_buffer_grows_to_its_limit_and_no_further(void **state)
 	assert_int_equal(buf_add(&b, "x", 1), RC_LIMIT);
 	assert_int_equal(buf_printf(&b, "x"), RC_LIMIT);
 	assert_int_equal(b.len, 1000);
-	buf_drop(&b, 990);
-	assert_string_equal((const char *)b.data, "0000000099");
 	text = buf_take(&b);
-	assert_string_equal(text, "0000000099");
+	assert_string_equal(text + 990, "0000000099");
 	free(text);
 	text = buf_take(&b);
 	assert_string_equal(text, "");
