@@ -47,11 +47,6 @@ struct server {
 	struct fault broken; /* code NONE, or why it had to stop */
 };
 
-static enum rc post(void *loop, void (*fn)(void *), void *arg)
-{
-	return loop_post(loop, fn, arg);
-}
-
 /* ---- what fleet and dispatch tell ---- */
 
 static void machine_up(void *owner, const char *machine)
@@ -115,7 +110,8 @@ static MUST_CHECK enum rc open_store(struct server *s, struct fault *fault)
 	enum rc rc = server_keys_check(s->settings, fault);
 
 	if (rc == RC_OK)
-		rc = store_open(s->settings->state, post, &s->store, fault);
+		rc = store_open(
+		    s->settings->state, store_post_to_loop, &s->store, fault);
 	if (rc == RC_OK)
 		rc = server_keys_load(s->settings, s->store, &s->keys, fault);
 	if (rc == RC_OK)

@@ -34,11 +34,6 @@ enum rc api_log_path(
 	return n > 0 && (size_t)n < size ? RC_OK : RC_LIMIT;
 }
 
-enum rc api_store_post(void *loop, void (*fn)(void *), void *arg)
-{
-	return loop_post(loop, fn, arg);
-}
-
 /* Losing an answer would hang its asker for ever. */
 static void post(struct loop *loop, loop_fn fn, void *arg)
 {

@@ -110,9 +110,6 @@ struct run_key;
 MUST_CHECK enum rc api_log_path(
     const char *log_dir, const struct run_key *key, char *out, size_t size);
 
-/* The post function that store_open() must be given: for loops of common. */
-MUST_CHECK enum rc api_store_post(void *loop, void (*fn)(void *), void *arg);
-
 /* Bind and start; *options is copied, what it points to is borrowed. */
 MUST_CHECK enum rc api_start(
     const struct api_options *options, struct api **out, struct fault *fault);

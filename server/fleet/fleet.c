@@ -39,11 +39,6 @@ const char *fleet_listen_address(const struct fleet *f)
 	return listener_address(f->listener);
 }
 
-enum rc fleet_store_post(void *loop, void (*fn)(void *), void *arg)
-{
-	return loop_post(loop, fn, arg);
-}
-
 /* --- Jobs ------------------------------------------------------------------
  */
 

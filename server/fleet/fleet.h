@@ -109,8 +109,6 @@ MUST_CHECK enum rc fleet_set_issuer(
     struct fleet *f, const struct fleet_issuer *issuer, struct fault *fault);
 /* "0.0.0.0:10943": what it really listens at. */
 const char *fleet_listen_address(const struct fleet *f);
-/* The post function for store_open(): answers come back on a struct loop. */
-enum rc fleet_store_post(void *loop, void (*fn)(void *), void *arg);
 
 /* --- Requests on the standing seal ---------------------------------------- */
 

@@ -1,4 +1,5 @@
 #include "server/store/store.h"
+#include "common/loop.h"
 #include "server/store/migrate.h"
 
 #include <errno.h>
@@ -345,6 +346,11 @@ static enum rc start_thread(struct store *s, struct fault *fault)
 	}
 	s->started = true;
 	return RC_OK;
+}
+
+enum rc store_post_to_loop(void *loop, void (*fn)(void *), void *arg)
+{
+	return loop_post(loop, fn, arg);
 }
 
 enum rc store_open(

@@ -30,6 +30,9 @@ struct store; /* opaque; fields live in store.c */
  * not RC_OK is tried again: an answer is never lost.
  */
 typedef enum rc (*store_post)(void *loop, void (*fn)(void *), void *arg);
+/* The one for loops that are struct loop (common/loop.h). */
+MUST_CHECK enum rc store_post_to_loop(
+    void *loop, void (*fn)(void *), void *arg);
 
 struct store_job {
 	/* On the SQL thread, in a savepoint.  Not RC_OK: rolled back. */

@@ -169,7 +169,7 @@ static int set_up(void **state)
 	make_certificates(f);
 	assert_int_equal(wrap_key_generate(&f->master), RC_OK);
 	assert_int_equal(
-	    store_open(f->dir, api_store_post, &f->store, &fault), RC_OK);
+	    store_open(f->dir, store_post_to_loop, &f->store, &fault), RC_OK);
 	assert_int_equal(
 	    blob_store_open(in_dir(f, "blobs", path), &f->blobs, &fault),
 	    RC_OK);

@@ -383,11 +383,6 @@ struct world {
 	struct store_run run; /* of its first action */
 };
 
-static enum rc post(void *loop, void (*fn)(void *), void *arg)
-{
-	return loop_post(loop, fn, arg);
-}
-
 static void task_changed(void *owner, uint64_t number)
 {
 	(void)owner;
@@ -432,7 +427,7 @@ static void start(struct world *w)
 	assert_int_equal(loop_new(&w->loop), RC_OK);
 	assert_int_equal(worker_pool_new(w->loop, 1, 64, &w->pool), RC_OK);
 	assert_int_equal(loop_timer_new(w->loop, on_step, w, &w->step), RC_OK);
-	if (store_open(w->dir, post, &w->store, &fault) != RC_OK)
+	if (store_open(w->dir, store_post_to_loop, &w->store, &fault) != RC_OK)
 		fail_msg("%s", fault.text);
 	w->fleet.loop = w->loop;
 

@@ -173,7 +173,7 @@ static UNUSED void world_init(struct world *w)
 	w->node = pki_identity(&w->pki, ROLE_SERVER, "n1");
 	assert_int_equal(loop_new(&w->loop), RC_OK);
 	assert_int_equal(worker_pool_new(w->loop, 2, 1024, &w->pool), RC_OK);
-	if (store_open(w->dir, fleet_store_post, &w->store, &fault) != RC_OK)
+	if (store_open(w->dir, store_post_to_loop, &w->store, &fault) != RC_OK)
 		fail_msg("%s", fault.text);
 	assert_int_equal(
 	    loop_timer_new(w->loop, world_gave_up, w, &w->give_up), RC_OK);
