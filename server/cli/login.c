@@ -242,7 +242,7 @@ enum rc login_load(struct login *out, struct fault *fault)
 	if (rc == RC_OK)
 		rc = take_environment(&login, fault);
 	if (rc == RC_OK && (login.url[0] == '\0' || login.key == NULL)) {
-		fault_set(fault, REASON_BAD_CONFIG, "",
+		fault_set(fault, REASON_NONE, "",
 		    "not logged in: longarm login --file operator.login, or "
 		    "set LONGARM_URL and LONGARM_TOKEN_FILE");
 		rc = RC_NOTFOUND;
