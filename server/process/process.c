@@ -37,6 +37,54 @@ enum rc read_name(
 	return *out != NULL ? RC_OK : RC_NOMEM;
 }
 
+enum rc read_line(struct yaml_file *y, const yaml_node_t *node, const char *key,
+    size_t max, char **out)
+{
+	enum rc rc = read_copy(y, node, key, max, out);
+
+	for (const char *p = *out; rc == RC_OK && *p != '\0'; p++) {
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			rc = yaml_file_fail(
+			    y, node, "%s must be one line of text", key);
+	}
+	return rc;
+}
+
+enum rc read_flag(
+    struct yaml_file *y, const yaml_node_t *node, const char *key, bool *out)
+{
+	const char *text;
+	enum rc rc;
+
+	if (node == NULL)
+		return RC_OK;
+	rc = yaml_file_text(y, node, key, 10, &text);
+	if (rc != RC_OK)
+		return rc;
+	if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+		return yaml_file_fail(
+		    y, node, "%s must be true or false, not '%s'", key, text);
+	*out = text[0] == 't';
+	return RC_OK;
+}
+
+enum rc read_duration(struct yaml_file *y, const yaml_node_t *node,
+    const char *key, uint64_t *out)
+{
+	const char *text;
+	enum rc rc;
+
+	if (node == NULL)
+		return RC_OK;
+	rc = yaml_file_text(y, node, key, 20, &text);
+	if (rc == RC_OK && process_duration_parse(text, out) != RC_OK)
+		rc = yaml_file_fail(y, node,
+		    "%s '%s' is not a time from 1s to 7d, such as 90s, 5m or "
+		    "2h",
+		    key, text);
+	return rc;
+}
+
 void text_list_clear(struct text_list *list)
 {
 	for (size_t i = 0; i < list->count; i++)
@@ -103,6 +151,8 @@ enum top_key {
 	TOP_PROJECT,
 	TOP_PACKAGE,
 	TOP_PACKAGES,
+	TOP_GUIDED,
+	TOP_TIME_LIMIT,
 	TOP_STEPS,
 	TOP_VARIABLES,
 	TOP_COUNT
@@ -112,6 +162,8 @@ static const char *const top_names[TOP_COUNT] = {
 	[TOP_PROJECT] = "project",
 	[TOP_PACKAGE] = "package",
 	[TOP_PACKAGES] = "packages",
+	[TOP_GUIDED] = "guided",
+	[TOP_TIME_LIMIT] = "time_limit",
 	[TOP_STEPS] = "steps",
 	[TOP_VARIABLES] = "variables",
 };
@@ -162,6 +214,11 @@ static enum rc read_steps(
 				    "line %u",
 				    block->name, other->line);
 		}
+		if (block->approve != NULL && process->block_count == count)
+			return yaml_file_fail(y, item,
+			    "'%s' asks for an approval, but no step comes "
+			    "after it",
+			    block->name);
 	}
 	return RC_OK;
 }
@@ -191,6 +248,11 @@ static enum rc read_top(struct yaml_file *y, struct process *process)
 	rc = read_name(y, top[TOP_PROJECT], "project", &process->project);
 	if (rc == RC_OK)
 		rc = read_packages(y, top, process);
+	if (rc == RC_OK)
+		rc = read_flag(y, top[TOP_GUIDED], "guided", &process->guided);
+	if (rc == RC_OK)
+		rc = read_duration(y, top[TOP_TIME_LIMIT], "time_limit",
+		    &process->time_limit_ms);
 	if (rc == RC_OK)
 		rc = read_steps(y, top[TOP_STEPS], process);
 	if (rc == RC_OK && top[TOP_VARIABLES] != NULL)

@@ -3,7 +3,11 @@
  *
  *     project: shop
  *     package: shop-web              # or packages: [shop-web, shop-jobs]
+ *     guided: true                   # a failure waits for a person
+ *     time_limit: 2h                 # of the whole task, from its start
  *     steps:
+ *       - name: sign-off             # waits until a person approves
+ *         approve: Are the backups done?
  *       - name: roll out             # a rolling block...
  *         roles: [web]
  *         rolling: 2                 # machines inside at a time; default 1
@@ -19,6 +23,8 @@
  *             run: curl -fsS http://localhost:8080/
  *             interpreter: /bin/bash # default: /bin/sh -e
  *             package: shop-web      # whose live version is the directory
+ *             rerun-safe: true       # again by itself when unknown
+ *             retries: 2             # again by itself when it failed
  *       - name: tell everybody       # ...or one step: a block of its own,
  *         roles: [mail]              # on all its machines at once unless it
  *         run: ./mail.sh             # says `rolling`
@@ -47,6 +53,8 @@
 #define PROCESS_INTERPRETER_MAX 120u
 #define PROCESS_ROLLING_MAX     100000u
 #define PROCESS_NAME_MAX        63u /* project, package, role, step name: bytes */
+#define PROCESS_RETRIES_MAX     10u
+#define PROCESS_APPROVE_MAX     200u              /* bytes of what is asked */
 #define PROCESS_TIMEOUT_MS      UINT64_C(1800000) /* when a step says none */
 #define PROCESS_TIMEOUT_MAX_S   (UINT64_C(7) * 24 * 3600) /* 7 days */
 
@@ -65,6 +73,8 @@ struct process_step {
 	enum process_step_type type;
 	uint32_t line;
 	uint64_t timeout_ms;
+	uint32_t retries;  /* by itself after a failure */
+	bool rerun_safe;   /* may run once more when nobody knows */
 	char *interpreter; /* NULL: /bin/sh -e */
 	char *package;     /* RUN: its live version's directory is the script's
 	                    * (a directory of the run while none is live); may
@@ -81,8 +91,9 @@ struct process_block {
 	struct text_list roles; /* any of these; empty: every machine */
 	uint32_t rolling;       /* 0: all at once */
 	uint32_t max_failures;
+	char *approve; /* what a person is asked; NULL: it has steps */
 	size_t step_count;
-	struct process_step *steps; /* at least one */
+	struct process_step *steps; /* at least one, or `approve` */
 };
 
 struct process {
@@ -90,6 +101,8 @@ struct process {
 	struct text_list packages;
 	size_t block_count;
 	struct process_block *blocks; /* at least one */
+	bool guided;                  /* a failure waits for a person */
+	uint64_t time_limit_ms;       /* of the task; 0: none */
 	struct variable_set variables;
 };
 

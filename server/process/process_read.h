@@ -14,6 +14,15 @@ MUST_CHECK enum rc read_copy(struct yaml_file *y, const yaml_node_t *node,
 /* A copy of a name (proto/name.h). */
 MUST_CHECK enum rc read_name(
     struct yaml_file *y, const yaml_node_t *node, const char *key, char **out);
+/* One line of text for people: no control characters. */
+MUST_CHECK enum rc read_line(struct yaml_file *y, const yaml_node_t *node,
+    const char *key, size_t max, char **out);
+/* true or false; node NULL: *out stays. */
+MUST_CHECK enum rc read_flag(
+    struct yaml_file *y, const yaml_node_t *node, const char *key, bool *out);
+/* "90s", "2h"... in ms; node NULL: *out stays. */
+MUST_CHECK enum rc read_duration(struct yaml_file *y, const yaml_node_t *node,
+    const char *key, uint64_t *out);
 /* A sequence of texts, or one; names: each must be a name.  None twice. */
 MUST_CHECK enum rc read_list(struct yaml_file *y, const yaml_node_t *node,
     const char *key, bool names, struct text_list *out);

@@ -15,7 +15,10 @@ enum step_key {
 	STEP_BEFORE,
 	STEP_AFTER,
 	STEP_TIMEOUT,
+	STEP_RERUN_SAFE,
+	STEP_RETRIES,
 	STEP_INTERPRETER,
+	STEP_APPROVE,
 	STEP_ROLES,
 	STEP_ROLLING,
 	STEP_MAX_FAILURES,
@@ -32,7 +35,10 @@ static const char *const step_names[STEP_COUNT] = {
 	[STEP_BEFORE] = "before",
 	[STEP_AFTER] = "after",
 	[STEP_TIMEOUT] = "timeout",
+	[STEP_RERUN_SAFE] = "rerun-safe",
+	[STEP_RETRIES] = "retries",
 	[STEP_INTERPRETER] = "interpreter",
+	[STEP_APPROVE] = "approve",
 	[STEP_ROLES] = "roles",
 	[STEP_ROLLING] = "rolling",
 	[STEP_MAX_FAILURES] = "max_failures",
@@ -42,8 +48,9 @@ static const char *const step_names[STEP_COUNT] = {
 /* Only in a block or in a step that is a block of its own. */
 static bool is_block_key(size_t key)
 {
-	return key == STEP_ROLES || key == STEP_ROLLING ||
-	       key == STEP_MAX_FAILURES || key == STEP_STEPS;
+	return key == STEP_APPROVE || key == STEP_ROLES ||
+	       key == STEP_ROLLING || key == STEP_MAX_FAILURES ||
+	       key == STEP_STEPS;
 }
 
 static bool is_deploy_key(size_t key)
@@ -61,38 +68,6 @@ static enum rc read_map(
 
 	if (rc == RC_OK && values[STEP_NAME] == NULL)
 		rc = yaml_file_fail(y, node, "a step needs a `name:`");
-	return rc;
-}
-
-/* A name for people: may have blanks, no control characters. */
-static enum rc read_title(
-    struct yaml_file *y, const yaml_node_t *node, char **out)
-{
-	enum rc rc = read_copy(y, node, "name", PROCESS_NAME_MAX, out);
-
-	for (const char *p = *out; rc == RC_OK && *p != '\0'; p++) {
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			rc = yaml_file_fail(
-			    y, node, "a name must be one line of text");
-	}
-	return rc;
-}
-
-static enum rc read_timeout(
-    struct yaml_file *y, const yaml_node_t *node, uint64_t *out)
-{
-	const char *text;
-	enum rc rc;
-
-	*out = PROCESS_TIMEOUT_MS;
-	if (node == NULL)
-		return RC_OK;
-	rc = yaml_file_text(y, node, "timeout", 20, &text);
-	if (rc == RC_OK && process_duration_parse(text, out) != RC_OK)
-		rc = yaml_file_fail(y, node,
-		    "timeout '%s' is not a time from 1s to 7d, such as 90s, "
-		    "5m or 2h",
-		    text);
 	return rc;
 }
 
@@ -194,16 +169,26 @@ static enum rc read_step(struct yaml_file *y, const yaml_node_t *node,
     const yaml_node_t **values, const struct process *process,
     struct process_step *step)
 {
-	enum rc rc = read_title(y, values[STEP_NAME], &step->name);
+	enum rc rc = read_line(
+	    y, values[STEP_NAME], "name", PROCESS_NAME_MAX, &step->name);
 
+	step->timeout_ms = PROCESS_TIMEOUT_MS;
 	step->line = yaml_node_line(node);
 	if (rc != RC_OK)
 		return rc;
 	if ((values[STEP_RUN] == NULL) == (values[STEP_DEPLOY] == NULL))
 		return yaml_file_fail(y, node,
-		    "step '%s' must say either `run:` or `deploy:`",
+		    "step '%s' must say either `run:`, `deploy:` or "
+		    "`approve:`",
 		    step->name);
-	rc = read_timeout(y, values[STEP_TIMEOUT], &step->timeout_ms);
+	rc = read_duration(
+	    y, values[STEP_TIMEOUT], "timeout", &step->timeout_ms);
+	if (rc == RC_OK)
+		rc = read_flag(y, values[STEP_RERUN_SAFE], "rerun-safe",
+		    &step->rerun_safe);
+	if (rc == RC_OK && values[STEP_RETRIES] != NULL)
+		rc = yaml_file_number(y, values[STEP_RETRIES], "retries",
+		    PROCESS_RETRIES_MAX, &step->retries);
 	if (rc == RC_OK)
 		rc = read_interpreter(
 		    y, values[STEP_INTERPRETER], &step->interpreter);
@@ -269,6 +254,20 @@ static enum rc read_inner_steps(struct yaml_file *y, const yaml_node_t **values,
 	return rc;
 }
 
+/* Nothing runs there: a person is asked, and the task waits. */
+static enum rc read_approve(struct yaml_file *y, const yaml_node_t **values,
+    struct process_block *block)
+{
+	for (size_t key = 0; key < STEP_COUNT; key++) {
+		if (values[key] != NULL && key != STEP_NAME &&
+		    key != STEP_APPROVE)
+			return yaml_file_fail(y, values[key],
+			    "`%s` does not go with `approve`", step_names[key]);
+	}
+	return read_line(y, values[STEP_APPROVE], "approve",
+	    PROCESS_APPROVE_MAX, &block->approve);
+}
+
 static enum rc read_rolling(
     struct yaml_file *y, const yaml_node_t *node, uint32_t *out)
 {
@@ -301,7 +300,10 @@ enum rc read_block(struct yaml_file *y, const yaml_node_t *node,
 		return rc;
 	block->line = yaml_node_line(node);
 	block->rolling = values[STEP_STEPS] != NULL ? 1 : 0;
-	rc = read_title(y, values[STEP_NAME], &block->name);
+	rc = read_line(
+	    y, values[STEP_NAME], "name", PROCESS_NAME_MAX, &block->name);
+	if (rc == RC_OK && values[STEP_APPROVE] != NULL)
+		return read_approve(y, values, block);
 	if (rc == RC_OK && values[STEP_ROLES] != NULL)
 		rc = read_list(
 		    y, values[STEP_ROLES], "roles", true, &block->roles);
@@ -336,5 +338,6 @@ void process_block_fini(struct process_block *block)
 	}
 	free(block->steps);
 	free(block->name);
+	free(block->approve);
 	text_list_clear(&block->roles);
 }

@@ -41,20 +41,6 @@ static enum rc read_value(
 	return read_copy(y, node, "value", VARIABLE_VALUE_MAX, out);
 }
 
-static enum rc read_boolean(
-    struct yaml_file *y, const yaml_node_t *node, const char *key, bool *out)
-{
-	const char *text;
-	enum rc rc = yaml_file_text(y, node, key, 10, &text);
-
-	if (rc != RC_OK)
-		return rc;
-	*out = strcmp(text, "true") == 0;
-	if (!*out && strcmp(text, "false") != 0)
-		return yaml_file_fail(y, node, "%s must be true or false", key);
-	return RC_OK;
-}
-
 static enum rc read_scope(
     struct yaml_file *y, const yaml_node_t *node, struct variable *v)
 {
@@ -86,7 +72,7 @@ static enum rc read_fields(
 	enum rc rc = yaml_file_map(y, node, &keys, values);
 
 	if (rc == RC_OK && values[VALUE_SENSITIVE] != NULL)
-		rc = read_boolean(
+		rc = read_flag(
 		    y, values[VALUE_SENSITIVE], "sensitive", &v->sensitive);
 	if (rc == RC_OK && values[VALUE_SCOPE] != NULL)
 		rc = read_scope(y, values[VALUE_SCOPE], v);

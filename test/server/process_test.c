@@ -85,6 +85,34 @@ static void test_a_plain_step_is_a_block_of_its_own(void **state)
 	process_free(p);
 }
 
+static void test_what_waits_for_a_person_is_read(void **state)
+{
+	static const char text[] =
+	    "project: shop\nguided: true\ntime_limit: 2h\nsteps:\n"
+	    "  - name: sign-off\n    approve: Are the backups done?\n"
+	    "  - name: go\n    run: ./go\n    retries: 3\n"
+	    "    rerun-safe: true\n";
+	struct process *p;
+
+	(void)state;
+	assert_int_equal(
+	    process_parse("p.yaml", text, strlen(text), &p, NULL), RC_OK);
+	assert_true(p->guided);
+	assert_int_equal(p->time_limit_ms, 7200000);
+	assert_string_equal(p->blocks[0].approve, "Are the backups done?");
+	assert_int_equal(p->blocks[0].step_count, 0);
+	assert_null(p->blocks[1].approve);
+	assert_int_equal(p->blocks[1].steps[0].retries, 3);
+	assert_true(p->blocks[1].steps[0].rerun_safe);
+	process_free(p);
+	assert_int_equal(
+	    process_parse("p.yaml", shop, strlen(shop), &p, NULL), RC_OK);
+	assert_false(p->guided);
+	assert_int_equal(p->time_limit_ms, 0);
+	assert_false(p->blocks[0].steps[0].rerun_safe);
+	process_free(p);
+}
+
 #define HEAD "project: shop\npackage: web\nsteps:\n"
 
 static const struct {
@@ -117,7 +145,7 @@ static const struct {
 	{ "project: \"a\\0b\"\nsteps: x\n", "p.yaml:1:10: project has a NUL" },
 	{ HEAD "  - run: x\n", "p.yaml:4:5: a step needs a `name:`" },
 	{ HEAD "  - name: x\n",
-	    "p.yaml:4:5: step 'x' must say either `run:` or `deploy:`" },
+	    "p.yaml:4:5: step 'x' must say either `run:`, `deploy:` or `approve:`" },
 	{ HEAD "  - name: x\n    run: y\n    deploy: web\n",
 	    "p.yaml:4:5: step 'x' must say either" },
 	{ HEAD "  - name: x\n    rum: y\n",
@@ -125,7 +153,7 @@ static const struct {
 	{ HEAD "  - name: x\n    run:\n", "p.yaml:5:9: run is empty" },
 	{ HEAD "  - name: x\n    run: [a]\n", "p.yaml:5:10: run must be text" },
 	{ HEAD "  - name: \"x\\n\"\n    run: y\n",
-	    "p.yaml:4:11: a name must be one line" },
+	    "p.yaml:4:11: name must be one line" },
 	{ HEAD "  - name: x\n    deploy: wep\n",
 	    "p.yaml:5:13: 'wep' is not a package of this project; did you mean "
 	    "'web'?" },
@@ -159,6 +187,22 @@ static const struct {
 	{ HEAD "  - name: x\n    steps:\n      - {name: y, run: z}\n"
 	       "      - {name: y, run: z}\n",
 	    "p.yaml:7:9: there is a step named 'y' already in line 6" },
+	{ HEAD "  - name: x\n    run: y\n    retries: 11\n",
+	    "p.yaml:6:14: retries must be a number from 0 to 10" },
+	{ HEAD "  - name: x\n    run: y\n    rerun-safe: yes\n",
+	    "p.yaml:6:17: rerun-safe must be true or false, not 'yes'" },
+	{ HEAD "  - name: x\n    approve: y\n    roles: [a]\n",
+	    "p.yaml:6:12: `roles` does not go with `approve`" },
+	{ HEAD "  - name: x\n    approve: \"a\\nb\"\n",
+	    "p.yaml:5:14: approve must be one line" },
+	{ HEAD "  - name: x\n    approve: y\n",
+	    "p.yaml:4:5: 'x' asks for an approval, but no step comes after" },
+	{ HEAD "  - name: x\n    steps:\n      - {name: y, approve: z}\n",
+	    "p.yaml:6:28: `approve` is for the step around this one" },
+	{ "guided: maybe\n" HEAD "  - {name: x, run: y}\n",
+	    "p.yaml:1:9: guided must be true or false" },
+	{ "time_limit: long\n" HEAD "  - {name: x, run: y}\n",
+	    "p.yaml:1:13: time_limit 'long' is not a time" },
 	{ HEAD "  - {name: x, run: y}\nvariables: 3\n",
 	    "p.yaml:5:12: variables must be" },
 	{ HEAD "  - {name: x, run: y}\nvariables:\n  9a: b\n",
@@ -303,6 +347,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_file_of_the_handbook_is_read_whole),
 		cmocka_unit_test(test_a_plain_step_is_a_block_of_its_own),
+		cmocka_unit_test(test_what_waits_for_a_person_is_read),
 		cmocka_unit_test(test_each_error_names_file_line_and_column),
 		cmocka_unit_test(test_a_file_above_the_limits_is_refused),
 		cmocka_unit_test(test_a_file_cut_anywhere_does_no_harm),
