@@ -13,7 +13,7 @@
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all tools unit test scenario soak bench-fleet layers lint format tidy fuzz fuzz-all fuzz-replay \
+.PHONY: all tools failing unit test scenario soak bench-fleet layers lint format tidy fuzz fuzz-all fuzz-replay \
     demo install clean
 
 VERSION  := 0.1.0
@@ -87,7 +87,8 @@ $(BUILD)/bin/longarm: $(BUILD)/bin/longarm-server
 
 # The tentacle's helper: static, nothing but libc, and so never sanitized.
 GUARDIAN_OBJ := $(patsubst %.c,$(BUILD)/static/%.o,$(wildcard tentacle/guardian/*.c) proto/crc.c)
-$(GUARDIAN): $(GUARDIAN_OBJ)
+FAILPOINT    := $(BUILD)/static/common/failpoint.o
+$(GUARDIAN): $(GUARDIAN_OBJ) $(FAILPOINT)
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
 	$(Q)$(CC) $(CFLAGS) -static-pie -Wl,-z,relro,-z,now,--gc-sections $(LDFLAGS) -o $@ $^
@@ -97,7 +98,27 @@ $(BUILD)/static/%.o: %.c Makefile
 	$(Q)$(CC) $(LANGUAGE) $(WARN) $(DEFINES) -fPIE -fstack-protector-strong \
 	    $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-tools: $(TOOLS:%=$(BUILD)/tools/%)
+# The same objects, but for failpoint(): test/failing/failing.h.  Its functions
+# come before those of archives and libraries.
+FAILING      := $(BUILD)/failing
+FAILING_BASE := failpoint disk machine
+failing: $(PROGRAMS:%=$(FAILING)/longarm-%) $(FAILING)/longarm $(FAILING)/longarm-guardian
+failing_objs = $(patsubst %,$1/test/failing/%.o,$(FAILING_BASE) $2)
+$(foreach p,$(PROGRAMS),$(eval \
+    $(FAILING)/longarm-$p: $(BUILD)/$p/main.o $(call failing_objs,$(BUILD)) $(call archives_of,$p)))
+$(FAILING)/longarm-tentacle: $(call failing_objs,$(BUILD),mutant_tentacle)
+$(FAILING)/longarm-tentacle: LDFLAGS += -Wl,--wrap=tickets_judge_start
+$(FAILING)/longarm-guardian: $(GUARDIAN_OBJ) $(call failing_objs,$(BUILD)/static,mutant_guardian)
+	@mkdir -p $(@D)
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(CFLAGS) -static-pie -Wl,--wrap=guard_put_synced $(LDFLAGS) -o $@ $^
+$(FAILING)/longarm: $(FAILING)/longarm-server
+	ln -sf longarm-server $@
+$(FAILING)/longarm-%:
+	@mkdir -p $(@D)
+	$(LINK) $(LIBS)
+
+tools: failing $(TOOLS:%=$(BUILD)/tools/%)
 $(foreach t,$(filter-out evil_relay,$(TOOLS)),$(eval $(BUILD)/tools/$t: $(BUILD)/test/tools/$t.o \
     $(call archives_of,$(if $(uses_$t),$t,tools))))
 # A relay with some of its calls replaced.
@@ -205,4 +226,5 @@ clean:
 -include $(SRCS:%.c=$(BUILD)/%.d) $(TESTS:%.c=$(BUILD)/%.d) \
     $(FUZZERS:%.c=$(BUILD)/%.d) $(SRCS:%.c=build/fuzz/%.d) $(SUPPORT:%.c=$(BUILD)/%.d) \
     $(TOOL_SRC:%.c=$(BUILD)/%.d) \
+    $(wildcard $(BUILD)/test/failing/*.d $(BUILD)/static/test/failing/*.d) $(FAILPOINT:%.o=%.d) \
     $(GUARDIAN_OBJ:%.o=%.d) $(SRCS:%.c=build/tidy/%.d)

@@ -1,5 +1,6 @@
 #include "server/hooks.h"
 
+#include "common/failpoint.h"
 #include "common/join_file.h"
 #include "common/log.h"
 #include "common/xalloc.h"
@@ -37,6 +38,7 @@ static void take_note(void *arg)
 		goto out;
 	switch (n->what) {
 	case TOLD_CREATED:
+		failpoint("task.committed");
 		dispatch_task_created(h->dispatch, n->number);
 		break;
 	case TOLD_CANCEL:

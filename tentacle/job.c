@@ -1,6 +1,7 @@
 #include "tentacle/job_base.h"
 
 #include "common/clock.h"
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "common/secret.h"
 #include "tentacle/runlog.h"
@@ -188,6 +189,7 @@ static void sealed(void *arg)
 	if (t != NULL && !t->ended)
 		rc = ledger_end(
 		    job->place->ledger, job->ticket, &job->result, &fault);
+	failpoint("result.recorded");
 	if (rc == RC_OK)
 		job_remove_secrets(job->place->runs, job->ticket);
 	else

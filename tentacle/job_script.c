@@ -1,6 +1,7 @@
 /* The scripts of a job: started, watched, adopted. */
 #include "tentacle/job_base.h"
 
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "tentacle/runlog.h"
 
@@ -98,14 +99,17 @@ enum rc job_start_script(
 
 	if (rc == RC_OK && job->mask == NULL)
 		rc = runlog_load_mask(job->dir, &job->mask, fault);
+	failpoint("script.prepared");
 	if (rc == RC_OK)
 		rc = ledger_mark(job->place->ledger, job->ticket, JOURNAL_EXEC,
 		    phase, fault);
 	if (rc != RC_OK)
 		return rc;
+	failpoint("script.marked");
 	if (job->result.started_ms == 0)
 		job->result.started_ms = job_wall_ms();
 	rc = run_start(&spec, job_boot_ms(), &job->run, fault);
+	failpoint("script.guarded");
 	if (rc == RC_OK)
 		watch(job, phase);
 	return rc;
@@ -170,6 +174,7 @@ static void on_run(struct job *job)
 		return;
 	}
 	end = *run_end(job->run);
+	failpoint("script.over");
 	job_end_run(job);
 	if (end.cause.code != REASON_NONE) {
 		script_failed(job, &end);

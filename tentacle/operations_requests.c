@@ -1,6 +1,7 @@
 /* Requests of the standing seal and their replies. */
 #include "tentacle/operations_base.h"
 
+#include "common/failpoint.h"
 #include "common/log.h"
 
 #include <stdio.h>
@@ -91,6 +92,7 @@ static enum rc accept_start(
 
 	if (rc != RC_OK)
 		return rc;
+	failpoint("ticket.accepted");
 	for (size_t i = 0; i < m->supersedes.count; i++)
 		operations_cancel_job(ops, m->supersedes.items[i].text);
 	t = operations_find_ticket(ops, m->ticket);
@@ -122,6 +124,7 @@ static enum rc try_start(struct operations *ops, const struct msg_start *m,
 		rc = job_write_spec(
 		    ops->runs, m->ticket, frame, side.spec, fault);
 	if (rc == RC_OK) {
+		failpoint("ticket.spec-written");
 		tickets_judge_start(
 		    ledger_tickets(ops->ledger), m, &side, plan);
 		rc = accept_start(ops, m, fault);
@@ -140,6 +143,7 @@ static enum rc on_start(struct operations *ops, struct bytes frame,
 
 	if (rc != RC_OK)
 		return rc;
+	failpoint("ticket.ordered");
 	rc = try_start(ops, &m, frame, &why);
 	if (operations_check_fatal(ops))
 		rc = RC_IO;
@@ -147,6 +151,7 @@ static enum rc on_start(struct operations *ops, struct bytes frame,
 		operations_refuse(ops, OP_START, m.id, &why, caller);
 	else
 		reply_start(ops, m.id, m.ticket, caller);
+	failpoint("ticket.answered");
 	msg_start_clear(&m);
 	if (rc == RC_OK)
 		operations_begin_jobs(ops);
@@ -181,6 +186,7 @@ static enum rc on_cancel(struct operations *ops, struct bytes frame,
 			operations_refuse(ops, OP_CANCEL, m.id, &why, caller);
 		return RC_OK;
 	}
+	failpoint("cancel.recorded");
 	operations_cancel_job(ops, m.ticket);
 	operations_begin_reply(ops, m.id, &reply.reply);
 	t = operations_find_ticket(ops, m.ticket);
@@ -254,6 +260,7 @@ static enum rc forget_all(
 		    ops->ledger, id, JOURNAL_FORGOTTEN, PHASE_NONE, why);
 		if (rc != RC_OK)
 			return rc;
+		failpoint("ticket.forgotten");
 		/* A job that was cancelled early may still be at work there;
 		 * the next start sweeps what stays. */
 		if (operations_find_job(ops, id) == NULL)

@@ -1,5 +1,7 @@
 #include "server/api/new_task.h"
 
+#include "common/failpoint.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -229,6 +231,7 @@ enum rc create_task(
 	rc = write_task(call, db, wish, &task);
 	if (rc != RC_OK)
 		return rc;
+	failpoint("task.inserted");
 	call->event = API_EVENT_TASK_CREATED;
 	call->number = task.row.number;
 	(void)snprintf(call->object, sizeof(call->object), "task-%llu %.200s",

@@ -1,6 +1,7 @@
 /* command.c - what each command asks of the fleet, and the answers. */
 #include "server/dispatch/work.h"
 
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "common/xalloc.h"
 
@@ -185,6 +186,7 @@ static void on_start(void *arg, const struct fleet_reply *reply)
 	struct msg_start_reply m;
 	struct fault fault = { .code = REASON_NONE };
 
+	failpoint("start.answered");
 	run->ask = NULL;
 	resolved_variables_clear(&run->variables);
 	if (reply->message.len == 0) {
@@ -208,9 +210,12 @@ static void send_start(struct work_run *run)
 		.encode = start_encode,
 		.reply = on_start,
 		.arg = run };
-	enum rc rc = fleet_request(
-	    run->task->dispatch->parts.fleet, &request, &run->ask);
+	enum rc rc;
 
+	failpoint("start.committed");
+	rc = fleet_request(
+	    run->task->dispatch->parts.fleet, &request, &run->ask);
+	failpoint("start.sent");
 	if (rc != RC_OK)
 		run_tell_busy(run, COMMAND_START, rc);
 }
@@ -469,6 +474,7 @@ static void do_forget(
 		.reply = on_forgotten,
 		.arg = f };
 
+	failpoint("result.committed");
 	f->dispatch = d;
 	memcpy(f->ticket.text, ticket, sizeof(f->ticket.text));
 	if (fleet_request(d->parts.fleet, &request, &f->ask) == RC_OK)

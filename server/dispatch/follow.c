@@ -1,6 +1,7 @@
 /* follow.c - attach to a ticket: its output into the log, then its result. */
 #include "server/dispatch/work.h"
 
+#include "common/failpoint.h"
 #include "common/fs.h"
 #include "common/log.h"
 
@@ -100,6 +101,7 @@ static void on_result(void *arg, const struct msg_result *result)
 	struct engine_fact unknown = run_fact(run, FACT_UNKNOWN);
 	struct fault fault;
 
+	failpoint("result.received");
 	run->follow = NULL;
 	if (result->state == TICKET_UNKNOWN && result->log_size == 0 &&
 	    result->log_sha256[0] == '\0') {

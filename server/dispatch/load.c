@@ -1,6 +1,7 @@
 /* load.c - a task from its rows, with the variables of its release. */
 #include "server/dispatch/work.h"
 
+#include "common/failpoint.h"
 #include "common/hex.h"
 #include "common/log.h"
 #include "common/secret.h"
@@ -249,6 +250,7 @@ static void loaded(struct store_job *job, enum rc rc)
 	struct dispatch *d = l->dispatch;
 
 	d->loading--;
+	failpoint("task.claimed");
 	submit_next(d);
 	if (!work_closed(d) && work_task_find(d, l->number) == NULL) {
 		if (rc == RC_OK)

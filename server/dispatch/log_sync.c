@@ -5,6 +5,7 @@
  */
 #include "server/dispatch/work.h"
 
+#include "common/failpoint.h"
 #include "common/fs.h"
 #include "common/hex.h"
 #include "common/log.h"
@@ -284,6 +285,7 @@ static void on_synced(void *arg)
 		finish(s, RC_IO);
 		return;
 	}
+	failpoint("log.synced");
 	s->job.run = write_sizes;
 	s->job.done = on_written;
 	work_submit(d, &s->job);

@@ -1,5 +1,6 @@
 #include "tentacle/guardian/guard.h"
 
+#include "common/failpoint.h"
 #include "tentacle/guardian/process.h"
 
 #include <errno.h>
@@ -126,6 +127,7 @@ static MUST_CHECK enum rc prepare(struct guard *g)
 		rc = guard_put(g, GUARD_SUPERVISOR);
 	if (rc != RC_OK)
 		return rc;
+	failpoint("supervisor.ready");
 	protect(g);
 	make_cgroup(g);
 	return prctl(PR_SET_CHILD_SUBREAPER, 1) == 0 ? RC_OK : RC_IO;
@@ -147,11 +149,13 @@ static int shim_main(struct guard *g)
 	    guard_who_is(getpid(), &g->record.shim) != RC_OK ||
 	    guard_put(g, GUARD_SHIM) != RC_OK)
 		return GUARD_FAILED;
+	failpoint("shim.ready");
 	g->script = fork();
 	if (g->script < 0)
 		return GUARD_FAILED;
 	if (g->script == 0)
 		guard_child(g);
+	failpoint("shim.watching");
 	return guard_watch(g);
 }
 
@@ -213,5 +217,6 @@ int guard_main(void)
 		return GUARD_FAILED;
 	if (shim == 0)
 		return shim_main(&g);
+	failpoint("supervisor.watching");
 	return supervise(&g, shim);
 }

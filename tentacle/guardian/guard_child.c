@@ -1,4 +1,5 @@
 /* The child of the shim, from its birth to the script. */
+#include "common/failpoint.h"
 #include "tentacle/guardian/guard.h"
 #include "tentacle/guardian/process.h"
 
@@ -81,9 +82,11 @@ _Noreturn void guard_child(struct guard *g)
 	if (guard_look(g, GUARD_STOP))
 		give_up(g, STEP_STOPPED, 0);
 	reset_signals();
+	failpoint("script.ready");
 	/* From the moment that this is on the disk it may have run. */
 	if (guard_put_synced(g, GUARD_EXEC) != RC_OK)
 		give_up(g, STEP_MARK, errno);
+	failpoint("script.begun");
 	(void)execve(g->order.args[0], g->order.args, g->order.env);
 	give_up(g, STEP_EXEC, errno);
 }

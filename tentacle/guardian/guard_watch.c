@@ -1,4 +1,5 @@
 /* Being the script's parent: its limits, its end, the record of its end. */
+#include "common/failpoint.h"
 #include "tentacle/guardian/guard.h"
 #include "tentacle/guardian/process.h"
 
@@ -173,8 +174,10 @@ static void describe(struct guard *g, const siginfo_t *info)
  */
 static int record_end(struct guard *g, const siginfo_t *info)
 {
+	bool shim = g->by == BY_SHIM;
 	bool first = !guard_look(g, GUARD_EXIT);
 
+	failpoint(shim ? "shim.ended" : "supervisor.ended");
 	/* Killed before it could begin: that it never ran is all there is to
 	 * say, and the record says so as it is. */
 	if (!guard_look(g, GUARD_EXEC) && !guard_look(g, GUARD_NOEXEC))
@@ -187,6 +190,7 @@ static int record_end(struct guard *g, const siginfo_t *info)
 		if (guard_put_synced(g, GUARD_EXIT) != RC_OK)
 			return GUARD_NO_SYNC;
 	}
+	failpoint(shim ? "shim.recorded" : "supervisor.recorded");
 	(void)waitid(P_PID, (id_t)info->si_pid, &(siginfo_t){ 0 }, WEXITED);
 	cgroup_remove(&g->cgroup);
 	return GUARD_DONE;

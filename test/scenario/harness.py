@@ -23,6 +23,8 @@ import time
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(
     os.environ.get("LONGARM_BIN", TOP / "build" / "cc" / "bin")).resolve()
+# The same programs, which can be killed and stopped at failpoints.
+FAILING = BIN.parent / "failing"
 # A sanitizer's build takes this many times the memory and the time; and a
 # machine that has more to do than processors takes its time, too.
 LARGE = 4 if any(s in str(BIN) for s in ("address", "thread")) else 1
@@ -147,6 +149,40 @@ class Process:
         return self.log.read_text(errors="replace")
 
 
+class Failpoints:
+    """What one program of the failing set is asked to do, by files:
+    test/failing/failing.h."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        directory.mkdir(exist_ok=True)
+
+    def set(self, name, what="abort"):
+        """"abort", "pause", either with a number: at which time."""
+        self.path(f"{name}.reached").unlink(missing_ok=True)
+        new = self.path(f".{name}")
+        new.write_text(what, encoding="utf-8")
+        new.rename(self.path(name))
+
+    def clear(self, *names):
+        """Whoever pauses there goes on."""
+        for name in names:
+            self.path(name).unlink(missing_ok=True)
+
+    def path(self, name):
+        return self.directory / name
+
+    def is_reached(self, name):
+        return self.path(f"{name}.reached").exists()
+
+    def wait(self, name):
+        wait_until(lambda: self.is_reached(name), f"failpoint {name}")
+
+    def mutant(self, safeguard):
+        """no-sync, ack-early, no-dedupe or reap-early, from now on."""
+        self.set(f"mutant.{safeguard}", "")
+
+
 class Machine:
     """A tentacle: home (its scripts' HOME), state, apps, process."""
 
@@ -185,6 +221,7 @@ class World:
         self.host = "127.0.0.1"  # where all listen for links
         self.relays, self.machines, self.processes = {}, {}, []
         self.server_process = None
+        self.failpoints = None  # by program, once use_failing() was called
         self.environment = {
             "PATH": f"{BIN}:{os.environ['PATH']}:/usr/sbin:/sbin",
             "HOME": str(self.office), "LANG": "C.UTF-8",
@@ -195,9 +232,26 @@ class World:
 
     # --- Making -----------------------------------------------------------
 
+    def use_failing(self):
+        """From here on programs are those of the failing set; what they are
+        asked for: failpoints["server"], or any other by its name."""
+        self.failpoints = {}
+        self.environment["PATH"] = f"{FAILING}:{self.environment['PATH']}"
+        return self
+
+    def fail(self, name):
+        """The failpoints of the program `name`, also before it runs."""
+        if name not in self.failpoints:
+            self.failpoints[name] = Failpoints(
+                self.directory / f"{name}.failpoints")
+        return self.failpoints[name]
+
     def spawn(self, name, argv):
+        environment = dict(self.environment)
+        if self.failpoints is not None:
+            environment["LONGARM_FAILPOINTS"] = str(self.fail(name).directory)
         process = Process(argv, self.directory / f"{name}.log",
-                          self.environment, self.office)
+                          environment, self.office)
         self.processes.append(process)
         return process
 
@@ -276,6 +330,10 @@ class World:
             + (["--advertise", machine.address()] if dialled else []))
         assert joined.code == 0, joined
         machine.joined = joined
+        if self.failpoints is not None:
+            # Guardians have no environment: they look here.
+            (machine.state / "failpoints").symlink_to(
+                self.fail(name).directory)
         self.machines[name] = machine
         return machine
 
