@@ -109,7 +109,8 @@ void link_close(struct link *link, const struct fault *fault)
 	link->closing = true;
 	if (link->state == LINK_ST_UP && mux_failure(link->mux) == NULL)
 		say_goaway(link, fault);
-	if (link->tls != NULL && link->state != LINK_ST_HANDSHAKE)
+	if ((link->tls != NULL || link->plain) &&
+	    link->state != LINK_ST_HANDSHAKE)
 		link_flush(link);
 	shut(link, fault);
 }
@@ -190,6 +191,13 @@ static void set_socket_options(const struct link *link)
 	    link->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
 }
 
+static MUST_CHECK enum rc begin_handshake(
+    struct link *link, const struct tls_expect *expect)
+{
+	set_socket_options(link);
+	return link->plain ? RC_OK : link_handshake_begin(link, expect);
+}
+
 static MUST_CHECK enum rc prepare(
     struct link *link, const struct tls_expect *expect)
 {
@@ -201,14 +209,11 @@ static MUST_CHECK enum rc prepare(
 	rc = mux_new(link->role, &limits, &link->mux);
 	if (rc != RC_OK)
 		return rc;
-	rc = link_handshake_begin(link, expect);
+	rc = begin_handshake(link, expect);
 	if (rc != RC_OK)
 		return rc;
 	rc = loop_timer_new(net->loop, link_timer_fired, link, &link->timer);
-	if (rc != RC_OK)
-		return rc;
-	set_socket_options(link);
-	return link_io_start(link);
+	return rc == RC_OK ? link_io_start(link) : rc;
 }
 
 static MUST_CHECK enum rc begin(
@@ -220,7 +225,7 @@ static MUST_CHECK enum rc begin(
 	link->started_us = link->awaited_us = loop_now_us(net->loop);
 	set_label(link);
 	rc = prepare(link, expect);
-	if (rc == RC_OK && link->role == MUX_DIALLER)
+	if (rc == RC_OK && link->role == MUX_DIALLER && !link->plain)
 		rc = handshake_start(link->handshake);
 	if (rc != RC_OK) {
 		link_io_stop(link);
@@ -229,7 +234,7 @@ static MUST_CHECK enum rc begin(
 		return rc;
 	}
 	/* Whom we dial is our own choice: strangers must not prevent it. */
-	if (link->role == MUX_ACCEPTOR)
+	if (link->role == MUX_ACCEPTOR && !link->plain)
 		link_enter_handshake(link);
 	TAILQ_INSERT_TAIL(&net->links, link, all);
 	loop_timer_set(link->timer, net->config->handshake_ms);
@@ -282,6 +287,26 @@ enum rc link_new(struct link_net *net, int fd, const struct tls_expect *expect,
 	if (rc == RC_OK)
 		*out = link;
 	return rc;
+}
+
+enum rc link_plain(struct link_net *net, int fd, enum mux_role role,
+    const struct peer *peer, struct link **out)
+{
+	struct link *link = new_link(net, fd, role, "this machine");
+	enum rc rc;
+
+	if (link == NULL)
+		return RC_NOMEM;
+	link->plain = true;
+	link->peer = *peer;
+	rc = begin(link, NULL);
+	if (rc != RC_OK)
+		return rc;
+	*out = link;
+	link->state = LINK_ST_HELLO;
+	if (role == MUX_DIALLER)
+		link_hello_send(link, NULL);
+	return RC_OK;
 }
 
 /* --- Events of the mux --------------------------------------------------- */

@@ -155,6 +155,14 @@ MUST_CHECK enum rc link_new(struct link_net *net, int fd,
  */
 MUST_CHECK enum rc link_arrive(
     struct link_net *net, int fd, const char *address);
+/*
+ * A link between two processes of one machine: fd is one end of a socket pair,
+ * which it takes over (also on failure).  No TLS, and HELLO only for form: who
+ * holds the other end is known, and peer says who that is.  It is never
+ * renewed, nor looked at again.
+ */
+MUST_CHECK enum rc link_plain(struct link_net *net, int fd, enum mux_role role,
+    const struct peer *peer, struct link **out);
 /* End it at once, telling the peer; LINK_DOWN follows before this returns,
  * unless it is called by an event of a link that is closing already. */
 void link_close(struct link *link, const struct fault *fault);

@@ -65,6 +65,7 @@ struct link {
 	bool enrols;       /* a stranger's one stream was opened */
 	bool we_expired;   /* to the peer we are a stranger */
 	bool beside;       /* another, which it shall replace */
+	bool plain;        /* no TLS: within the machine */
 	int fd;
 	struct loop_io *io;
 	struct loop_timer *timer;

@@ -78,6 +78,21 @@ static void peer_gone(struct link *link)
 		    "closed the connection during the handshake");
 }
 
+static void feed_plain(struct link *link, const uint8_t *data, size_t len)
+{
+	struct link_net *net = link->net;
+	size_t before = link->rest_len;
+
+	if (link->rest != NULL)
+		memcpy(net->plain_buf, link->rest, before);
+	memcpy(net->plain_buf + before, data, len);
+	hand_out(link, net->plain_buf, before + len);
+	if (link->state == LINK_ST_CLOSED)
+		return;
+	link_drain_events(link);
+	link_kick(link);
+}
+
 void link_feed(struct link *link, const uint8_t *data, size_t len)
 {
 	struct link_net *net = link->net;
@@ -137,6 +152,8 @@ static void on_readable(struct link *link)
 	link->last_recv_us = loop_now_us(net->loop);
 	if (link->state == LINK_ST_HANDSHAKE)
 		link_handshake_input(link, net->recv_buf, (size_t)got);
+	else if (link->plain)
+		feed_plain(link, net->recv_buf, (size_t)got);
 	else
 		link_feed(link, net->recv_buf, (size_t)got);
 }
@@ -193,6 +210,21 @@ void link_write(struct link *link, const uint8_t *data, size_t len)
 		want(link);
 }
 
+static bool put(struct link *link, size_t len, struct tls_out *out)
+{
+	const uint8_t *frames = link->net->batch_buf;
+	size_t taken;
+
+	if (!link->plain)
+		return tls_send(link->tls, frames, len, out, &taken) == RC_OK &&
+		       taken == len;
+	if (len > out->cap - out->len)
+		return false;
+	memcpy(out->p + out->len, frames, len);
+	out->len += len;
+	return true;
+}
+
 /*
  * One batch: at most LINK_BATCH_MAX of frames, each record either one full
  * frame or several small ones.  Returns how much was encrypted.
@@ -202,7 +234,7 @@ static size_t fill(
 {
 	struct link_net *net = link->net;
 	uint64_t now = loop_now_us(net->loop);
-	size_t total = 0, taken;
+	size_t total = 0;
 
 	while (total + FRAME_LEN_MAX <= LINK_BATCH_MAX) {
 		struct mux_batch batch;
@@ -211,9 +243,7 @@ static size_t fill(
 		    &batch);
 		if (batch.len == 0)
 			break;
-		if (tls_send(link->tls, net->batch_buf, batch.len, out,
-			&taken) != RC_OK ||
-		    taken != batch.len)
+		if (!put(link, batch.len, out))
 			return 0; /* the session is dead: reading tells why */
 		total += batch.len;
 	}

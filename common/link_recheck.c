@@ -16,6 +16,8 @@ void link_check_peer(struct link *link)
 {
 	struct fault fault;
 
+	if (link->plain)
+		return;
 	if (tls_recheck(link->tls, clock_wall_ms() / 1000, &fault) != RC_OK)
 		link_fail(link, fault.code, "%s", fault.text);
 }

@@ -52,7 +52,8 @@ void link_net_renewed(struct link_net *net)
 
 	TAILQ_FOREACH(link, &net->links, all)
 	{
-		if (!link_is_up(link) || link->peer.role == ROLE_ANONYMOUS)
+		if (!link_is_up(link) || link->peer.role == ROLE_ANONYMOUS ||
+		    link->plain)
 			continue;
 		if (link->role == MUX_DIALLER)
 			link_renew(link);

@@ -109,6 +109,8 @@ static void on_enrolled(struct member_late *late, struct bytes message)
 		return;
 	}
 	link_net_set_contexts(late->net, late->member->contexts);
+	if (late->renewed != NULL)
+		late->renewed(late->arg);
 	stop(late);
 	leave_link(late, "it has a new certificate now");
 }

@@ -21,6 +21,10 @@ struct member_late {
 	struct link_net *net;
 	struct link *link; /* that the seal is on */
 	struct seal *seal; /* NULL: nothing is asked */
+	/* member has another certificate, and the net its contexts; may be NULL
+	 */
+	void (*renewed)(void *arg);
+	void *arg;
 };
 
 /* Both are borrowed until member_late_fini(). */

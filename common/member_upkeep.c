@@ -147,7 +147,7 @@ static MUST_CHECK enum rc answer(
 {
 	enum rc rc = encoded;
 
-	if (rc == RC_OK)
+	if (rc == RC_OK && seal != NULL)
 		rc = seal_send(seal, packbuf_bytes(pack));
 	packbuf_fini(pack);
 	return rc;
@@ -345,7 +345,8 @@ static MUST_CHECK enum rc on_peers(
 		log_info_with("member", m->name,
 		    LOG_FIELDS(LOG_NUMBER("peers", (int64_t)m->peer_count)),
 		    "peers");
-		loop_timer_set(u->peers_changed, 0);
+		if (u->peers_changed != NULL)
+			loop_timer_set(u->peers_changed, 0);
 	}
 	if (reply.reply.id == 0)
 		return RC_OK; /* no reply is wanted */

@@ -41,8 +41,9 @@ MUST_CHECK enum rc member_take_peers(struct member *m,
 struct member_user {
 	struct member *member;
 	struct link_net *net; /* of the program: links are looked at again */
-	struct seal *seal;
-	/* Its peers are others now: from the next turn of the loop on. */
+	struct seal *seal;    /* NULL: nobody wants an answer */
+	/* Its peers are others now: from the next turn of the loop on; may be
+	 * NULL. */
 	struct loop_timer *peers_changed;
 };
 

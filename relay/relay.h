@@ -15,11 +15,11 @@
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
 
+#include "common/bridge.h"
 #include "common/dial.h"
 #include "common/link.h"
 #include "common/listen.h"
 #include "common/member_late.h"
-#include "relay/bridge.h"
 #include "relay/table.h"
 #include "relay/table_file.h"
 

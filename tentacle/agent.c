@@ -7,10 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Between two lives that were begun because of a copy. */
-#define CONTEST_MIN_US 1000000ULL
-#define CONTEST_MAX_US 600000000ULL
-
 /* --- What links ask and tell ---------------------------------------------- */
 
 static void fill_hello(
@@ -70,12 +66,15 @@ static bool is_for_us(const struct agent *a, const struct msg_open *open)
 static void on_opened(struct agent *a, struct link *link, uint32_t stream,
     const struct msg_open *open)
 {
+	struct msg_open told = *open;
 	struct fault fault;
 
+	told.passed.count = 0;
 	/* Seals of class control are for relays. */
 	if (open->kind == KIND_SEAL && is_for_us(a, open) &&
-	    open->service_class != CLASS_CONTROL) {
-		session_accept(a, link, stream, open);
+	    open->service_class != CLASS_CONTROL &&
+	    path_append(&told.passed, link_peer(link)->id.name) == RC_OK) {
+		a->inside.opened(a->inside.arg, link, stream, &told);
 		return;
 	}
 	if (open->kind == KIND_TRACE && is_for_us(a, open)) {
@@ -89,31 +88,6 @@ static void on_opened(struct agent *a, struct link *link, uint32_t stream,
 	    LOG_FIELDS(LOG_TEXT("from", link_label(link))),
 	    "stream refused: %s", fault.text);
 	link_reset(link, stream, &fault, false);
-}
-
-/*
- * A relay or server has a link of another copy of us, or of a later start. With
- * a start that is later still it lets us in, and the succession token tells the
- * server which of us goes on.  Copies do so in turns, less and less often.
- */
-static void contest(struct agent *a)
-{
-	uint64_t now = loop_now_us(a->loop);
-	struct fault fault;
-
-	if (now < a->contest_us)
-		return;
-	if (a->contest_wait_us < CONTEST_MAX_US)
-		a->contest_wait_us = 2 * a->contest_wait_us + CONTEST_MIN_US;
-	a->contest_us = now + a->contest_wait_us;
-	if (member_begin_again(a->member, &fault) != RC_OK)
-		log_warn("agent", a->member->name,
-		    "cannot begin another life: %s", fault.text);
-	else
-		log_warn("agent", a->member->name,
-		    "another copy of this machine is connected; coming again "
-		    "as start %llu, so that the server sees both",
-		    (unsigned long long)a->member->instance.start);
 }
 
 static void on_link(
@@ -141,7 +115,7 @@ static void on_link(
 			log_info("agent", link_label(link), "%s",
 			    event->fault->text);
 		if (event->fault->code == REASON_CLONE)
-			contest(a);
+			a->inside.contested(a->inside.arg);
 		break;
 	case LINK_TELL:
 		if (event->tell->kind == TELL_DRAIN)
@@ -161,50 +135,6 @@ static const struct link_ops link_ops = {
 /* --- Start and stop --------------------------------------------------------
  */
 
-static void on_disk_failed(void *arg)
-{
-	struct agent *a = arg;
-
-	log_error("agent", a->member->name,
-	    "the disk failed; stopping so that nothing is promised falsely");
-	a->failed = true;
-	loop_stop(a->loop);
-}
-
-static MUST_CHECK enum rc open_operations(struct agent *a, struct fault *fault)
-{
-	const struct agent_settings *s = a->settings;
-	struct operations_config config = {
-		.state = s->state_dir,
-		.apps = s->apps_dir,
-		.machine = member_id(a->member),
-		.home = s->home,
-		.guardian = s->guardian,
-		OPERATIONS_CONFIG_DEFAULT,
-		.output_max = s->log_max,
-		.grace_ms = s->grace_ms,
-		.fatal = on_disk_failed,
-		.fatal_arg = a,
-	};
-	enum rc rc;
-
-	if (s->running_max > 0)
-		config.running_max = s->running_max;
-	if (s->open_max > 0)
-		config.tickets.open_max = s->open_max;
-	rc = operations_open(a->loop, a->pool, &config, &a->operations, fault);
-	if (rc != RC_OK)
-		return rc;
-	if (operations_quarantine(a->operations) != NULL) {
-		log_error("agent", a->member->name, "in quarantine: %s",
-		    operations_quarantine(a->operations)->text);
-		return RC_OK;
-	}
-	memcpy(a->member->instance.journal, operations_journal(a->operations),
-	    ID_SIZE);
-	return RC_OK;
-}
-
 static MUST_CHECK enum rc open_net(struct agent *a, struct fault *fault)
 {
 	const struct agent_settings *s = a->settings;
@@ -218,6 +148,8 @@ static MUST_CHECK enum rc open_net(struct agent *a, struct fault *fault)
 	link_net_set_name(a->net, name);
 	link_net_set_contexts(a->net, a->member->contexts);
 	member_late_init(&a->late, a->member, a->net);
+	a->late.renewed = a->inside.renewed;
+	a->late.arg = a->inside.arg;
 	if (s->listens)
 		rc = listener_new(a->net, &s->listen, &a->listener, fault);
 	if (rc == RC_OK)
@@ -229,25 +161,24 @@ static MUST_CHECK enum rc open_net(struct agent *a, struct fault *fault)
 }
 
 enum rc agent_new(struct loop *loop, const struct agent_settings *settings,
+    struct member *member, const struct agent_inside *inside,
     struct agent **out, struct fault *fault)
 {
 	struct agent *a = calloc(1, sizeof(*a));
-	enum rc rc;
+	enum rc rc = RC_OK;
 
+	fault_set(fault, REASON_MEMORY, "", "out of memory");
 	if (a == NULL)
 		return RC_NOMEM;
 	a->loop = loop;
 	a->settings = settings;
+	a->member = member;
+	a->inside = *inside;
 	TAILQ_INIT(&a->uplinks);
-	TAILQ_INIT(&a->sessions);
-	fault_set(fault, REASON_MEMORY, "", "out of memory");
-	rc = member_open(settings->state_dir, &a->member, fault);
-	if (rc == RC_OK && settings->pool == NULL)
+	if (settings->pool == NULL)
 		rc = worker_pool_new(
 		    loop, settings->workers, 1024, &a->own_pool);
 	a->pool = settings->pool != NULL ? settings->pool : a->own_pool;
-	if (rc == RC_OK)
-		rc = open_operations(a, fault);
 	if (rc == RC_OK)
 		rc = open_net(a, fault);
 	if (rc != RC_OK) {
@@ -267,13 +198,9 @@ void agent_free(struct agent *a)
 	fault_set(&fault, REASON_DRAINING, "", "shutting down");
 	listener_free(a->listener);
 	member_late_fini(&a->late);
-	if (a->net != NULL)
-		sessions_close(a);
 	uplinks_free(a, &fault);
 	link_net_free(a->net);
 	loop_timer_free(a->peers_changed);
 	worker_pool_free(a->own_pool);
-	operations_close(a->operations);
-	member_close(a->member);
 	free(a);
 }

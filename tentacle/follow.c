@@ -1,4 +1,4 @@
-#include "tentacle/agent.h"
+#include "tentacle/executor.h"
 
 #include "common/log.h"
 #include "proto/lenframe.h"
@@ -29,8 +29,8 @@ static void fail(struct session *s, enum reason code, const char *text)
 {
 	struct fault fault;
 
-	fault_set(&fault, code, s->agent->member->name, "%s: %s",
-	    s->agent->member->name, text);
+	fault_set(&fault, code, s->executor->member->name, "%s: %s",
+	    s->executor->member->name, text);
 	session_refuse(s, &fault);
 }
 
@@ -39,8 +39,8 @@ static MUST_CHECK enum rc send_result(struct session *s)
 {
 	struct msg_result result;
 	struct packbuf pack;
-	enum rc rc =
-	    operations_result(s->agent->operations, s->follow->ticket, &result);
+	enum rc rc = operations_result(
+	    s->executor->operations, s->follow->ticket, &result);
 
 	if (rc != RC_OK)
 		return rc;
@@ -70,7 +70,7 @@ static MUST_CHECK enum rc send_piece(struct follow *f, size_t len)
 /* RC_OK: look again later; RC_AGAIN: the seal is full; else it failed. */
 static MUST_CHECK enum rc pump(struct follow *f, bool *ended)
 {
-	struct operations *ops = f->session->agent->operations;
+	struct operations *ops = f->session->executor->operations;
 	enum rc rc = RC_OK;
 
 	*ended = false;
@@ -108,7 +108,7 @@ static void look(struct session *s)
 			return;
 	}
 	if (rc == RC_OK || rc == RC_AGAIN)
-		loop_timer_set(f->timer, s->agent->settings->follow_ms);
+		loop_timer_set(f->timer, s->executor->settings->follow_ms);
 	else
 		fail(s, REASON_INTERNAL, "its log cannot be read");
 }
@@ -137,8 +137,8 @@ void follow_begin(struct session *s, struct bytes message)
 		return;
 	}
 	f = calloc(1, sizeof(*f));
-	if (f == NULL ||
-	    loop_timer_new(s->agent->loop, on_timer, f, &f->timer) != RC_OK) {
+	if (f == NULL || loop_timer_new(s->executor->loop, on_timer, f,
+			     &f->timer) != RC_OK) {
 		free(f);
 		fail(s, REASON_MEMORY, "out of memory");
 		return;

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/member_program.h"
 #include "tentacle/agent.h"
+#include "tentacle/executor.h"
 
 static const struct config_option options[] = {
 	SETTINGS_LOG,
@@ -111,12 +112,34 @@ static void read_settings(const struct config *c, struct agent_settings *out)
 	settings_link(c, &out->link);
 }
 
+static MUST_CHECK enum rc open_agent(struct executor *e,
+    const struct agent_settings *settings, struct agent **out,
+    struct fault *fault)
+{
+	const struct agent_inside inside = {
+		.opened = executor_opened,
+		.contested = executor_contested,
+		.arg = e,
+	};
+	struct executor_carrier carrier = { .net = NULL };
+	enum rc rc =
+	    agent_new(e->loop, settings, e->member, &inside, out, fault);
+
+	if (rc != RC_OK)
+		return rc;
+	carrier.net = (*out)->net;
+	carrier.peers_changed = (*out)->peers_changed;
+	executor_carry(e, &carrier);
+	return RC_OK;
+}
+
 static enum command_exit serve(
     struct loop *loop, const struct config *c, struct fault *fault)
 {
 	struct agent_settings settings;
-	struct agent *agent;
-	enum command_exit code;
+	struct executor *executor = NULL;
+	struct agent *agent = NULL;
+	enum command_exit code = COMMAND_ERROR;
 	char state[FS_PATH_MAX], apps[FS_PATH_MAX];
 
 	read_settings(c, &settings);
@@ -127,15 +150,19 @@ static enum command_exit serve(
 		return COMMAND_ERROR;
 	settings.state_dir = state;
 	settings.apps_dir = apps;
-	if (agent_new(loop, &settings, &agent, fault) != RC_OK)
+	if (executor_new(loop, &settings, &executor, fault) != RC_OK)
 		return COMMAND_ERROR;
-	log_info("agent", agent->member->name, "listening at %s",
-	    agent->listener != NULL ? listener_address(agent->listener)
-				    : "no address");
-	daemon_notify("READY=1");
-	loop_run(loop);
-	code = agent->failed ? COMMAND_ERROR : COMMAND_OK;
+	if (open_agent(executor, &settings, &agent, fault) == RC_OK) {
+		log_info("agent", executor->member->name, "listening at %s",
+		    agent->listener != NULL ? listener_address(agent->listener)
+					    : "no address");
+		daemon_notify("READY=1");
+		loop_run(loop);
+		code = executor->failed ? COMMAND_ERROR : COMMAND_OK;
+	}
+	executor_leave(executor);
 	agent_free(agent);
+	executor_free(executor);
 	return code;
 }
 

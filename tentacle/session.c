@@ -1,9 +1,10 @@
-#include "tentacle/agent.h"
+#include "tentacle/executor.h"
 
 #include "common/log.h"
 #include "common/member_upkeep.h"
 #include "proto/lenframe.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,14 +14,14 @@
 
 static void drop(struct session *s)
 {
-	struct agent *a = s->agent;
+	struct executor *e = s->executor;
 
-	operations_caller_gone(a->operations, s);
+	operations_caller_gone(e->operations, s);
 	follow_free(s->follow);
 	staging_free(s->staging);
 	loop_timer_free(s->deadline);
-	TAILQ_REMOVE(&a->sessions, s, all);
-	a->session_count--;
+	TAILQ_REMOVE(&e->sessions, s, all);
+	e->session_count--;
 	free(s);
 }
 
@@ -37,9 +38,10 @@ static void on_deadline(void *arg)
 	struct session *s = arg;
 	struct fault fault;
 
-	fault_set(&fault, REASON_DEADLINE, link_net_name(s->agent->net),
-	    "%s: server %s said nothing for too long", s->agent->member->name,
-	    s->node);
+	fault_set(&fault, REASON_DEADLINE,
+	    link_net_name(s->executor->carrier.net),
+	    "%s: server %s said nothing for too long",
+	    s->executor->member->name, s->node);
 	log_warn("session", s->node, "%s", fault.text);
 	session_end(s, &fault);
 }
@@ -74,17 +76,17 @@ void session_refuse(struct session *s, const struct fault *fault)
 
 static void on_welcome(struct session *s, struct bytes message)
 {
-	struct agent *a = s->agent;
+	struct executor *e = s->executor;
 	struct msg_welcome welcome;
 	struct fault fault;
 	enum rc rc = msg_welcome_decode(message, &welcome, &fault);
 
 	if (rc == RC_OK)
 		rc = operations_welcome(
-		    a->operations, &welcome.incarnation, &fault);
+		    e->operations, &welcome.incarnation, &fault);
 	if (rc == RC_OK)
-		rc = member_welcomed(a->member, s->seal, message, &welcome,
-		    operations_counter(a->operations), &fault);
+		rc = member_welcomed(e->member, s->seal, message, &welcome,
+		    operations_counter(e->operations), &fault);
 	if (rc != RC_OK) {
 		log_warn("session", s->node, "server refused: %s", fault.text);
 		session_end(s, &fault);
@@ -107,14 +109,20 @@ static void send_reply(void *arg, struct bytes message)
 static MUST_CHECK enum rc on_upkeep(struct session *s,
     const struct msg_head *head, struct bytes message, struct fault *fault)
 {
+	const struct executor_carrier *carrier = &s->executor->carrier;
 	const struct member_user user = {
-		.member = s->agent->member,
-		.net = s->agent->net,
+		.member = s->executor->member,
+		.net = carrier->net,
 		.seal = s->seal,
-		.peers_changed = s->agent->peers_changed,
+		.peers_changed = carrier->peers_changed,
 	};
+	enum rc rc = member_upkeep(&user, head, message, fault);
 
-	return member_upkeep(&user, head, message, fault);
+	/* Also what was refused, or has not reached the disk: the other side
+	 * judges for itself. */
+	if (rc != RC_NOTFOUND && rc != RC_PROTO && carrier->upkeep != NULL)
+		carrier->upkeep(carrier->arg, message);
+	return rc;
 }
 
 static void on_request(
@@ -141,7 +149,7 @@ static void on_request(
 		staging_piece(s, message);
 	} else if (head->op == OP_ACK) {
 		return; /* the server's committed offset: nothing to do yet */
-	} else if (operations_request(s->agent->operations, message, caller,
+	} else if (operations_request(s->executor->operations, message, caller,
 		       &fault) != RC_OK) {
 		session_end(s, &fault);
 	}
@@ -171,14 +179,13 @@ static void on_message(struct session *s, struct bytes message)
 
 static void on_open(struct session *s)
 {
-	struct agent *a = s->agent;
+	struct executor *e = s->executor;
 	struct fault fault;
 
 	memcpy(s->node, seal_peer(s->seal)->id.name, sizeof(s->node));
 	s->state = SESSION_GREETED;
-	s->link = NULL;
 	session_expect(s, WELCOME_MS);
-	if (member_greet(a->member, s->seal, operations_counter(a->operations),
+	if (member_greet(e->member, s->seal, operations_counter(e->operations),
 		0) != RC_OK) {
 		fault_set(&fault, REASON_MEMORY, "", "cannot greet");
 		session_end(s, &fault);
@@ -217,23 +224,24 @@ static void on_seal(
 
 /* A relay could otherwise fill all places with streams where nobody proves
  * anything. */
-static bool has_room(const struct agent *a, const struct link *link)
+static bool has_room(const struct executor *e, const char *from)
 {
 	const struct session *s;
 	unsigned opening = 0;
 
-	TAILQ_FOREACH(s, &a->sessions, all)
+	TAILQ_FOREACH(s, &e->sessions, all)
 	{
-		if (s->link == link)
+		if (s->state == SESSION_OPENING && strcmp(s->from, from) == 0)
 			opening++;
 	}
-	return a->session_count < SESSIONS_MAX &&
+	return e->session_count < SESSIONS_MAX &&
 	       opening < SESSIONS_OPENING_MAX;
 }
 
-void session_accept(struct agent *a, struct link *link, uint32_t stream,
+void session_accept(struct executor *e, struct link *link, uint32_t stream,
     const struct msg_open *open)
 {
+	const char *from = open->passed.count > 0 ? open->passed.names[0] : "";
 	struct session *s = NULL;
 	struct seal_user user = {
 		.fn = on_seal,
@@ -243,40 +251,41 @@ void session_accept(struct agent *a, struct link *link, uint32_t stream,
 	};
 	struct fault fault;
 
-	if (has_room(a, link))
+	if (has_room(e, from))
 		s = calloc(1, sizeof(*s));
 	if (s != NULL &&
-	    loop_timer_new(a->loop, on_deadline, s, &s->deadline) != RC_OK) {
+	    loop_timer_new(e->loop, on_deadline, s, &s->deadline) != RC_OK) {
 		free(s);
 		s = NULL;
 	}
 	if (s == NULL) {
-		fault_set(&fault, REASON_TOO_MANY, link_net_name(a->net),
-		    "%s serves %zu seals already", a->member->name,
-		    a->session_count);
+		fault_set(&fault, REASON_TOO_MANY,
+		    link_net_name(e->carrier.net),
+		    "%s serves %zu seals already", e->member->name,
+		    e->session_count);
 		link_reset(link, stream, &fault, false);
 		return;
 	}
-	s->agent = a;
-	s->link = link;
+	s->executor = e;
+	(void)snprintf(s->from, sizeof(s->from), "%s", from);
 	s->class = open->service_class;
 	memcpy(s->trace, open->trace, sizeof(s->trace));
 	user.arg = s;
-	TAILQ_INSERT_TAIL(&a->sessions, s, all);
-	a->session_count++;
+	TAILQ_INSERT_TAIL(&e->sessions, s, all);
+	e->session_count++;
 	if (seal_accept(link, stream, s->class, TLS_SEAL_SERVER, &user,
 		&s->seal) != RC_OK)
 		drop(s);
 }
 
-void sessions_close(struct agent *a)
+void sessions_close(struct executor *e)
 {
 	struct session *s, *next;
 	struct fault fault;
 
-	fault_set(&fault, REASON_DRAINING, link_net_name(a->net),
-	    "%s is shutting down", a->member->name);
-	for (s = TAILQ_FIRST(&a->sessions); s != NULL; s = next) {
+	fault_set(&fault, REASON_DRAINING, link_net_name(e->carrier.net),
+	    "%s is shutting down", e->member->name);
+	for (s = TAILQ_FIRST(&e->sessions); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, all);
 		session_end(s, &fault);
 	}

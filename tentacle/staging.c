@@ -1,4 +1,4 @@
-#include "tentacle/agent.h"
+#include "tentacle/executor.h"
 
 #include "common/log.h"
 
@@ -38,8 +38,8 @@ static void fail(struct session *s, enum reason code, const char *text)
 {
 	struct fault fault;
 
-	fault_set(&fault, code, s->agent->member->name, "%s: %s",
-	    s->agent->member->name, text);
+	fault_set(&fault, code, s->executor->member->name, "%s: %s",
+	    s->executor->member->name, text);
 	session_refuse(s, &fault);
 }
 
@@ -103,8 +103,8 @@ static void finish(struct session *s)
 
 	t->verifying = true;
 	session_expect(s, 0);
-	if (worker_submit_owned(s->agent->pool, verify, verified, dropped, t) !=
-	    RC_OK) {
+	if (worker_submit_owned(
+		s->executor->pool, verify, verified, dropped, t) != RC_OK) {
 		t->verifying = false;
 		fail(s, REASON_TOO_MANY, "too much to verify at once");
 	}
@@ -137,7 +137,7 @@ static void say_from(struct session *s, bool complete)
 
 void staging_begin(struct session *s, struct bytes message)
 {
-	struct blob_store *blobs = operations_blobs(s->agent->operations);
+	struct blob_store *blobs = operations_blobs(s->executor->operations);
 	struct msg_stage stage;
 	struct fault fault;
 	struct staging *t;

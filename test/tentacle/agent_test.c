@@ -1,11 +1,10 @@
 /*
  * A real tentacle that others dial: who may link to it, and who may open what.
  */
-#include "tentacle/agent.h"
-
 #include "common/fs.h"
 
 #include "test/support/guardian.h"
+#include "test/support/one_process.h"
 #include "test/support/pki.h"
 
 #include <fcntl.h>
@@ -19,7 +18,7 @@ struct world {
 	struct worker_pool *pool;
 	struct link_config config;
 	struct agent_settings settings;
-	struct agent *agent;
+	struct one_process sides;
 	struct loop_timer *guard;
 	/* Who dials it. */
 	struct link_net *net;
@@ -133,7 +132,7 @@ static void world_new(struct world *w)
 		.link = w->config,
 	};
 	assert_int_equal(
-	    agent_new(w->loop, &w->settings, &w->agent, &fault), RC_OK);
+	    one_process_new(w->loop, &w->settings, &w->sides, &fault), RC_OK);
 }
 
 static void dial_as(struct world *w, enum peer_role role, const char *name)
@@ -156,8 +155,9 @@ static void dial_as(struct world *w, enum peer_role role, const char *name)
 	    link_net_new(w->loop, w->pool, &w->config, &ops, w, &w->net),
 	    RC_OK);
 	link_net_set_contexts(w->net, w->contexts);
-	assert_int_equal(endpoint_parse(listener_address(w->agent->listener), 0,
-			     &to, &fault),
+	assert_int_equal(
+	    endpoint_parse(
+		listener_address(w->sides.agent->listener), 0, &to, &fault),
 	    RC_OK);
 	assert_int_equal(dial_new(w->net, &spec, &w->dialler), RC_OK);
 	while (w->link == NULL && w->downs == 0)
@@ -174,7 +174,7 @@ static void world_free(struct world *w)
 	link_net_free(w->net);
 	tls_contexts_unref(w->contexts);
 	identity_free(w->identity);
-	agent_free(w->agent);
+	one_process_free(&w->sides);
 	loop_timer_free(w->guard);
 	worker_pool_free(w->pool);
 	loop_free(w->loop);
@@ -346,7 +346,7 @@ static void test_a_relay_cannot_take_all_places_with_unproven_seals(
 		open_stream(&w, &p, &open);
 	assert_int_equal(w.code, REASON_TOO_MANY);
 	assert_int_equal(w.accepted, SESSIONS_OPENING_MAX);
-	assert_true(w.agent->session_count < SESSIONS_MAX);
+	assert_true(w.sides.executor->session_count < SESSIONS_MAX);
 	world_free(&w);
 }
 

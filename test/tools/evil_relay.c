@@ -36,7 +36,7 @@ static MUST_CHECK enum rc evil_send(
 #define link_send(link, stream, data, len, taken)                              \
 	evil_send(half, (data), (len), (taken))
 
-#include "relay/bridge.c"
+#include "common/bridge.c"
 
 #undef link_open
 #undef link_send

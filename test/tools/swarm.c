@@ -4,8 +4,9 @@
  *
  * They are tentacles as any: each has a state directory (DIR/0001 ...), key,
  * certificate and journal of its own, dials its peers with full TLS, and
- * answers as the real program does, for it is the real program's agent.c and
- * below; only loop, workers and log are shared.  Scripts run, too.
+ * answers as the real program does, for it is the real program's agent.c,
+ * executor.c and below; only both sides' process, loop, workers and log are
+ * shared.  Scripts run, too.
  *
  * join enrols with JOINERS at a time; those that have joined are left alone, so
  * it can be repeated.  run says "ready" once all are loaded, and ends at
@@ -16,8 +17,8 @@
 #include "common/join.h"
 #include "common/log.h"
 #include "common/settings.h"
-#include "tentacle/agent.h"
 #include "test/support/guardian.h"
+#include "test/support/one_process.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -134,7 +135,7 @@ static int join_all(const struct swarm *s, const char *file, const char *at)
 struct one {
 	char state[FS_PATH_MAX], apps[FS_PATH_MAX];
 	struct agent_settings settings;
-	struct agent *agent;
+	struct one_process sides;
 };
 
 static MUST_CHECK enum rc open_one(const struct swarm *s, unsigned i,
@@ -160,7 +161,7 @@ static MUST_CHECK enum rc open_one(const struct swarm *s, unsigned i,
 		.log_max = 1U << 20,
 		.link = s->link,
 	};
-	return agent_new(loop, &one->settings, &one->agent, fault);
+	return one_process_new(loop, &one->settings, &one->sides, fault);
 }
 
 static MUST_CHECK enum rc serve(const struct swarm *s, struct loop *loop,
@@ -180,7 +181,7 @@ static MUST_CHECK enum rc serve(const struct swarm *s, struct loop *loop,
 	worker_pool_free(*pool);
 	*pool = NULL;
 	for (unsigned i = 0; all != NULL && i < s->count; i++)
-		agent_free(all[i].agent);
+		one_process_free(&all[i].sides);
 	free(all);
 	return rc;
 }

@@ -6,8 +6,8 @@
  * nothing but its own stream.  END, RESET and loss of either link are carried
  * over.  Loop's thread.
  */
-#ifndef RELAY_BRIDGE_H
-#define RELAY_BRIDGE_H
+#ifndef COMMON_BRIDGE_H
+#define COMMON_BRIDGE_H
 
 #include "common/link.h"
 
@@ -17,7 +17,8 @@ struct bridges;
 /* For tests of blindness: sees every payload byte, in either direction. */
 typedef void (*bridge_tap_fn)(void *arg, const uint8_t *data, size_t len);
 
-/* name: this relay's, for `via` and faults.  max: bridges at once. */
+/* name: this relay's, for `via` and faults; "": nothing that a way names.  max:
+ * bridges at once. */
 MUST_CHECK enum rc bridges_new(
     struct loop *loop, const char *name, uint32_t max, struct bridges **out);
 void bridges_free(struct bridges *all); /* the links must be gone */

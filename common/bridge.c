@@ -1,4 +1,4 @@
-#include "relay/bridge.h"
+#include "common/bridge.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,6 +114,17 @@ static void on_data(struct half *half, const struct mux_event *event)
 	reset_other(half, &fault, true);
 }
 
+static void add_to_way(
+    const char *name, const struct msg_accept *beyond, struct msg_accept *out)
+{
+	bool both = name[0] != '\0' && beyond->via[0] != '\0';
+
+	/* A way that is too long to be told is only longer, not wrong. */
+	if (snprintf(out->via, sizeof(out->via), "%s%s%s", name,
+		both ? "/" : "", beyond->via) >= (int)sizeof(out->via))
+		out->via[0] = '\0';
+}
+
 static void on_accepted(struct half *half, const struct mux_event *event)
 {
 	struct bridge *b = half->bridge;
@@ -128,11 +139,7 @@ static void on_accepted(struct half *half, const struct mux_event *event)
 	if (b->in.link == NULL ||
 	    msg_accept_decode(event->data, &beyond, &fault) != RC_OK)
 		return;
-	/* A way that is too long to be told is only longer, not wrong. */
-	if (snprintf(accept.via, sizeof(accept.via), "%s%s%s", b->all->name,
-		beyond.via[0] != '\0' ? "/" : "",
-		beyond.via) >= (int)sizeof(accept.via))
-		accept.via[0] = '\0';
+	add_to_way(b->all->name, &beyond, &accept);
 	if (link_accept(b->in.link, b->in.stream, b->class, &accept,
 		&b->in.user) != RC_OK) {
 		fault_set(&fault, REASON_MEMORY, b->all->name,
