@@ -134,8 +134,8 @@ static enum rc read_grant(struct api_call *call, struct store_token *t)
 		rc = names_from_json("role", call_member(call, "roles"),
 		    &t->roles, &call->fault);
 	if (rc == RC_OK)
-		rc = wire_read_routes(call_member(call, "routes"), t->routes,
-		    &t->route_count, &call->fault);
+		rc = wire_read_routes(call_member(call, "routes"), t->role,
+		    t->routes, &t->route_count, &call->fault);
 	wire_copy(t->name, sizeof(t->name), name);
 	return rc;
 }
@@ -167,6 +167,7 @@ static enum rc sign(struct api_call *call, struct db *db)
 	if (s == NULL)
 		return RC_NOMEM;
 	rc = read_role(call, call_text(call, "role"), &role);
+	s->grant.role = role;
 	if (rc == RC_OK)
 		rc = read_request(call, s, role);
 	if (rc == RC_OK)
@@ -182,7 +183,6 @@ static enum rc sign(struct api_call *call, struct db *db)
 		api_sign_free(s);
 		return rc;
 	}
-	s->grant.role = role;
 	wire_copy(s->who, sizeof(s->who), call->caller.who);
 	(void)snprintf(call->object, sizeof(call->object), "%s %.200s",
 	    role == STORE_ROLE_RELAY ? "relay" : "machine",

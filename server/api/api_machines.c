@@ -92,8 +92,9 @@ static enum rc read_place(struct api_call *call, struct store_machine *m)
 		rc = names_from_json("role", call_member(call, "roles"),
 		    &m->roles, &call->fault);
 	if (rc == RC_OK)
-		rc = wire_read_routes(call_member(call, "routes"), m->routes,
-		    &m->route_count, &call->fault);
+		rc = wire_read_routes(call_member(call, "routes"),
+		    STORE_ROLE_TENTACLE, m->routes, &m->route_count,
+		    &call->fault);
 	return rc;
 }
 

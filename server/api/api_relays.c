@@ -12,10 +12,10 @@ static json_t *relay_json(const struct store_relay *r)
 {
 	static const uint8_t none[STORE_SHA256_SIZE];
 
-	return json_pack("{s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:s, s:o, s:I, "
-			 "s:I, s:o, s:I}",
-	    "name", json_safe(r->name), "path", json_safe(r->route.path),
-	    "endpoint", json_safe(r->route.endpoint), "listen",
+	return json_pack("{s:o, s:o, s:o, s:b, s:b, s:b, s:s, s:o, s:I, s:I, "
+			 "s:o, s:I}",
+	    "name", json_safe(r->name), "routes",
+	    wire_routes(r->routes, r->route_count), "listen",
 	    json_safe(r->listen), "enabled", r->enabled ? 1 : 0, "draining",
 	    r->draining ? 1 : 0, "enrolled",
 	    memcmp(r->spki, none, sizeof(none)) != 0 ? 1 : 0, "presence",
@@ -98,12 +98,14 @@ static enum rc add(struct api_call *call, struct db *db)
 	struct store_relay r = { .enabled = true,
 		.created_ms = (uint64_t)call->now_ms };
 	const char *name = call_text(call, "name");
-	const char *path = call_text(call, "path");
 	enum rc rc = name_check("relay", name, &call->fault);
 
 	if (rc == RC_OK)
-		rc = wire_read_route(path != NULL ? path : "direct",
-		    call_text(call, "endpoint"), &r.route, &call->fault);
+		rc = wire_read_routes(call_member(call, "routes"),
+		    STORE_ROLE_RELAY, r.routes, &r.route_count, &call->fault);
+	if (rc == RC_OK && r.route_count == 0)
+		wire_copy(r.routes[r.route_count++].path,
+		    sizeof(r.routes[0].path), "direct");
 	if (rc == RC_OK)
 		rc = read_listen(call, &r, call_text(call, "listen"));
 	if (rc != RC_OK)
@@ -116,23 +118,23 @@ static enum rc add(struct api_call *call, struct db *db)
 	return call_answer(call, 201, relay_json(&r));
 }
 
-static enum rc edit_route(
-    struct api_call *call, struct db *db, const struct store_relay *r)
+static enum rc edit_routes(
+    struct api_call *call, struct db *db, struct store_relay *r)
 {
-	const char *path = call_text(call, "path");
-	const char *endpoint = call_text(call, "endpoint");
-	struct store_route route;
+	const json_t *routes = call_member(call, "routes");
 	uint64_t seq;
 	enum rc rc;
 
-	if (path == NULL && endpoint == NULL)
+	if (routes == NULL)
 		return RC_OK;
-	rc = wire_read_route(path != NULL ? path : r->route.path,
-	    endpoint != NULL ? endpoint : r->route.endpoint, &route,
-	    &call->fault);
-	if (rc != RC_OK)
-		return rc;
-	return store_relay_set_route(db, r->name, &route, &seq, &call->fault);
+	rc = wire_read_routes(
+	    routes, STORE_ROLE_RELAY, r->routes, &r->route_count, &call->fault);
+	if (rc == RC_OK && r->route_count == 0)
+		rc = call_fail(call, RC_PROTO, REASON_BAD_CONFIG,
+		    "relay %s: needs a route: direct, or the relays before it",
+		    r->name);
+	return rc == RC_OK ? store_relay_set_routes(db, r, &seq, &call->fault)
+	                   : rc;
 }
 
 static enum rc edit_listen(
@@ -157,7 +159,7 @@ static enum rc edit(struct api_call *call, struct db *db)
 	enum rc rc = store_relay_get(db, name, &r, &call->fault);
 
 	if (rc == RC_OK)
-		rc = edit_route(call, db, &r);
+		rc = edit_routes(call, db, &r);
 	if (rc == RC_OK)
 		rc = edit_listen(call, db, &r);
 	if (rc == RC_OK)
@@ -235,20 +237,17 @@ static const struct route_field revoke_fields[] = {
 
 static const struct route_field add_fields[] = {
 	{ "name", ROUTE_TEXT, true, LIMIT_NAME, NAME_RULE, NULL },
-	{ "path", ROUTE_TEXT, false, STORE_PATH_SIZE - 1,
-	    "\"direct\" or the relays before it", NULL },
-	{ "endpoint", ROUTE_TEXT, false, STORE_ENDPOINT_SIZE - 1,
-	    "host:port to dial; none: it dials", NULL },
+	{ "routes", ROUTE_OBJECTS, false, STORE_ROUTES_MAX,
+	    "Ways to it, the preferred first; none: it dials this server",
+	    route_members },
 	{ "listen", ROUTE_TEXT, false, STORE_ENDPOINT_SIZE - 1,
 	    "host:port where its tentacles find it", NULL },
 	{ .name = NULL },
 };
 
 static const struct route_field edit_fields[] = {
-	{ "path", ROUTE_TEXT, false, STORE_PATH_SIZE - 1,
-	    "\"direct\" or the relays before it", NULL },
-	{ "endpoint", ROUTE_TEXT, false, STORE_ENDPOINT_SIZE - 1,
-	    "host:port to dial; empty: it dials", NULL },
+	{ "routes", ROUTE_OBJECTS, false, STORE_ROUTES_MAX,
+	    "Ways to it, the preferred first", route_members },
 	{ "listen", ROUTE_TEXT, false, STORE_ENDPOINT_SIZE - 1,
 	    "host:port where those behind it find it", NULL },
 	{ "enabled", ROUTE_BOOL, false, 0, "Takes streams", NULL },
@@ -287,7 +286,7 @@ const struct route relay_routes[] = {
 	{ .method = HTTP_METHOD_PUT,
 	    .pattern = "/api/v1/relays/{name}",
 	    .operation = "relay.edit",
-	    .summary = "Change what is given: route, listen, enabled, "
+	    .summary = "Change what is given: routes, listen, enabled, "
 		       "draining",
 	    .access = ROUTE_KEY,
 	    .permission = PERM_MACHINE_EDIT,

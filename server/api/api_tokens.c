@@ -70,8 +70,8 @@ static enum rc read_token(struct api_call *call, struct store_token *t)
 		rc = names_from_json("role", call_member(call, "roles"),
 		    &t->roles, &call->fault);
 	if (rc == RC_OK)
-		rc = wire_read_routes(call_member(call, "routes"), t->routes,
-		    &t->route_count, &call->fault);
+		rc = wire_read_routes(call_member(call, "routes"), t->role,
+		    t->routes, &t->route_count, &call->fault);
 	if (rc != RC_OK)
 		return rc;
 	wire_copy(t->name, sizeof(t->name), name);

@@ -37,9 +37,11 @@ json_t *wire_routes(const struct store_route *routes, size_t count)
 	return array;
 }
 
-enum rc wire_read_route(const char *path, const char *endpoint,
-    struct store_route *out, struct fault *fault)
+static enum rc read_route(const char *path, const char *endpoint,
+    enum store_role role, struct store_route *out, struct fault *fault)
 {
+	uint16_t port = role == STORE_ROLE_RELAY ? 10953 : 10933;
+
 	struct path parsed;
 	struct endpoint e;
 	char text[ENDPOINT_SIZE];
@@ -53,7 +55,7 @@ enum rc wire_read_route(const char *path, const char *endpoint,
 	wire_copy(out->path, sizeof(out->path), path_text);
 	if (endpoint == NULL || *endpoint == '\0')
 		return RC_OK;
-	rc = endpoint_parse(endpoint, 10933, &e, fault);
+	rc = endpoint_parse(endpoint, port, &e, fault);
 	if (rc != RC_OK)
 		return rc;
 	endpoint_format(&e, text);
@@ -61,7 +63,7 @@ enum rc wire_read_route(const char *path, const char *endpoint,
 	return RC_OK;
 }
 
-enum rc wire_read_routes(const json_t *array,
+enum rc wire_read_routes(const json_t *array, enum store_role role,
     struct store_route routes[STORE_ROUTES_MAX], size_t *count,
     struct fault *fault)
 {
@@ -77,9 +79,8 @@ enum rc wire_read_routes(const json_t *array,
 	}
 	json_array_foreach(array, i, one)
 	{
-		rc = wire_read_route(
-		    json_string_value(json_object_get(one, "path")),
-		    json_string_value(json_object_get(one, "endpoint")),
+		rc = read_route(json_string_value(json_object_get(one, "path")),
+		    json_string_value(json_object_get(one, "endpoint")), role,
 		    &routes[i], fault);
 		if (rc != RC_OK)
 			return rc;

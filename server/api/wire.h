@@ -10,13 +10,11 @@
 extern const struct route_field route_members[];
 
 json_t *wire_routes(const struct store_route *routes, size_t count);
-/* RC_PROTO: a path or endpoint that is none. */
-MUST_CHECK enum rc wire_read_routes(const json_t *array,
+/* Ways to one of this role, whose usual port an endpoint without a port gets;
+ * no endpoint: it dials.  RC_PROTO: a path or endpoint that is none. */
+MUST_CHECK enum rc wire_read_routes(const json_t *array, enum store_role role,
     struct store_route routes[STORE_ROUTES_MAX], size_t *count,
     struct fault *fault);
-/* One path and endpoint ("" or NULL: the far end dials). */
-MUST_CHECK enum rc wire_read_route(const char *path, const char *endpoint,
-    struct store_route *out, struct fault *fault);
 /* NULL reads as "". */
 void wire_copy(char *out, size_t size, const char *text);
 /* Code and text, or null when there is no fault. */

@@ -9,8 +9,7 @@ static const struct output_column relay_columns[] = {
 	{ "last_seen_ms", "LAST SEEN", false },
 	{ "route", "BY", false },
 	{ "rtt_us", "RTT US", false },
-	{ "path", "PATH", true },
-	{ "endpoint", "ENDPOINT", false },
+	{ "routes", "ROUTES", false },
 	{ "listen", "LISTEN", false },
 	{ "version", "VERSION", false },
 	{ "enabled", "ENABLED", true },
@@ -19,8 +18,8 @@ static const struct output_column relay_columns[] = {
 	{ "presence_text", "LINK", true },
 };
 static const enum cell relay_types[] = { CELL_TEXT, CELL_TEXT, CELL_TIME,
-	CELL_TEXT, CELL_NUMBER, CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_TEXT,
-	CELL_BOOL, CELL_BOOL, CELL_NUMBER, CELL_TEXT };
+	CELL_TEXT, CELL_NUMBER, CELL_ROUTES, CELL_TEXT, CELL_TEXT, CELL_BOOL,
+	CELL_BOOL, CELL_NUMBER, CELL_TEXT };
 static const struct cells relay_cells = CELLS(relay_columns, relay_types);
 
 static enum command_exit run_relay_list(const struct command_line *line)
@@ -55,8 +54,7 @@ static enum command_exit run_relay_add(const struct command_line *line)
 	if (!session_open(&s, line))
 		return session_close(&s);
 	body = json_pack("{s:s}", "name", command_argument(line, 0));
-	session_text(&s, body, "path", "path");
-	session_text(&s, body, "endpoint", "endpoint");
+	set_routes(&s, body);
 	session_text(&s, body, "listen", "listen");
 	session_print_one(
 	    &s, &relay_cells, session_call(&s, "POST", "/api/v1/relays", body));
@@ -96,6 +94,26 @@ static enum command_exit run_relay_set_listen(const struct command_line *line)
 	    line, json_pack("{s:s}", "listen", command_argument(line, 1)));
 }
 
+static enum command_exit run_relay_set_route(const struct command_line *line)
+{
+	struct session s;
+	json_t *routes;
+	char *path;
+
+	if (!session_open(&s, line))
+		return session_close(&s);
+	routes = json_array();
+	for (size_t i = 1; i < command_argument_count(line); i++)
+		(void)json_array_append_new(
+		    routes, route_of(&s, command_argument(line, i)));
+	path = session_path("/api/v1/relays/%s", command_argument(line, 0));
+	session_print_one(&s, &relay_cells,
+	    session_call(
+		&s, "PUT", path, json_pack("{s:o}", "routes", routes)));
+	free(path);
+	return session_close(&s);
+}
+
 static enum command_exit run_relay_remove(const struct command_line *line)
 {
 	return remove_one(line, "/api/v1/relays/");
@@ -113,12 +131,10 @@ static const struct command_option revoke_options[] = {
 };
 
 static const struct command_option relay_add_options[] = {
-	{ .name = "path",
-	    .argument = "PATH",
-	    .help = "Relays before it; direct" },
-	{ .name = "endpoint",
-	    .argument = "HOST:PORT",
-	    .help = "Where to dial it; none: it dials" },
+	{ .name = "route",
+	    .argument = "ROUTE",
+	    .repeated = true,
+	    .help = "A way to it, best first: direct, dc2-a, dc2-a=HOST:PORT" },
 	{ .name = "listen",
 	    .argument = "HOST:PORT",
 	    .help = "Where its tentacles find it" },
@@ -136,6 +152,11 @@ const struct command relay_commands[] = {
 	    .options = relay_add_options,
 	    .option_count = COUNT_OF(relay_add_options),
 	    .run = run_relay_add },
+	{ .name = "relay set-route",
+	    .arguments = "RELAY ROUTE...",
+	    .help = "Replace the ways to a relay, best first",
+	    .examples = "longarm relay set-route dc2-c dc2-a dc2-b",
+	    .run = run_relay_set_route },
 	{ .name = "relay set-listen",
 	    .arguments = "RELAY HOST:PORT",
 	    .help = "Say where machines and relays behind a relay dial it",

@@ -239,23 +239,6 @@ static void begin_signing(struct enrol *e)
 /* --- Relays first ----------------------------------------------------------
  */
 
-static bool relays_know(const struct enrol *e, const struct station *t)
-{
-	for (size_t i = 0; i < t->route_count; i++) {
-		const struct path *path = &t->routes[i].path;
-
-		for (size_t k = 0; k < path->count; k++) {
-			const struct station *relay =
-			    station_find(e->fleet, ROLE_RELAY, path->names[k]);
-
-			if (relay != NULL &&
-			    !control_has(relay->control, e->mark))
-				return false;
-		}
-	}
-	return true;
-}
-
 /* Signs, refuses, or goes on waiting. */
 static void go_on(struct enrol *e)
 {
@@ -263,7 +246,7 @@ static void go_on(struct enrol *e)
 
 	if (t == NULL)
 		refuse_with(e, REASON_NOT_FOUND, "was removed meanwhile");
-	else if (relays_know(e, t))
+	else if (station_is_told(t, e->mark))
 		begin_signing(e);
 }
 
@@ -298,7 +281,10 @@ static void tell_relays(struct enrol *e)
 	struct fleet *f = e->fleet;
 	struct station *t;
 
-	if (e->rows.role == ROLE_RELAY)
+	if (e->rows.role == ROLE_RELAY &&
+	    station_note_routes(f, &e->rows.relay) != RC_OK)
+		t = NULL;
+	else if (e->rows.role == ROLE_RELAY)
 		t = station_apply_relay(f, &e->rows.relay);
 	else
 		t = station_apply_machine(

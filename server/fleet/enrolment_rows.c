@@ -271,7 +271,6 @@ static MUST_CHECK enum rc make_relay(
     struct db *db, struct enrol_rows *e, const struct store_token *token)
 {
 	struct store_relay *r = &e->relay;
-	struct store_route routes[STORE_ROUTES_MAX];
 	enum rc rc;
 
 	if (token->name[0] == '\0') {
@@ -289,8 +288,7 @@ static MUST_CHECK enum rc make_relay(
 	memcpy(r->version, e->version, sizeof(r->version));
 	memcpy(r->spki, e->key_hash, sizeof(r->spki));
 	(void)snprintf(r->listen, sizeof(r->listen), "%s", e->listen);
-	(void)choose_routes(e, token, routes);
-	r->route = routes[0];
+	r->route_count = choose_routes(e, token, r->routes);
 	return store_relay_create(db, r, &e->fault);
 }
 

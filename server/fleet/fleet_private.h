@@ -14,6 +14,7 @@
  *     greeting.c    greets at the store: copies; life.c judges (pure)
  *     control.c     sessions to relays: tables, presence
  *     pages.c       what a relay has to be told
+ *     expand.c      all ways, from the routes that were given (pure)
  *     slices.c      a target as one relay sees it (pure)
  *     standing.c    requests; follow.c: tickets; bring.c: blobs
  *     trace.c       asks each hop (trace.h)

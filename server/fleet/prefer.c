@@ -58,10 +58,55 @@ static bool is_leaving(const struct station *relay, struct fault *why)
 	return true;
 }
 
+/* Do both begin with the same relays, count of them? */
+static bool begins_alike(
+    const struct path *a, const struct path *b, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(a->names[i], b->names[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* The relay is number i of the path.  Is it known not to be reached from the
+ * one before it? */
+static bool hop_is_down(
+    const struct station *relay, const struct path *path, size_t i)
+{
+	for (size_t k = 0; k < relay->route_total; k++) {
+		if (relay->routes[k].path.count == i &&
+		    begins_alike(&relay->routes[k].path, path, i))
+			return relay->route_states[k].state == ROUTE_DOWN;
+	}
+	return false;
+}
+
+static enum route_rank worse(enum route_rank a, enum route_rank b)
+{
+	return a > b ? a : b;
+}
+
+static enum route_rank rank_hop(const struct station *t,
+    const struct path *path, size_t i, struct fault *why)
+{
+	const struct station *relay =
+	    station_find(t->fleet, ROLE_RELAY, path->names[i]);
+
+	if (relay == NULL)
+		return RANK_GOOD;
+	if (hop_is_down(relay, path, i))
+		return RANK_DOWN;
+	return is_leaving(relay, why) || is_flapping(relay, &relay->flap, why)
+	           ? RANK_AVOID
+	           : RANK_GOOD;
+}
+
 enum route_rank station_route_rank(
     const struct station *t, size_t route, struct fault *why)
 {
 	const struct path *path = &t->routes[route].path;
+	enum route_rank rank = RANK_GOOD;
 	struct fault unused;
 
 	if (why == NULL)
@@ -69,16 +114,12 @@ enum route_rank station_route_rank(
 	fault_clear(why);
 	if (t->route_states[route].state == ROUTE_DOWN)
 		return RANK_DOWN;
-	for (size_t i = 0; i < path->count; i++) {
-		const struct station *relay =
-		    station_find(t->fleet, ROLE_RELAY, path->names[i]);
-
-		if (relay != NULL && (is_leaving(relay, why) ||
-					 is_flapping(relay, &relay->flap, why)))
-			return RANK_AVOID;
-	}
-	return is_flapping(t, &t->route_states[route].flap, why) ? RANK_AVOID
-	                                                         : RANK_GOOD;
+	for (size_t i = 0; i < path->count; i++)
+		rank = worse(rank, rank_hop(t, path, i, why));
+	if (rank == RANK_GOOD &&
+	    is_flapping(t, &t->route_states[route].flap, why))
+		rank = RANK_AVOID;
+	return rank;
 }
 
 void station_fell(struct station *t, struct flap *flap)

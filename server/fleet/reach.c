@@ -176,3 +176,47 @@ struct link *station_route_link(
 	    relay->fault.text);
 	return NULL;
 }
+
+/* --- Do those on the way know? ---------------------------------------------
+ */
+
+enum knows {
+	KNOW_ALL,
+	KNOW_SOON,
+	KNOW_AWAY
+};
+
+/* Have all relays of the route confirmed it?  One that is away hears of it
+ * when it is back. */
+static enum knows relays_of(
+    const struct station *t, const struct path *path, uint64_t mark)
+{
+	enum knows all = KNOW_ALL;
+
+	for (size_t k = 0; k < path->count; k++) {
+		const struct station *relay =
+		    station_find(t->fleet, ROLE_RELAY, path->names[k]);
+
+		if (relay == NULL || control_has(relay->control, mark))
+			continue;
+		if (!control_is_open(relay->control))
+			return KNOW_AWAY;
+		all = KNOW_SOON;
+	}
+	return all;
+}
+
+/* By one route at least, and by all whose relays are there. */
+bool station_is_told(const struct station *t, uint64_t mark)
+{
+	bool any = t->route_count == 0;
+
+	for (size_t i = 0; i < t->route_count; i++) {
+		enum knows know = relays_of(t, &t->routes[i].path, mark);
+
+		if (know == KNOW_SOON)
+			return false;
+		any = any || know == KNOW_ALL;
+	}
+	return any;
+}

@@ -401,6 +401,10 @@ static MUST_CHECK enum rc apply_rows(struct fleet *f, const struct load_job *l)
 	if (l->kind == FLEET_ALL)
 		TAILQ_FOREACH(t, &f->stations, all) t->seen = false;
 	for (size_t i = 0; i < l->relay_count; i++) {
+		if (station_note_routes(f, &l->relays[i]) != RC_OK)
+			return RC_NOMEM;
+	}
+	for (size_t i = 0; i < l->relay_count; i++) {
 		if (station_apply_relay(f, &l->relays[i]) == NULL)
 			return RC_NOMEM;
 	}

@@ -72,6 +72,9 @@ struct station {
 	bool leaving;     /* a relay's: it said that it stops soon */
 	struct flap flap; /* a relay's control session */
 	uint64_t route_seq;
+	/* A relay's, as given; what follows from them: expand.h. */
+	struct fleet_route *given;
+	size_t given_count;
 	struct fleet_route *routes;
 	struct station_route *route_states;
 	size_t route_count;
@@ -118,6 +121,12 @@ struct station *station_apply_machine(struct fleet *f,
     const struct store_machine *row, const struct store_instance *instance);
 struct station *station_apply_relay(
     struct fleet *f, const struct store_relay *row);
+/*
+ * Note a relay's routes, before any row is applied: what is reached through it
+ * follows them, and comes with a number of its own.
+ */
+MUST_CHECK enum rc station_note_routes(
+    struct fleet *f, const struct store_relay *row);
 /* A target that had gone before this process began. */
 MUST_CHECK enum rc station_add_gone(
     struct fleet *f, const char *text, uint64_t seq);
@@ -136,7 +145,8 @@ void station_label(const struct station *t, char out[FAULT_AT_MAX]);
 void station_name_fault(
     const struct station *t, const struct fault *in, struct fault *out);
 
-/* --- reach.c: links, and which one a route begins with -------------------- */
+/* --- reach.c: links, which one a route begins with, who on it knows
+ * -------------------- */
 
 void station_link_up(struct station *t, struct link *link);
 void station_link_down(
@@ -146,6 +156,9 @@ void station_dial(struct station *t);
 /* The link that a route goes out on; NULL: fault says why there is none. */
 struct link *station_route_link(
     const struct station *t, size_t route, struct fault *fault);
+/* The relays of one of its routes at least, and all others that are there, have
+ * confirmed its change of this mark. */
+bool station_is_told(const struct station *t, uint64_t mark);
 
 /* --- prefer.c --------------------------------------------------------------
  */

@@ -1,4 +1,5 @@
 #include "common/log.h"
+#include "server/fleet/expand.h"
 #include "server/fleet/fleet_private.h"
 
 #include <stdio.h>
@@ -183,6 +184,37 @@ static MUST_CHECK enum rc add_leaving(
 	return RC_OK;
 }
 
+static struct expand_given given_of(void *arg, const char *relay)
+{
+	const struct station *t = station_find(arg, ROLE_RELAY, relay);
+
+	if (t == NULL)
+		return (struct expand_given){ .count = 0 };
+	return (struct expand_given){ t->given, t->given_count };
+}
+
+/* All ways, by what was given. */
+static MUST_CHECK enum rc find_ways(const struct station *t,
+    const struct store_route *rows, size_t count, struct fleet_route **out,
+    size_t *out_count)
+{
+	const struct expand how = { .given = given_of, .arg = t->fleet };
+	struct fleet_route *given, *routes;
+	size_t n;
+	enum rc rc = parse_routes(rows, count, &given, &n);
+
+	if (rc != RC_OK)
+		return rc;
+	routes = calloc(EXPAND_MAX, sizeof(*routes));
+	if (routes != NULL) {
+		*out_count = expand_routes(
+		    &how, &(struct expand_given){ given, n }, routes);
+		*out = routes;
+	}
+	free(given);
+	return routes != NULL ? RC_OK : RC_NOMEM;
+}
+
 static MUST_CHECK enum rc set_routes(
     struct station *t, const struct store_route *rows, size_t count)
 {
@@ -190,7 +222,7 @@ static MUST_CHECK enum rc set_routes(
 	struct station_route *states = NULL;
 	struct way *w;
 	size_t n, total;
-	enum rc rc = parse_routes(rows, count, &routes, &n);
+	enum rc rc = find_ways(t, rows, count, &routes, &n);
 
 	if (rc != RC_OK)
 		return rc;
@@ -319,6 +351,7 @@ static void free_fields(struct station *t)
 	if (t->has_moved)
 		TAILQ_REMOVE(&f->moved, t, moved_next);
 	loop_timer_free(t->farewell);
+	free(t->given);
 	free(t->routes);
 	free(t->route_states);
 	free(t->change);
@@ -513,6 +546,23 @@ static void apply_draining(struct station *relay, bool draining)
 	station_leave(relay);
 }
 
+enum rc station_note_routes(struct fleet *f, const struct store_relay *row)
+{
+	struct station *t = get(f, ROLE_RELAY, row->name);
+	struct fleet_route *given;
+	size_t n;
+	enum rc rc =
+	    t == NULL ? RC_NOMEM
+		      : parse_routes(row->routes, row->route_count, &given, &n);
+
+	if (rc != RC_OK)
+		return rc;
+	free(t->given);
+	t->given = given;
+	t->given_count = n;
+	return RC_OK;
+}
+
 struct station *station_apply_relay(
     struct fleet *f, const struct store_relay *row)
 {
@@ -529,7 +579,8 @@ struct station *station_apply_relay(
 		    t->version, sizeof(t->version), "%s", row->version);
 	if (t->last_seen_ms < row->last_seen_ms)
 		t->last_seen_ms = row->last_seen_ms;
-	if (apply_routes(t, row->route_seq, &row->route, 1) != RC_OK)
+	if (apply_routes(t, row->route_seq, row->routes, row->route_count) !=
+	    RC_OK)
 		return NULL;
 	apply_draining(t, row->draining);
 	if (row->presence != t->presence)

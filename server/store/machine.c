@@ -63,7 +63,11 @@ static enum rc load_lists(struct db *db, struct store_machine *m)
 	    "SELECT role FROM machine_role WHERE machine = ? ORDER BY role");
 	query_text(&q, m->id);
 	rc = list_names(&q, &m->roles);
-	return rc == RC_OK ? route_load_all(db, m->id, m) : rc;
+	if (rc == RC_OK)
+		rc = route_load_all(db,
+		    &(struct route_owner){ STORE_ROLE_TENTACLE, m->id },
+		    m->routes, &m->route_count);
+	return rc;
 }
 
 enum rc store_machine_get(struct db *db, const char *name_or_id,
@@ -151,8 +155,9 @@ static enum rc insert_lists(
 	if (rc == RC_OK)
 		rc = store_machine_set_roles(db, m->id, &m->roles, fault);
 	if (rc == RC_OK)
-		rc = route_insert_all(
-		    db, m->id, m->routes, m->route_count, fault);
+		rc = route_insert_all(db,
+		    &(struct route_owner){ STORE_ROLE_TENTACLE, m->id },
+		    m->routes, m->route_count, fault);
 	return rc;
 }
 

@@ -66,6 +66,7 @@ enum rc store_machine_set_routes(struct db *db, const char *id,
     const struct store_route *routes, size_t count, uint64_t *seq,
     struct fault *fault)
 {
+	const struct route_owner owner = { STORE_ROLE_TENTACLE, id };
 	struct query q;
 	enum rc rc = route_next_seq(db, seq);
 
@@ -76,9 +77,9 @@ enum rc store_machine_set_routes(struct db *db, const char *id,
 	query_text(&q, id);
 	rc = query_change(&q);
 	if (rc == RC_OK)
-		rc = list_run(db, "DELETE FROM route WHERE machine = ?", id);
+		rc = route_delete_all(db, &owner);
 	if (rc == RC_OK)
-		rc = route_insert_all(db, id, routes, count, fault);
+		rc = route_insert_all(db, &owner, routes, count, fault);
 	return db_fault(db, rc, fault, "machine %s", id);
 }
 

@@ -12,6 +12,7 @@ static const struct migration ours[] = {
 	{ "rotation of authorities", schema_002 },
 	{ "copies of machines", schema_003 },
 	{ "joins that wait for approval", schema_004 },
+	{ "routes of relays", schema_005 },
 };
 
 const struct migration *migrations(uint32_t *count)

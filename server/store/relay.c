@@ -6,29 +6,34 @@
 #include <stdlib.h>
 
 #define COLUMNS                                                                \
-	"SELECT name, path, endpoint, enabled, draining, presence,"            \
-	" presence_at_ms, presence_text, last_seen_ms, version, listen, spki," \
-	" journal, start, route_seq, created_ms FROM relay"
+	"SELECT name, enabled, draining, presence, presence_at_ms,"            \
+	" presence_text, last_seen_ms, version, listen, spki, journal, start," \
+	" route_seq, created_ms FROM relay"
 
 static void read_row(struct query *q, struct store_relay *r)
 {
 	query_copy_text(q, 0, r->name, sizeof(r->name));
-	query_copy_text(q, 1, r->route.path, sizeof(r->route.path));
-	query_copy_text(q, 2, r->route.endpoint, sizeof(r->route.endpoint));
-	r->enabled = query_get_bool(q, 3);
-	r->draining = query_get_bool(q, 4);
-	if (store_presence_parse(query_get_text(q, 5), &r->presence) != RC_OK)
+	r->enabled = query_get_bool(q, 1);
+	r->draining = query_get_bool(q, 2);
+	if (store_presence_parse(query_get_text(q, 3), &r->presence) != RC_OK)
 		r->presence = STORE_PRESENCE_UNKNOWN;
-	r->presence_at_ms = query_get_u64(q, 6);
-	query_copy_text(q, 7, r->presence_text, sizeof(r->presence_text));
-	r->last_seen_ms = query_get_u64(q, 8);
-	query_copy_text(q, 9, r->version, sizeof(r->version));
-	query_copy_text(q, 10, r->listen, sizeof(r->listen));
-	query_copy_blob(q, 11, r->spki, sizeof(r->spki));
-	query_copy_text(q, 12, r->journal, sizeof(r->journal));
-	r->start = query_get_u64(q, 13);
-	r->route_seq = query_get_u64(q, 14);
-	r->created_ms = query_get_u64(q, 15);
+	r->presence_at_ms = query_get_u64(q, 4);
+	query_copy_text(q, 5, r->presence_text, sizeof(r->presence_text));
+	r->last_seen_ms = query_get_u64(q, 6);
+	query_copy_text(q, 7, r->version, sizeof(r->version));
+	query_copy_text(q, 8, r->listen, sizeof(r->listen));
+	query_copy_blob(q, 9, r->spki, sizeof(r->spki));
+	query_copy_text(q, 10, r->journal, sizeof(r->journal));
+	r->start = query_get_u64(q, 11);
+	r->route_seq = query_get_u64(q, 12);
+	r->created_ms = query_get_u64(q, 13);
+}
+
+static MUST_CHECK enum rc load_routes(struct db *db, struct store_relay *r)
+{
+	const struct route_owner owner = { STORE_ROLE_RELAY, r->name };
+
+	return route_load_all(db, &owner, r->routes, &r->route_count);
 }
 
 enum rc store_relay_get(struct db *db, const char *name,
@@ -43,6 +48,8 @@ enum rc store_relay_get(struct db *db, const char *name,
 	if (rc == RC_OK)
 		read_row(&q, out);
 	query_end(&q);
+	if (rc == RC_OK)
+		rc = load_routes(db, out);
 	return db_fault(db, rc, fault, "relay %s", name);
 }
 
@@ -63,6 +70,8 @@ enum rc store_relay_list(struct db *db, const struct page *page,
 	while (n < limit && query_step(&q) == RC_OK)
 		read_row(&q, &all[n++]);
 	rc = list_end(&q, q.rc);
+	for (size_t i = 0; i < n && rc == RC_OK; i++)
+		rc = load_routes(db, &all[i]);
 	if (rc != RC_OK) {
 		free(all);
 		return rc;
@@ -72,24 +81,54 @@ enum rc store_relay_list(struct db *db, const struct page *page,
 	return RC_OK;
 }
 
-static enum rc insert_hops(
-    struct db *db, const char *name, const char *path, struct fault *fault)
+/* Is name reached, from the hops of start, over hops of hops...? */
+static enum rc check_no_cycle(
+    struct db *db, const char *name, struct fault *fault)
 {
-	const struct route_hops how = {
-		.sql = "INSERT INTO relay_hop(relay, position, via)"
-		       " VALUES (?, ?, ?)",
-		.owner = name,
-		.ordinal = -1,
-	};
-	struct path hops;
-	enum rc rc = path_parse(path, &hops, fault);
+	struct query q;
+	enum rc rc;
 
-	if (rc == RC_OK && path_has(&hops, name)) {
+	query_start(&q, db,
+	    "WITH RECURSIVE above(name) AS ("
+	    " SELECT via FROM relay_route_hop WHERE relay = ?1"
+	    " UNION SELECT h.via FROM relay_route_hop h JOIN above"
+	    "  ON h.relay = above.name)"
+	    " SELECT 1 FROM above WHERE name = ?1");
+	query_text(&q, name);
+	rc = query_step(&q);
+	query_end(&q);
+	if (rc == RC_NOTFOUND)
+		return RC_OK;
+	if (rc != RC_OK)
+		return rc;
+	fault_set(fault, REASON_CONFLICT, "",
+	    "relay %s: this route leads through relays that are themselves "
+	    "reached through it",
+	    name);
+	return RC_STATE;
+}
+
+static MUST_CHECK enum rc insert_routes(
+    struct db *db, const struct store_relay *r, struct fault *fault)
+{
+	const struct route_owner owner = { STORE_ROLE_RELAY, r->name };
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < r->route_count && rc == RC_OK; i++) {
+		struct path hops;
+
+		rc = path_parse(r->routes[i].path, &hops, fault);
+		if (rc != RC_OK || !path_has(&hops, r->name))
+			continue;
 		fault_set(fault, REASON_CONFLICT, "",
-		    "relay %s: its own route %s leads through it", name, path);
+		    "relay %s: its own route %s leads through it", r->name,
+		    r->routes[i].path);
 		rc = RC_STATE;
 	}
-	return rc == RC_OK ? route_insert_hops(db, &how, path, fault) : rc;
+	if (rc == RC_OK)
+		rc = route_insert_all(
+		    db, &owner, r->routes, r->route_count, fault);
+	return rc == RC_OK ? check_no_cycle(db, r->name, fault) : rc;
 }
 
 enum rc store_relay_create(
@@ -101,11 +140,9 @@ enum rc store_relay_create(
 	if (rc != RC_OK)
 		return db_fault(db, rc, fault, "relay %s", r->name);
 	query_start(&q, db,
-	    "INSERT INTO relay(name, path, endpoint, enabled, version, listen,"
-	    " spki, route_seq, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+	    "INSERT INTO relay(name, enabled, version, listen, spki,"
+	    " route_seq, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?)");
 	query_text(&q, r->name);
-	query_text(&q, r->route.path);
-	query_text(&q, r->route.endpoint);
 	query_int(&q, r->enabled);
 	query_text(&q, r->version);
 	query_text(&q, r->listen);
@@ -114,7 +151,7 @@ enum rc store_relay_create(
 	query_u64(&q, r->created_ms);
 	rc = query_run(&q, NULL);
 	if (rc == RC_OK)
-		rc = insert_hops(db, r->name, r->route.path, fault);
+		rc = insert_routes(db, r, fault);
 	if (rc == RC_OK)
 		rc = route_remove_gone(db, "relay", r->name);
 	return db_fault(db, rc, fault, "relay %s", r->name);
@@ -128,7 +165,7 @@ static void tell_user(struct db *db, const char *name, struct fault *fault)
 	query_start(&q, db,
 	    "SELECT 'machine ' || m.name FROM route_hop h JOIN machine m"
 	    " ON m.id = h.machine WHERE h.via = ?1"
-	    " UNION ALL SELECT 'relay ' || relay FROM relay_hop"
+	    " UNION ALL SELECT 'relay ' || relay FROM relay_route_hop"
 	    " WHERE via = ?1 LIMIT 1");
 	query_text(&q, name);
 	if (query_step(&q) == RC_OK)
@@ -150,57 +187,26 @@ enum rc store_relay_delete(struct db *db, const char *name, struct fault *fault)
 	return db_fault(db, rc, fault, "relay %s", name);
 }
 
-/* Is name reached, from the hops of start, over hops of hops...? */
-static enum rc check_no_cycle(
-    struct db *db, const char *name, struct fault *fault)
+enum rc store_relay_set_routes(struct db *db, const struct store_relay *r,
+    uint64_t *seq, struct fault *fault)
 {
-	struct query q;
-	enum rc rc;
-
-	query_start(&q, db,
-	    "WITH RECURSIVE above(name) AS ("
-	    " SELECT via FROM relay_hop WHERE relay = ?1"
-	    " UNION SELECT h.via FROM relay_hop h JOIN above"
-	    "  ON h.relay = above.name)"
-	    " SELECT 1 FROM above WHERE name = ?1");
-	query_text(&q, name);
-	rc = query_step(&q);
-	query_end(&q);
-	if (rc == RC_NOTFOUND)
-		return RC_OK;
-	if (rc != RC_OK)
-		return rc;
-	fault_set(fault, REASON_CONFLICT, "",
-	    "relay %s: this route leads through relays that are themselves "
-	    "reached through it",
-	    name);
-	return RC_STATE;
-}
-
-enum rc store_relay_set_route(struct db *db, const char *name,
-    const struct store_route *route, uint64_t *seq, struct fault *fault)
-{
+	const struct route_owner owner = { STORE_ROLE_RELAY, r->name };
 	struct query q;
 	enum rc rc = route_next_seq(db, seq);
 
 	if (rc != RC_OK)
-		return db_fault(db, rc, fault, "relay %s", name);
-	query_start(&q, db,
-	    "UPDATE relay SET path = ?, endpoint = ?, route_seq = ?"
-	    " WHERE name = ?");
-	query_text(&q, route->path);
-	query_text(&q, route->endpoint);
+		return db_fault(db, rc, fault, "relay %s", r->name);
+	query_start(&q, db, "UPDATE relay SET route_seq = ? WHERE name = ?");
 	query_u64(&q, *seq);
-	query_text(&q, name);
+	query_text(&q, r->name);
 	rc = query_change(&q);
 	if (rc == RC_OK)
-		rc =
-		    list_run(db, "DELETE FROM relay_hop WHERE relay = ?", name);
+		rc = route_delete_all(db, &owner);
 	if (rc == RC_OK)
-		rc = insert_hops(db, name, route->path, fault);
+		rc = insert_routes(db, r, fault);
 	if (rc == RC_OK)
-		rc = check_no_cycle(db, name, fault);
-	return db_fault(db, rc, fault, "relay %s", name);
+		rc = route_touch_behind(db, r->name);
+	return db_fault(db, rc, fault, "relay %s", r->name);
 }
 
 enum rc store_relay_set_flags(struct db *db, const char *name, bool enabled,

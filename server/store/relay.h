@@ -10,8 +10,10 @@
 
 struct store_relay {
 	char name[STORE_NAME_SIZE];
-	/* As for a machine: the way to it, and who dials on the last hop. */
-	struct store_route route;
+	/* As for a machine: ways to it, best first, and who dials on the last
+	 * hop.  A direct one is reached by a link of the server's own. */
+	struct store_route routes[STORE_ROUTES_MAX];
+	size_t route_count;
 	bool enabled;
 	bool draining;
 	enum store_presence presence;
@@ -33,16 +35,20 @@ MUST_CHECK enum rc store_relay_get(struct db *db, const char *name,
 /* Sorted by name; free(*rows). */
 MUST_CHECK enum rc store_relay_list(struct db *db, const struct page *page,
     struct store_relay **rows, size_t *count);
-/* Inserts name, route, enabled, version, listen, spki, created_ms; sets
+/* Inserts name, routes, enabled, version, listen, spki, created_ms; sets
  * r->route_seq. */
 MUST_CHECK enum rc store_relay_create(
     struct db *db, struct store_relay *r, struct fault *fault);
 /* RC_STATE: routes still lead through it; the fault names one. */
 MUST_CHECK enum rc store_relay_delete(
     struct db *db, const char *name, struct fault *fault);
-/* RC_STATE: a name in the path is no relay, or the path would be a cycle. */
-MUST_CHECK enum rc store_relay_set_route(struct db *db, const char *name,
-    const struct store_route *route, uint64_t *seq, struct fault *fault);
+/*
+ * Replaces all routes.  RC_STATE: this would make a cycle, RC_NOTFOUND: a name
+ * in a path is no relay.  *seq is the relay's new number; whatever is reached
+ * through it gets one above.
+ */
+MUST_CHECK enum rc store_relay_set_routes(struct db *db,
+    const struct store_relay *r, uint64_t *seq, struct fault *fault);
 MUST_CHECK enum rc store_relay_set_flags(struct db *db, const char *name,
     bool enabled, bool draining, struct fault *fault);
 /* Where those behind it find it; may be "". */

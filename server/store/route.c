@@ -135,8 +135,39 @@ enum rc store_route_raise(struct db *db, uint64_t seq)
 	return rc;
 }
 
-enum rc route_insert_hops(struct db *db, const struct route_hops *how,
-    const char *path, struct fault *fault)
+/* The statements of a kind of owner. */
+struct route_sql {
+	const char *insert, *insert_hop, *drop, *load, *noun;
+};
+
+static const struct route_sql *sql_of(const struct route_owner *owner)
+{
+	static const struct route_sql machine = {
+		.insert = "INSERT INTO route(machine, ordinal, path, endpoint)"
+			  " VALUES (?, ?, ?, ?)",
+		.insert_hop = "INSERT INTO route_hop(machine, ordinal,"
+			      " position, via) VALUES (?, ?, ?, ?)",
+		.drop = "DELETE FROM route WHERE machine = ?",
+		.load = "SELECT path, endpoint FROM route WHERE machine = ?"
+			" ORDER BY ordinal",
+		.noun = "machine",
+	};
+	static const struct route_sql relay = {
+		.insert = "INSERT INTO relay_route(relay, ordinal, path,"
+			  " endpoint) VALUES (?, ?, ?, ?)",
+		.insert_hop = "INSERT INTO relay_route_hop(relay, ordinal,"
+			      " position, via) VALUES (?, ?, ?, ?)",
+		.drop = "DELETE FROM relay_route WHERE relay = ?",
+		.load = "SELECT path, endpoint FROM relay_route WHERE relay = ?"
+			" ORDER BY ordinal",
+		.noun = "relay",
+	};
+
+	return owner->role == STORE_ROLE_RELAY ? &relay : &machine;
+}
+
+static enum rc insert_hops(struct db *db, const struct route_owner *owner,
+    int ordinal, const char *path, struct fault *fault)
 {
 	struct path hops;
 	enum rc rc = path_parse(path, &hops, fault);
@@ -144,12 +175,11 @@ enum rc route_insert_hops(struct db *db, const struct route_hops *how,
 	for (size_t i = 0; rc == RC_OK && i < hops.count; i++) {
 		struct query q;
 
-		query_start(&q, db, how->sql);
-		query_text(&q, how->owner);
+		query_start(&q, db, sql_of(owner)->insert_hop);
+		query_text(&q, owner->id);
+		query_int(&q, ordinal);
 		query_int(&q, (int64_t)i);
 		query_text(&q, hops.names[i]);
-		if (how->ordinal >= 0)
-			query_int(&q, how->ordinal);
 		rc = query_run(&q, NULL);
 		if (rc == RC_STATE) {
 			fault_set(fault, REASON_NOT_FOUND, "",
@@ -161,22 +191,14 @@ enum rc route_insert_hops(struct db *db, const struct route_hops *how,
 	return rc;
 }
 
-static enum rc insert_one(struct db *db, const char *machine, int ordinal,
-    const struct store_route *r, struct fault *fault)
+static enum rc insert_one(struct db *db, const struct route_owner *owner,
+    int ordinal, const struct store_route *r, struct fault *fault)
 {
-	const struct route_hops how = {
-		.sql = "INSERT INTO route_hop(machine, position, via, ordinal)"
-		       " VALUES (?, ?, ?, ?)",
-		.owner = machine,
-		.ordinal = ordinal,
-	};
 	struct query q;
 	enum rc rc;
 
-	query_start(&q, db,
-	    "INSERT INTO route(machine, ordinal, path, endpoint)"
-	    " VALUES (?, ?, ?, ?)");
-	query_text(&q, machine);
+	query_start(&q, db, sql_of(owner)->insert);
+	query_text(&q, owner->id);
 	query_int(&q, ordinal);
 	query_text(&q, r->path);
 	query_text(&q, r->endpoint);
@@ -185,40 +207,80 @@ static enum rc insert_one(struct db *db, const char *machine, int ordinal,
 		fault_set(fault, REASON_CONFLICT, "", "route %s: given twice",
 		    r->path);
 	if (rc == RC_OK)
-		rc = route_insert_hops(db, &how, r->path, fault);
+		rc = insert_hops(db, owner, ordinal, r->path, fault);
 	return db_fault(db, rc, fault, "route %s", r->path);
 }
 
-enum rc route_insert_all(struct db *db, const char *machine,
+enum rc route_insert_all(struct db *db, const struct route_owner *owner,
     const struct store_route *routes, size_t count, struct fault *fault)
 {
 	enum rc rc = RC_OK;
 
 	if (count > STORE_ROUTES_MAX) {
 		fault_set(fault, REASON_TOO_MANY, "",
-		    "a machine has at most %d routes", STORE_ROUTES_MAX);
+		    "a %s has at most %d routes", sql_of(owner)->noun,
+		    STORE_ROUTES_MAX);
 		return RC_LIMIT;
 	}
 	for (size_t i = 0; rc == RC_OK && i < count; i++)
-		rc = insert_one(db, machine, (int)i, &routes[i], fault);
+		rc = insert_one(db, owner, (int)i, &routes[i], fault);
 	return rc;
 }
 
-enum rc route_load_all(
-    struct db *db, const char *machine, struct store_machine *out)
+enum rc route_delete_all(struct db *db, const struct route_owner *owner)
+{
+	return list_run(db, sql_of(owner)->drop, owner->id);
+}
+
+enum rc route_load_all(struct db *db, const struct route_owner *owner,
+    struct store_route out[STORE_ROUTES_MAX], size_t *count)
 {
 	struct query q;
 
-	query_start(&q, db,
-	    "SELECT path, endpoint FROM route WHERE machine = ?"
-	    " ORDER BY ordinal");
-	query_text(&q, machine);
-	out->route_count = 0;
-	while (out->route_count < STORE_ROUTES_MAX && query_step(&q) == RC_OK) {
-		struct store_route *r = &out->routes[out->route_count++];
+	query_start(&q, db, sql_of(owner)->load);
+	query_text(&q, owner->id);
+	*count = 0;
+	while (*count < STORE_ROUTES_MAX && query_step(&q) == RC_OK) {
+		struct store_route *r = &out[(*count)++];
 
 		query_copy_text(&q, 0, r->path, sizeof(r->path));
 		query_copy_text(&q, 1, r->endpoint, sizeof(r->endpoint));
 	}
 	return list_end(&q, q.rc);
+}
+
+#define BEHIND                                                                 \
+	"WITH RECURSIVE behind(name) AS (SELECT ?1"                            \
+	" UNION SELECT h.relay FROM relay_route_hop h JOIN behind"             \
+	"  ON h.via = behind.name) "
+
+static enum rc set_number_behind(
+    struct db *db, const char *sql, const char *relay, uint64_t seq)
+{
+	struct query q;
+
+	query_start(&q, db, sql);
+	query_text(&q, relay);
+	query_u64(&q, seq);
+	return query_run(&q, NULL);
+}
+
+/* One number for all: they change together. */
+enum rc route_touch_behind(struct db *db, const char *relay)
+{
+	uint64_t seq = 0;
+	enum rc rc = route_next_seq(db, &seq);
+
+	if (rc == RC_OK)
+		rc = set_number_behind(db,
+		    BEHIND "UPDATE relay SET route_seq = ?2 WHERE name <> ?1"
+			   " AND name IN (SELECT name FROM behind)",
+		    relay, seq);
+	if (rc == RC_OK)
+		rc = set_number_behind(db,
+		    BEHIND "UPDATE machine SET route_seq = ?2 WHERE id IN"
+			   " (SELECT h.machine FROM route_hop h JOIN behind"
+			   "  ON h.via = behind.name)",
+		    relay, seq);
+	return rc;
 }

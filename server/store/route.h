@@ -14,23 +14,27 @@ MUST_CHECK enum rc route_add_gone(
 MUST_CHECK enum rc route_remove_gone(
     struct db *db, const char *kind, const char *name);
 
-/* Insert the routes of a machine that has none. */
-MUST_CHECK enum rc route_insert_all(struct db *db, const char *machine,
-    const struct store_route *routes, size_t count, struct fault *fault);
-MUST_CHECK enum rc route_load_all(
-    struct db *db, const char *machine, struct store_machine *out);
-
-/*
- * One row in a table of hops for each relay in the path.  sql has the
- * parameters owner, position, relay, and ordinal when owner has several.
- * RC_NOTFOUND and fault: no such relay.
- */
-struct route_hops {
-	const char *sql;
-	const char *owner;
-	int ordinal; /* -1: none */
+/* Whose routes: a machine's, by id, or a relay's, by name. */
+struct route_owner {
+	enum store_role role;
+	const char *id;
 };
-MUST_CHECK enum rc route_insert_hops(struct db *db,
-    const struct route_hops *how, const char *path, struct fault *fault);
+/*
+ * Insert the routes of who has none.  RC_NOTFOUND: a relay in a path does not
+ * exist; RC_EXISTS: the same path twice; RC_LIMIT; with a fault.
+ */
+MUST_CHECK enum rc route_insert_all(struct db *db,
+    const struct route_owner *owner, const struct store_route *routes,
+    size_t count, struct fault *fault);
+MUST_CHECK enum rc route_delete_all(
+    struct db *db, const struct route_owner *owner);
+MUST_CHECK enum rc route_load_all(struct db *db,
+    const struct route_owner *owner, struct store_route out[STORE_ROUTES_MAX],
+    size_t *count);
+/*
+ * This relay's routes have changed: whatever leads through it may be reached
+ * by other ways now, so it gets a number above the relay's own.
+ */
+MUST_CHECK enum rc route_touch_behind(struct db *db, const char *relay);
 
 #endif

@@ -8,5 +8,6 @@ extern const char *const schema_001[];
 extern const char *const schema_002[];
 extern const char *const schema_003[];
 extern const char *const schema_004[];
+extern const char *const schema_005[];
 
 #endif

@@ -20,7 +20,7 @@ struct store_token {
 	char who[STORE_WHO_SIZE]; /* who made it */
 	struct names environments;
 	struct names roles;
-	struct store_route routes[STORE_ROUTES_MAX]; /* a relay: the first */
+	struct store_route routes[STORE_ROUTES_MAX];
 	size_t route_count; /* 0: by the path that it joins through */
 };
 

@@ -295,13 +295,14 @@ class World:
         return path
 
     def relay(self, name="dc2-a", via=None, settings=None, timers=None,
-              dialled=False, upstream=None):
+              dialled=False, upstream=None, words=()):
         """A relay that has joined through the server, another relay, or
-        what stands at the address upstream; dialled: by the server."""
+        what stands at the address upstream; dialled: by the server; words:
+        of its token."""
         timers = RELAY_TIMERS | LINK_TIMERS if timers is None else timers
         port, state = free_port(), self.directory / name / "state"
         state.parent.mkdir()
-        token = self.token(name, "--relay")
+        token = self.token(name, "--relay", *words)
         joined = self.call([
             "longarm-relay", "join", "--state", str(state), "--token-file",
             str(token), upstream or self.upstream(via)]

@@ -257,7 +257,21 @@ static void test_environments_machines_and_routes_are_kept(void **state)
 
 	assert_int_equal(RUN("environment", "create", "prod"), 0);
 	assert_int_equal(RUN("environment", "create", "prod"), 1);
-	assert_int_equal(RUN("relay", "add", "dc2-a", "--endpoint", "edge"), 0);
+	assert_int_equal(
+	    RUN("relay", "add", "dc2-a", "--route", "direct=edge"), 0);
+	assert_shows("direct=edge:10953");
+	assert_int_equal(RUN("relay", "add", "dc2-b"), 0);
+	assert_shows("direct");
+	assert_int_equal(RUN("relay", "add", "dc2-c", "--route", "dc2-a",
+			     "--route", "dc2-b"),
+	    0);
+	assert_int_equal(
+	    RUN("relay", "set-route", "dc2-c", "dc2-b", "dc2-a"), 0);
+	assert_shows("dc2-b,dc2-a");
+	assert_int_equal(
+	    RUN("relay", "set-route", "dc2-a", "direct", "dc2-c"), 1);
+	assert_int_equal(RUN("relay", "remove", "dc2-a"), 1);
+	assert_int_equal(RUN("relay", "remove", "dc2-c"), 0);
 	assert_int_equal(RUN("machine", "add", "web-01", "-e", "prod", "-r",
 			     "web", "--route", "dc2-a=web-01"),
 	    0);

@@ -17,7 +17,8 @@ static void add_member(struct db *db, uint64_t joined_ms)
 	};
 
 	(void)snprintf(r.name, sizeof(r.name), "dc2-a");
-	(void)snprintf(r.route.path, sizeof(r.route.path), "direct");
+	r.route_count = 1;
+	(void)snprintf(r.routes[0].path, sizeof(r.routes[0].path), "direct");
 	memcpy(r.spki, key, sizeof(key));
 	assert_int_equal(store_relay_create(db, &r, NULL), RC_OK);
 	memcpy(e.spki, key, sizeof(key));

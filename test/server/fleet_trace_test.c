@@ -113,7 +113,8 @@ static enum rc add_rows(struct db *db, void *arg)
 	enum rc rc;
 
 	(void)arg;
-	strcpy(r.route.path, "direct");
+	r.route_count = 1;
+	strcpy(r.routes[0].path, "direct");
 	strcpy(m.routes[0].path, "dc2-a");
 	strcpy(m.routes[0].endpoint, "10.0.0.3:10933");
 	rc = store_relay_create(db, &r, NULL);

@@ -1,6 +1,8 @@
 /* From empty to today, never back, and nothing by halves. */
 #include "test/support/tempdb.h"
 
+#include "server/store/relay.h"
+
 static const char *const one[] = { "CREATE TABLE a (x INTEGER) STRICT;", NULL };
 static const char *const one_changed[] = { "CREATE TABLE a (y TEXT) STRICT;",
 	NULL };
@@ -42,6 +44,38 @@ static void test_an_empty_database_gets_the_whole_schema(void **state)
 	/* Again: nothing to do. */
 	assert_int_equal(
 	    migrate(t.db, migrations(&count), count, NULL, NULL), RC_OK);
+	tempdb_close(&t);
+}
+
+static void test_a_relay_of_before_keeps_its_way(void **state)
+{
+	static const char before[] =
+	    "INSERT INTO relay(name, path, endpoint, enabled, route_seq,"
+	    " created_ms) VALUES ('a', 'direct', '', 1, 1, 1),"
+	    " ('c', 'a', '10.0.0.3:10953', 1, 2, 1);"
+	    "INSERT INTO relay_hop(relay, position, via) VALUES ('c', 0, 'a')";
+	struct store_relay r;
+	struct fault fault;
+	struct tempdb t;
+	uint32_t count;
+
+	(void)state;
+	open_empty(&t);
+	(void)migrations(&count);
+	assert_int_equal(
+	    migrate(t.db, migrations(&count), 4, NULL, NULL), RC_OK);
+	assert_int_equal(db_exec(t.db, before), RC_OK);
+	assert_int_equal(
+	    migrate(t.db, migrations(&count), count, NULL, NULL), RC_OK);
+	assert_int_equal(store_relay_get(t.db, "c", &r, NULL), RC_OK);
+	assert_int_equal(r.route_count, 1);
+	assert_string_equal(r.routes[0].path, "a");
+	assert_string_equal(r.routes[0].endpoint, "10.0.0.3:10953");
+	assert_int_equal(store_relay_get(t.db, "a", &r, NULL), RC_OK);
+	assert_string_equal(r.routes[0].path, "direct");
+	/* What leads through it is still known. */
+	assert_int_equal(store_relay_delete(t.db, "a", &fault), RC_STATE);
+	assert_non_null(strstr(fault.text, "relay c"));
 	tempdb_close(&t);
 }
 
@@ -127,6 +161,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_an_empty_database_gets_the_whole_schema),
+		cmocka_unit_test(test_a_relay_of_before_keeps_its_way),
 		cmocka_unit_test(test_a_newer_schema_is_refused_untouched),
 		cmocka_unit_test(test_a_changed_migration_is_refused),
 		cmocka_unit_test(

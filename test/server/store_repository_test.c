@@ -30,10 +30,12 @@ static void add_environment(struct db *db, const char *name)
 
 static void add_relay(struct db *db, const char *name, const char *path)
 {
-	struct store_relay r = { .enabled = true, .created_ms = 5 };
+	struct store_relay r = {
+		.enabled = true, .route_count = 1, .created_ms = 5
+	};
 
 	(void)snprintf(r.name, sizeof(r.name), "%s", name);
-	(void)snprintf(r.route.path, sizeof(r.route.path), "%s", path);
+	(void)snprintf(r.routes[0].path, sizeof(r.routes[0].path), "%s", path);
 	assert_int_equal(store_relay_create(db, &r, NULL), RC_OK);
 }
 
@@ -285,10 +287,21 @@ static void test_every_route_change_raises_the_number(void **state)
 	tempdb_close(&t);
 }
 
+/* Its number is told; "" for no second route. */
+static enum rc set_relay(struct db *db, const char *name, const char *first,
+    const char *second, uint64_t *seq, struct fault *fault)
+{
+	struct store_relay r = { .route_count = *second != '\0' ? 2 : 1 };
+
+	(void)snprintf(r.name, sizeof(r.name), "%s", name);
+	(void)snprintf(r.routes[0].path, sizeof(r.routes[0].path), "%s", first);
+	(void)snprintf(
+	    r.routes[1].path, sizeof(r.routes[1].path), "%s", second);
+	return store_relay_set_routes(db, &r, seq, fault);
+}
+
 static void test_relays_never_form_a_ring(void **state)
 {
-	const struct store_route by_c = { .path = "c" }, by_b = { .path = "b" };
-	const struct store_route self = { .path = "a" };
 	struct fault fault = { 0 };
 	struct tempdb t;
 	uint64_t seq;
@@ -298,13 +311,93 @@ static void test_relays_never_form_a_ring(void **state)
 	add_relay(t.db, "a", "direct");
 	add_relay(t.db, "b", "a");
 	add_relay(t.db, "c", "b");
-	assert_int_equal(
-	    store_relay_set_route(t.db, "a", &by_c, &seq, &fault), RC_STATE);
+	assert_int_equal(set_relay(t.db, "a", "c", "", &seq, &fault), RC_STATE);
 	assert_non_null(strstr(fault.text, "reached through it"));
+	db_rollback(t.db);
+	assert_int_equal(set_relay(t.db, "a", "a", "", &seq, NULL), RC_STATE);
+	/* Not by its second route either. */
+	fault_clear(&fault);
 	assert_int_equal(
-	    store_relay_set_route(t.db, "a", &self, &seq, NULL), RC_STATE);
+	    set_relay(t.db, "a", "direct", "c", &seq, &fault), RC_STATE);
+	assert_non_null(strstr(fault.text, "reached through it"));
+	tempdb_close(&t);
+}
+
+static void test_a_relay_keeps_its_routes_in_order(void **state)
+{
+	struct store_relay r, *rows = NULL;
+	struct fault fault = { 0 };
+	struct tempdb t;
+	uint64_t seq;
+	size_t n = 0;
+
+	(void)state;
+	tempdb_open(&t);
+	add_relay(t.db, "a", "direct");
+	add_relay(t.db, "b", "direct");
+	add_relay(t.db, "c", "a");
+	assert_int_equal(set_relay(t.db, "c", "b", "a", &seq, NULL), RC_OK);
+	assert_int_equal(store_relay_get(t.db, "c", &r, NULL), RC_OK);
+	assert_int_equal(r.route_count, 2);
+	assert_string_equal(r.routes[0].path, "b");
+	assert_string_equal(r.routes[1].path, "a");
+	assert_int_equal(r.route_seq, seq);
+	assert_int_equal(store_relay_list(t.db, &whole, &rows, &n), RC_OK);
+	assert_int_equal(n, 3);
+	assert_int_equal(rows[2].route_count, 2);
+	assert_string_equal(rows[2].routes[1].path, "a");
+	free(rows);
+	/* Whatever a route leads through is in use. */
+	assert_int_equal(store_relay_delete(t.db, "b", NULL), RC_STATE);
 	assert_int_equal(
-	    store_relay_set_route(t.db, "c", &by_b, &seq, NULL), RC_OK);
+	    set_relay(t.db, "c", "a", "a", &seq, &fault), RC_EXISTS);
+	assert_string_equal(fault.text, "route a: given twice");
+	assert_int_equal(
+	    set_relay(t.db, "c", "a", "nowhere", &seq, &fault), RC_NOTFOUND);
+	tempdb_close(&t);
+}
+
+static uint64_t number_of(struct db *db, const char *target)
+{
+	struct store_gone *rows = NULL;
+	uint64_t seq = 0;
+	size_t n = 0;
+
+	assert_int_equal(store_route_changed(db, 0, 100, &rows, &n), RC_OK);
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(rows[i].target, target) == 0)
+			seq = rows[i].seq;
+	}
+	free(rows);
+	assert_int_not_equal(seq, 0);
+	return seq;
+}
+
+static void test_what_is_behind_a_relay_gets_a_number_above_its_own(
+    void **state)
+{
+	const struct store_route by_d = { .path = "a/c/d" };
+	uint64_t seq = 0, aside;
+	struct tempdb t;
+
+	(void)state;
+	tempdb_open(&t);
+	add_environment(t.db, "prod");
+	add_relay(t.db, "a", "direct");
+	add_relay(t.db, "b", "direct");
+	add_relay(t.db, "c", "a");
+	add_relay(t.db, "d", "a/c");
+	add_machine(t.db, WEB, "web-01", "prod", "web");
+	assert_int_equal(
+	    store_machine_set_routes(t.db, WEB, &by_d, 1, &seq, NULL), RC_OK);
+	add_machine(t.db, DBM, "db-01", "prod", "db");
+	aside = number_of(t.db, "machine/" DBM);
+	assert_int_equal(set_relay(t.db, "c", "a", "b", &seq, NULL), RC_OK);
+	assert_int_equal(number_of(t.db, "relay/c"), seq);
+	assert_true(number_of(t.db, "relay/d") > seq);
+	assert_true(number_of(t.db, "machine/" WEB) > seq);
+	assert_int_equal(number_of(t.db, "machine/" DBM), aside);
+	assert_true(number_of(t.db, "relay/a") < seq);
 	tempdb_close(&t);
 }
 
@@ -844,6 +937,9 @@ int main(void)
 		cmocka_unit_test(test_presence_and_health_are_two_things),
 		cmocka_unit_test(test_every_route_change_raises_the_number),
 		cmocka_unit_test(test_relays_never_form_a_ring),
+		cmocka_unit_test(test_a_relay_keeps_its_routes_in_order),
+		cmocka_unit_test(
+		    test_what_is_behind_a_relay_gets_a_number_above_its_own),
 		cmocka_unit_test(test_an_instance_changes_by_compare_and_set),
 		cmocka_unit_test(test_one_of_two_copies_is_let_go_on),
 		cmocka_unit_test(

@@ -18,7 +18,8 @@ static void add_members(struct db *db)
 		.route_count = 1,
 		.routes = { { "direct", "" } } };
 
-	(void)snprintf(r.route.path, sizeof(r.route.path), "direct");
+	r.route_count = 1;
+	(void)snprintf(r.routes[0].path, sizeof(r.routes[0].path), "direct");
 	memcpy(r.spki, key, sizeof(r.spki));
 	memcpy(m.spki, key, sizeof(m.spki));
 	assert_int_equal(store_relay_create(db, &r, NULL), RC_OK);
