@@ -143,6 +143,13 @@ static const struct field start_fields[] = {
 	      supersedes.count, SUPERSEDES_MAX, &part_id),
 	    .optional = true },
 	{ SHAPE_U32("timeout_ms", msg_start, timeout_ms) },
+	{ SHAPE_NAME("user", msg_start, user, user_is_valid),
+	    .optional = true },
+	{ SHAPE_U64("memory", msg_start, memory), .optional = true },
+	{ SHAPE_U32("processes", msg_start, processes), .optional = true },
+	{ SHAPE_NAME("lock", msg_start, lock, name_is_valid),
+	    .optional = true },
+	{ SHAPE_BOOL("lock_shared", msg_start, lock_shared), .optional = true },
 	{ SHAPE_CASE(
 	    "script", msg_start, script, action, ACTION_SCRIPT, &script) },
 	{ SHAPE_CASE("activate", msg_start, activate, action, ACTION_ACTIVATE,

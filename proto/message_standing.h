@@ -107,6 +107,12 @@ struct msg_start {
 	uint64_t counter;      /* highest of that journal the server saw */
 	struct msg_id_list supersedes; /* tickets; SUPERSEDES_MAX */
 	uint32_t timeout_ms;
+	/* How its scripts run.  Empty, 0: as the tentacle, unlimited. */
+	char user[USER_SIZE];
+	uint64_t memory; /* bytes */
+	uint32_t processes;
+	char lock[NAME_SIZE]; /* held while it runs */
+	bool lock_shared;
 	enum action_kind action; /* says which of these is there */
 	union {
 		struct msg_script script;

@@ -48,6 +48,12 @@ bool variable_is_valid(const char *text)
 	    text, LETTERS "_", LETTERS DIGITS "_.:-", VARIABLE_SIZE - 1);
 }
 
+bool user_is_valid(const char *text)
+{
+	return matches(
+	    text, LETTERS DIGITS "_", LETTERS DIGITS "._-", USER_SIZE - 1);
+}
+
 bool task_is_valid(const char *text)
 {
 	return matches(

@@ -26,6 +26,7 @@
 #define DIGEST_BYTES   32 /* SHA-256 */
 #define DIGEST_SIZE    (2 * DIGEST_BYTES + 1)
 #define VARIABLE_SIZE  (100 + 1)
+#define USER_SIZE      (32 + 1) /* of an operating system's */
 #define TASK_SIZE      (100 + 1)
 #define TARGET_SIZE    (8 + NAME_SIZE)
 #define PATH_NAMES_MAX 8
@@ -40,6 +41,7 @@ bool name_is_valid(const char *text);
 bool version_is_valid(const char *text);
 /* [A-Za-z_][A-Za-z0-9_.:-]{0,99} */
 bool variable_is_valid(const char *text);
+bool user_is_valid(const char *text);
 /* 1 to 100 of A-Z a-z 0-9 . _ - /: the id of a task. */
 bool task_is_valid(const char *text);
 /* 32 lower-case hexadecimal digits. */

@@ -86,6 +86,8 @@ static const struct {
 	[REASON_PROXY] = { "proxy",
 	    "Look at the proxy named: does it run, does it know the "
 	    "credentials, do its rules let this through?" },
+	[REASON_OUT_OF_MEMORY] = { "out-of-memory",
+	    "Raise the step's memory, or find out what it needs so much for." },
 };
 
 const char *reason_name(enum reason code)

@@ -48,7 +48,8 @@ enum reason {
 	REASON_TIMED_OUT, /* a script's own time limit */
 	REASON_UNKNOWN,   /* nobody can know the outcome */
 	REASON_INTERNAL,
-	REASON_PROXY, /* the proxy on the way said no, or nothing */
+	REASON_PROXY,         /* the proxy on the way said no, or nothing */
+	REASON_OUT_OF_MEMORY, /* a script, by its limit or the machine's */
 	REASON_COUNT
 };
 

@@ -70,6 +70,9 @@ enum rc job_new(const struct job_place *place, const struct ticket *ticket,
 	memcpy(job->ticket, ticket->id, sizeof(job->ticket));
 	rc = fs_join(job->dir, sizeof(job->dir), place->runs, ticket->id);
 	if (rc == RC_OK)
+		rc = fs_join(
+		    job->world, sizeof(job->world), place->worlds, ticket->id);
+	if (rc == RC_OK)
 		rc = load_spec(job, ticket, fault);
 	if (rc == RC_OK)
 		rc =
@@ -191,7 +194,7 @@ static void sealed(void *arg)
 		    job->place->ledger, job->ticket, &job->result, &fault);
 	failpoint("result.recorded");
 	if (rc == RC_OK)
-		job_remove_secrets(job->place->runs, job->ticket);
+		job_remove_secrets(job->place, job->ticket);
 	else
 		log_error("job", job->ticket, "%s", fault.text);
 	job->done(job->arg, job);

@@ -33,6 +33,7 @@ struct job_place {
 	const char *apps;
 	const char *machine; /* id */
 	const char *home;    /* of scripts */
+	const char *worlds;  /* of scripts that run as other users */
 	int guardian;        /* program: run_open_guardian() */
 	struct unpack_limits unpack;
 	uint64_t output_max; /* bytes; 0: default */
@@ -70,8 +71,8 @@ const struct mask *job_mask(const struct job *job);
 MUST_CHECK enum rc job_write_spec(const char *runs, const char *ticket,
     struct bytes message, uint8_t digest[DIGEST_BYTES], struct fault *fault);
 /* Ended: remove what is secret.  Forgotten: remove all. */
-void job_remove_secrets(const char *runs, const char *ticket);
-void job_remove_all(const char *runs, const char *ticket);
+void job_remove_secrets(const struct job_place *place, const char *ticket);
+void job_remove_all(const struct job_place *place, const char *ticket);
 /*
  * Nobody can know how this ticket's script ended, and not even its spec can be
  * read: mask its log and journal that.

@@ -25,6 +25,7 @@ struct job {
 	char ticket[ID_SIZE];
 	char dir[FS_PATH_MAX];
 	char workdir[FS_PATH_MAX]; /* of an action script; "": dir */
+	char world[FS_PATH_MAX];   /* for a script of another user */
 	uint8_t *spec;             /* what m borrows from */
 	size_t spec_len;
 	struct msg_start m;

@@ -46,24 +46,26 @@ static void remove_beneath(const char *dir, const char *name)
 	(void)close(fd);
 }
 
-void job_remove_secrets(const char *runs, const char *ticket)
+void job_remove_secrets(const struct job_place *place, const char *ticket)
 {
 	char dir[FS_PATH_MAX];
 
-	if (fs_join(dir, sizeof(dir), runs, ticket) != RC_OK)
+	remove_beneath(place->worlds, ticket);
+	if (fs_join(dir, sizeof(dir), place->runs, ticket) != RC_OK)
 		return;
 	remove_beneath(dir, "secrets");
 	remove_beneath(dir, "spec");
 }
 
-void job_remove_all(const char *runs, const char *ticket)
+void job_remove_all(const struct job_place *place, const char *ticket)
 {
 	char dir[FS_PATH_MAX];
 
+	remove_beneath(place->worlds, ticket);
 	/* Groups that held what a script left behind, until now. */
-	if (fs_join(dir, sizeof(dir), runs, ticket) == RC_OK)
+	if (fs_join(dir, sizeof(dir), place->runs, ticket) == RC_OK)
 		run_clear_groups(dir);
-	remove_beneath(runs, ticket);
+	remove_beneath(place->runs, ticket);
 }
 
 enum rc job_end_unknown(const struct job_place *place,
@@ -90,6 +92,6 @@ enum rc job_end_unknown(const struct job_place *place,
 	if (rc == RC_OK)
 		rc = ledger_end(place->ledger, ticket->id, &r, fault);
 	if (rc == RC_OK)
-		job_remove_secrets(place->runs, ticket->id);
+		job_remove_secrets(place, ticket->id);
 	return rc;
 }

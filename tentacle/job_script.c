@@ -57,7 +57,11 @@ static struct run_spec spec_of(const struct job *job, enum run_phase phase)
 		.home = job->place->home,
 		.timeout_ms = job->m.timeout_ms,
 		.grace_ms = job->place->grace_ms,
-		.output_max = job->place->output_max };
+		.output_max = job->place->output_max,
+		.user = job->m.user,
+		.world = job->world,
+		.memory = job->m.memory,
+		.processes = job->m.processes };
 
 	if (phase == PHASE_SCRIPT) {
 		spec.workdir = job->workdir[0] != '\0' ? job->workdir : NULL;

@@ -4,6 +4,7 @@
 #include "common/fs.h"
 #include "common/log.h"
 #include "proto/lenframe.h"
+#include "tentacle/guardian/cgroup.h"
 #include "tentacle/runlog.h"
 
 #include <dirent.h>
@@ -217,6 +218,28 @@ static enum rc recover(struct operations *ops)
 	return rc;
 }
 
+static bool is_open(const struct operations *ops, const char *id)
+{
+	const struct ticket *t = tickets_find(ledger_tickets(ops->ledger), id);
+
+	return t != NULL && !t->ended;
+}
+
+static void sweep_worlds(struct operations *ops)
+{
+	struct dirent **names = NULL;
+	int count = scandir(ops->worlds, &names, NULL, NULL);
+
+	for (int i = 0; i < count; i++) {
+		const char *id = names[i]->d_name;
+
+		if (id_is_valid(id) && !is_open(ops, id))
+			job_remove_secrets(&ops->place, id);
+		free(names[i]);
+	}
+	free(names);
+}
+
 /* What a crash left of tickets never accepted, ended or forgotten. */
 static void sweep_runs(struct operations *ops)
 {
@@ -224,15 +247,16 @@ static void sweep_runs(struct operations *ops)
 	struct dirent **names = NULL;
 	int count = scandir(ops->runs, &names, NULL, NULL);
 
+	sweep_worlds(ops);
 	for (int i = 0; i < count; i++) {
 		const char *id = names[i]->d_name;
 		const struct ticket *t = tickets_find(all, id);
 
 		if (id_is_valid(id)) {
 			if (t == NULL || t->forgotten || t->tombstone)
-				job_remove_all(ops->runs, id);
+				job_remove_all(&ops->place, id);
 			else if (t->ended)
-				job_remove_secrets(ops->runs, id);
+				job_remove_secrets(&ops->place, id);
 		}
 		free(names[i]);
 	}
@@ -263,11 +287,33 @@ static enum rc make_places(struct operations *ops, struct fault *fault)
 	return rc;
 }
 
+/* So that an operator need not find out by a step that is refused. */
+static void tell_limits(void)
+{
+	const struct cgroup_limits limits = { .memory = 64 << 20,
+		.processes = 64 };
+	struct cgroup c = { .oom_before = 0 };
+	char name[32];
+
+	(void)snprintf(name, sizeof(name), "probe-%d", (int)getpid());
+	if (cgroup_make(&c, name, &limits) == RC_OK)
+		log_debug("run", "", "scripts can have limits here");
+	else
+		log_warn("run", "",
+		    "no control groups for memory and processes can be made "
+		    "here: a script that asks for such a limit is refused");
+	cgroup_remove(&c);
+}
+
 static void copy_config(struct operations *ops, struct loop *loop,
     struct worker_pool *workers, const struct operations_config *config)
 {
 	ops->config = *config;
 	(void)snprintf(ops->apps, sizeof(ops->apps), "%s", config->apps);
+	/* No project has such a name. */
+	if (snprintf(ops->worlds, sizeof(ops->worlds), "%s/.worlds",
+		config->apps) >= (int)sizeof(ops->worlds))
+		ops->worlds[0] = '\0';
 	(void)snprintf(
 	    ops->machine, sizeof(ops->machine), "%s", config->machine);
 	(void)snprintf(ops->home, sizeof(ops->home), "%s",
@@ -278,6 +324,7 @@ static void copy_config(struct operations *ops, struct loop *loop,
 		.apps = ops->apps,
 		.machine = ops->machine,
 		.home = ops->home,
+		.worlds = ops->worlds,
 		.guardian = -1,
 		.unpack = config->unpack,
 		.output_max = config->output_max,
@@ -330,6 +377,7 @@ enum rc operations_open(struct loop *loop, struct worker_pool *workers,
 		operations_close(ops);
 		return rc;
 	}
+	tell_limits();
 	begin_adopted(ops);
 	operations_begin_jobs(ops);
 	*out = ops;

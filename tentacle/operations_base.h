@@ -38,6 +38,7 @@ struct operations {
 	size_t running;
 	bool told_fatal, closing;
 	char runs[FS_PATH_MAX], checks[FS_PATH_MAX];
+	char worlds[FS_PATH_MAX];
 	char apps[FS_PATH_MAX], machine[ID_SIZE], home[FS_PATH_MAX];
 	struct check health[OPERATIONS_HEALTH_MAX];
 	struct ticket_plan plan; /* of the request at hand; large */

@@ -130,7 +130,7 @@ static enum rc try_start(struct operations *ops, const struct msg_start *m,
 		rc = accept_start(ops, m, fault);
 	}
 	if (rc != RC_OK && operations_find_ticket(ops, m->ticket) == NULL)
-		job_remove_all(ops->runs, m->ticket);
+		job_remove_all(&ops->place, m->ticket);
 	return rc;
 }
 
@@ -264,7 +264,7 @@ static enum rc forget_all(
 		/* A job that was cancelled early may still be at work there;
 		 * the next start sweeps what stays. */
 		if (operations_find_job(ops, id) == NULL)
-			job_remove_all(ops->runs, id);
+			job_remove_all(&ops->place, id);
 	}
 	return RC_OK;
 }

@@ -20,6 +20,11 @@
  *     dir/run-NAME/     order, record (locked while a guardian lives), and the
  *                       FIFOs alive and control
  *
+ * A script that runs as another user cannot look into dir, which is ours.  It
+ * has a directory of its own, world (0700, its user's), for its working
+ * directory, with copies of the script (world/.NAME) and of its secrets
+ * (world/.secrets/X).
+ *
  * Times are milliseconds of one clock that never goes back.  One thread.
  */
 #ifndef TENTACLE_RUN_H
@@ -53,6 +58,10 @@ struct run_spec {
 	uint64_t timeout_ms; /* 0: RUN_TIMEOUT_DEFAULT_MS */
 	uint64_t grace_ms;   /* 0: RUN_GRACE_MS */
 	uint64_t output_max; /* bytes of the output file; 0: RUN_OUTPUT_MAX */
+	const char *user;    /* NULL or "": as we are */
+	const char *world;   /* needed with another user; made when missing */
+	uint64_t memory;     /* bytes, of all that it starts; 0: no limit */
+	uint32_t processes;  /* 0: no limit */
 };
 
 struct run_end {
@@ -61,8 +70,9 @@ struct run_end {
 	enum ticket_state state;
 	int32_t exit_code; /* when signal is 0 */
 	uint32_t signal;
-	/* REASON_NONE: exit code 0.  Else script-failed, timed-out, cancelled,
-	 * unknown, with a text. */
+	/* REASON_NONE: exit code 0.  Else script-failed, out-of-memory,
+	 * timed-out, cancelled, not-permitted (its limits cannot be kept: it
+	 * never ran), unknown, with a text. */
 	struct fault cause;
 };
 
@@ -77,7 +87,8 @@ struct run; /* opaque */
 MUST_CHECK enum rc run_open_guardian(
     const char *path, int *out, struct fault *fault);
 
-/* Write script, secrets, order and record, make the output file.  Blocks. */
+/* Write script, secrets, order and record, make the output file.  Blocks.
+ * RC_DENIED, RC_NOTFOUND: it cannot run as the user named. */
 MUST_CHECK enum rc run_prepare(
     const struct run_spec *spec, struct fault *fault);
 /*

@@ -5,6 +5,7 @@
 #define TENTACLE_RUN_BASE_H
 
 #include "common/fs.h"
+#include "tentacle/environment.h"
 #include "tentacle/guardian/order.h"
 #include "tentacle/guardian/process.h"
 #include "tentacle/guardian/record.h"
@@ -16,6 +17,25 @@ MUST_CHECK enum rc run_place(
 /* A record in which nothing has happened yet, and its bytes. */
 void run_new_record(struct guard_record *r, uint32_t attempt,
     uint64_t timeout_ms, uint8_t out[GUARD_RECORD_SIZE]);
+
+/* run_user.c: who a script runs as.  other false: as we do. */
+struct run_user {
+	bool other;
+	char name[NAME_SIZE], home[FS_PATH_MAX];
+	uint64_t uid, gid;
+	size_t group_count;
+	uint64_t groups[GUARD_GROUPS_MAX];
+};
+/* RC_NOTFOUND: no such user; RC_DENIED: we are not root; RC_LIMIT. */
+MUST_CHECK enum rc run_user_find(
+    const char *name, struct run_user *out, struct fault *fault);
+/* Make and fill the directory of its own. */
+MUST_CHECK enum rc run_user_prepare(const struct run_spec *spec,
+    const struct run_user *user, struct fault *fault);
+/* Where the script, and its secrets, are for this user. */
+MUST_CHECK enum rc run_user_places(const struct run_spec *spec,
+    const struct run_user *user, char script[FS_PATH_MAX],
+    char secrets[FS_PATH_MAX]);
 
 /*
  * run_end.c: in words for people, from what guardians wrote.  dir is the

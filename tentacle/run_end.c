@@ -46,6 +46,14 @@ static void describe_noexec(const struct guard_exit *e,
 		    "%s was stopped before it began", o->name);
 		return;
 	}
+	if (e->step == STEP_LIMITS) {
+		fault_set(&out->cause, REASON_NOT_PERMITTED, "",
+		    "%s was not started: this machine cannot keep its limits "
+		    "of memory or processes (no control group with them may "
+		    "be made here)",
+		    o->name);
+		return;
+	}
 	interpreter_of(dir, o->name, interpreter, sizeof(interpreter));
 	fault_set(&out->cause, REASON_SCRIPT_FAILED, "",
 	    "%s could not be started by '%s' in %.100s: %s: %s%s", o->name,
@@ -62,28 +70,54 @@ static void describe_signal(const struct guard_exit *e, struct run_end *out)
 	const char *name = sigdescr_np((int)e->signal);
 
 	out->signal = e->signal;
-	if (e->signal == SIGKILL && e->oom > 0)
-		fault_set(&out->cause, REASON_SCRIPT_FAILED, "",
-		    "killed by the kernel for lack of memory (signal 9)");
-	else
-		fault_set(&out->cause, REASON_SCRIPT_FAILED, "",
-		    "ended by signal %u (%s)", (unsigned)e->signal,
-		    name != NULL ? name : "unknown");
+	fault_set(&out->cause, REASON_SCRIPT_FAILED, "",
+	    "ended by signal %u (%s)", (unsigned)e->signal,
+	    name != NULL ? name : "unknown");
 }
 
-static void describe_code(const struct guard_exit *e, struct run_end *out)
+/* In the words of a person, with the limit that was his. */
+static void describe_memory(const struct guard_exit *e,
+    const struct guard_order *o, struct run_end *out)
+{
+	char left[100] = "";
+
+	if (e->how == HOW_EXITED)
+		(void)snprintf(left, sizeof(left),
+		    "; the kernel killed %llu process%s of it, and it ended "
+		    "with exit code %d",
+		    (unsigned long long)e->oom, e->oom == 1 ? "" : "es",
+		    (int)e->code);
+	if (o->memory > 0)
+		fault_set(&out->cause, REASON_OUT_OF_MEMORY, "",
+		    "killed: out of memory (limit %llu MiB)%s",
+		    (unsigned long long)(o->memory >> 20), left);
+	else
+		fault_set(&out->cause, REASON_OUT_OF_MEMORY, "",
+		    "killed: out of memory (the machine had none left)%s",
+		    left);
+}
+
+static void describe_code(const struct guard_exit *e,
+    const struct guard_order *o, struct run_end *out)
 {
 	out->exit_code = e->code;
 	if (e->code == 0)
 		return;
-	if (e->oom > 0)
+	if (e->refused > 0)
 		fault_set(&out->cause, REASON_SCRIPT_FAILED, "",
-		    "exit code %d; the kernel killed %llu process(es) of it "
-		    "for lack of memory",
-		    (int)e->code, (unsigned long long)e->oom);
+		    "exit code %d; it was at its limit of %llu processes "
+		    "(%llu more refused)",
+		    (int)e->code, (unsigned long long)o->processes,
+		    (unsigned long long)e->refused);
 	else
 		fault_set(&out->cause, REASON_SCRIPT_FAILED, "", "exit code %d",
 		    (int)e->code);
+}
+
+static bool is_memory(const struct guard_exit *e)
+{
+	return e->why == WHY_MEMORY ||
+	       (e->oom > 0 && (e->how == HOW_EXITED || e->signal == SIGKILL));
 }
 
 void run_describe(const struct guard_exit *e, const struct guard_order *o,
@@ -95,7 +129,9 @@ void run_describe(const struct guard_exit *e, const struct guard_order *o,
 	else if (e->how == HOW_KILLED)
 		describe_signal(e, out);
 	else
-		describe_code(e, out);
+		describe_code(e, o, out);
+	if (e->how != HOW_NOEXEC && is_memory(e))
+		describe_memory(e, o, out);
 	if (e->why == WHY_CANCELLED) {
 		out->state = TICKET_CANCELLED;
 		fault_set(&out->cause, REASON_CANCELLED, "", "cancelled; %s",

@@ -2,7 +2,6 @@
 #include "tentacle/run_base.h"
 
 #include "common/fs.h"
-#include "tentacle/environment.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -60,20 +59,26 @@ static enum rc set_if(
 	return value != NULL ? environment_set(e, name, value) : RC_OK;
 }
 
-static enum rc build_environment(
-    const struct run_spec *spec, struct environment **out, struct fault *fault)
+static const char *home_of(
+    const struct run_spec *spec, const struct run_user *user)
 {
-	char secrets[FS_PATH_MAX];
-	struct environment *e = NULL;
-	enum rc rc = spec_path(spec, "secrets", secrets, fault);
+	if (user->name[0] != '\0')
+		return user->home;
+	return spec->home != NULL ? spec->home : "/";
+}
 
-	if (rc == RC_OK)
-		rc = environment_new(&e);
+static enum rc build_environment(const struct run_spec *spec,
+    const struct run_user *user, const char *secrets, struct environment **out,
+    struct fault *fault)
+{
+	const char *name = user->name[0] != '\0' ? user->name : NULL;
+	struct environment *e = NULL;
+	enum rc rc = environment_new(&e);
 	const char *const ours[][2] = { { "PATH", RUN_PATH },
-		{ "HOME", spec->home != NULL ? spec->home : "/" },
-		{ "LONGARM_TICKET", spec->ticket },
+		{ "HOME", home_of(spec, user) }, { "USER", name },
+		{ "LOGNAME", name }, { "LONGARM_TICKET", spec->ticket },
 		{ "LONGARM_MACHINE", spec->machine },
-		{ "LONGARM_RUN_DIR", spec->dir },
+		{ "LONGARM_RUN_DIR", user->other ? spec->world : spec->dir },
 		{ "LONGARM_SECRETS_DIR", secrets },
 		{ "LONGARM_PACKAGE_DIR", spec->package_dir },
 		{ "LONGARM_PREVIOUS_DIR", spec->previous_dir } };
@@ -123,26 +128,49 @@ static size_t count_list(char *const *list)
 	return n;
 }
 
+static void fill_user(const struct run_user *user, struct guard_order *o)
+{
+	o->has_user = user->other;
+	if (!user->other)
+		return;
+	o->uid = user->uid;
+	o->gid = user->gid;
+	o->group_count = user->group_count;
+	memcpy(o->groups, user->groups, sizeof(o->groups));
+}
+
+static const char *workdir_of(
+    const struct run_spec *spec, const struct run_user *user)
+{
+	if (spec->workdir != NULL)
+		return spec->workdir;
+	return user->other ? spec->world : spec->dir;
+}
+
 /* Fills in what the guardians are told; texts are borrowed. */
-static enum rc write_order(
-    const struct run_spec *spec, const char *place, struct fault *fault)
+static enum rc write_order(const struct run_spec *spec,
+    const struct run_user *user, const char *place, struct fault *fault)
 {
 	struct guard_order o = { .ticket = spec->ticket,
 		.name = spec->name,
-		.workdir = spec->workdir != NULL ? spec->workdir : spec->dir,
+		.workdir = workdir_of(spec, user),
+		.memory = spec->memory,
+		.processes = spec->processes,
 		.timeout_ms =
 		    or_default(spec->timeout_ms, RUN_TIMEOUT_DEFAULT_MS),
 		.grace_ms = or_default(spec->grace_ms, RUN_GRACE_MS),
 		.output_max = or_default(spec->output_max, RUN_OUTPUT_MAX),
 		.passing = spec->passing };
-	char script[FS_PATH_MAX], path[FS_PATH_MAX], shell[] = "/bin/sh";
+	char script[FS_PATH_MAX], secrets[FS_PATH_MAX], path[FS_PATH_MAX];
+	char shell[] = "/bin/sh";
 	struct environment *e = NULL;
 	uint8_t *data = NULL;
 	size_t len = 0;
-	enum rc rc = spec_path(spec, spec->name, script, fault);
+	enum rc rc = run_user_places(spec, user, script, secrets);
 
+	fill_user(user, &o);
 	if (rc == RC_OK)
-		rc = build_environment(spec, &e, fault);
+		rc = build_environment(spec, user, secrets, &e, fault);
 	if (rc != RC_OK)
 		return rc;
 	if (!has_shebang(spec->body))
@@ -203,7 +231,8 @@ static enum rc make_fifo(
 	return RC_IO;
 }
 
-static enum rc prepare_guard(const struct run_spec *spec, struct fault *fault)
+static enum rc prepare_guard(const struct run_spec *spec,
+    const struct run_user *user, struct fault *fault)
 {
 	char place[FS_PATH_MAX];
 	enum rc rc = run_place(spec->dir, spec->name, place);
@@ -215,7 +244,7 @@ static enum rc prepare_guard(const struct run_spec *spec, struct fault *fault)
 	if (rc == RC_OK)
 		rc = make_fifo(place, "control", fault);
 	if (rc == RC_OK)
-		rc = write_order(spec, place, fault);
+		rc = write_order(spec, user, place, fault);
 	if (rc == RC_OK)
 		rc = write_record(spec, place, fault);
 	return rc;
@@ -229,11 +258,13 @@ static int open_output(const char *path)
 
 enum rc run_prepare(const struct run_spec *spec, struct fault *fault)
 {
+	struct run_user user;
 	char path[FS_PATH_MAX];
-	enum rc rc;
+	enum rc rc = run_user_find(spec->user, &user, fault);
 	int fd;
 
-	rc = fs_make_private_dir(spec->dir, fault);
+	if (rc == RC_OK)
+		rc = fs_make_private_dir(spec->dir, fault);
 	if (rc == RC_OK)
 		rc = write_secrets(spec, fault);
 	if (rc == RC_OK)
@@ -252,5 +283,6 @@ enum rc run_prepare(const struct run_spec *spec, struct fault *fault)
 		return RC_IO;
 	}
 	(void)close(fd);
-	return prepare_guard(spec, fault);
+	rc = run_user_prepare(spec, &user, fault);
+	return rc == RC_OK ? prepare_guard(spec, &user, fault) : rc;
 }

@@ -11,13 +11,26 @@
 #define QUEUE_MAX_S UINT64_C(86400)
 #define WINDOW_MAX  100000
 
+static enum rc read_world(struct api_call *call, struct script_world *out)
+{
+	const char *user = call_text(call, "user");
+	const char *lock = call_text(call, "lock");
+
+	wire_copy(out->user, sizeof(out->user), user != NULL ? user : "");
+	wire_copy(out->lock, sizeof(out->lock), lock != NULL ? lock : "");
+	out->memory = call_number(call, "memory", 0);
+	out->processes = (uint32_t)call_number(call, "processes", 0);
+	out->lock_shared = call_bool(call, "lock_shared", false);
+	return script_world_check(out, &call->fault);
+}
+
 static enum rc create(struct api_call *call, struct db *db)
 {
 	struct chosen chosen = { 0 };
 	struct plan *plan = NULL;
 	char title[STORE_TEXT_SIZE];
 	const char *name = call_text(call, "name");
-	const struct plan_script script = { .name = name != NULL ? name : "run",
+	struct plan_script script = { .name = name != NULL ? name : "run",
 		.text = call_text(call, "script"),
 		.interpreter = call_text(call, "interpreter"),
 		.timeout_ms = call_number(call, "timeout_s", 0) * 1000,
@@ -26,6 +39,8 @@ static enum rc create(struct api_call *call, struct db *db)
 
 	if (name != NULL)
 		rc = name_check("name", name, &call->fault);
+	if (rc == RC_OK)
+		rc = read_world(call, &script.world);
 	if (rc == RC_OK)
 		rc = choose_machines(call, db, &chosen);
 	if (rc == RC_OK) {
@@ -64,6 +79,16 @@ static const struct route_field create_fields[] = {
 	    "How long an unreachable machine is tried; 30", NULL },
 	{ "window", ROUTE_NUMBER, false, WINDOW_MAX,
 	    "Machines at a time; 0: all", NULL },
+	{ "user", ROUTE_TEXT, false, USER_SIZE - 1,
+	    "Who runs it there; as the tentacle", NULL },
+	{ "memory", ROUTE_NUMBER, false, WORLD_MEMORY_MAX,
+	    "Bytes of all that it starts; no limit", NULL },
+	{ "processes", ROUTE_NUMBER, false, WORLD_PROCESSES_MAX,
+	    "At once; no limit", NULL },
+	{ "lock", ROUTE_TEXT, false, LIMIT_NAME,
+	    "Held on the machine while it runs", NULL },
+	{ "lock_shared", ROUTE_BOOL, false, 0, "Beside others that share it",
+	    NULL },
 	{ .name = NULL },
 };
 

@@ -193,6 +193,12 @@ static enum command_exit run_run(const struct command_line *line)
 	(void)session_seconds(&s, body, "timeout_s", "script-timeout");
 	(void)session_seconds(&s, body, "queue_s", "queue");
 	(void)session_number(&s, body, "window", "window");
+	session_text(&s, body, "user", "user");
+	(void)session_size(&s, body, "memory", "memory");
+	(void)session_number(&s, body, "processes", "processes");
+	session_text(&s, body, "lock", "lock");
+	if (command_has(line, "lock-shared"))
+		(void)json_object_set_new(body, "lock_shared", json_true());
 	follow_or_tell(&s, session_call(&s, "POST", "/api/v1/run", body),
 	    !command_has(line, "detach"));
 	return session_close(&s);
@@ -496,6 +502,17 @@ static const struct command_option run_options[] = {
 	{ .name = "script-timeout",
 	    .argument = "TIME",
 	    .help = "Of one run; 30m" },
+	{ .name = "user",
+	    .argument = "USER",
+	    .help = "Who runs it there; as the tentacle" },
+	{ .name = "memory",
+	    .argument = "SIZE",
+	    .help = "Of all that it starts, such as 256MiB; no limit" },
+	{ .name = "processes", .argument = "N", .help = "At once; no limit" },
+	{ .name = "lock",
+	    .argument = "NAME",
+	    .help = "Held on the machine while it runs" },
+	{ .name = "lock-shared", .help = "Beside others that share it" },
 	DETACH_OPTION,
 	TIMEOUT_OPTION,
 	QUEUE_OPTION,

@@ -1,6 +1,7 @@
 #include "server/cli/session.h"
 
 #include "common/buf.h"
+#include "common/config.h"
 #include "common/fs.h"
 #include "common/xalloc.h"
 
@@ -356,6 +357,24 @@ bool session_number(
 	}
 	(void)json_object_set_new(
 	    body, member, json_integer(strtol(value, NULL, 10)));
+	return true;
+}
+
+bool session_size(
+    struct session *s, json_t *body, const char *member, const char *option)
+{
+	const char *value = command_value(s->line, option);
+	int64_t bytes;
+
+	if (value == NULL)
+		return true;
+	if (config_parse_size(value, &bytes) != RC_OK || bytes <= 0) {
+		(void)session_usage(
+		    s, "--%s: %.40s is no size, such as 256MiB", option, value);
+		return false;
+	}
+	(void)json_object_set_new(
+	    body, member, json_integer((json_int_t)bytes));
 	return true;
 }
 

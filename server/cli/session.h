@@ -73,6 +73,10 @@ bool session_seconds(
 bool session_number(
     struct session *s, json_t *body, const char *member, const char *option);
 
+/* A size such as 256MiB, as bytes; false: said why. */
+bool session_size(
+    struct session *s, json_t *body, const char *member, const char *option);
+
 /* Text of a file or standard input ("-"); the caller frees it. */
 char *session_read(struct session *s, const char *path, size_t limit);
 /* "90", "90s", "5m", "2h", "7d" -> seconds; RC_PROTO. */

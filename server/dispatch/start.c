@@ -164,6 +164,15 @@ static void fill_activate(
 		    bytes_text(p->configure.items[i]);
 }
 
+static void fill_world(const struct script_world *w, struct msg_start *m)
+{
+	memcpy(m->user, w->user, sizeof(m->user));
+	m->memory = w->memory;
+	m->processes = w->processes;
+	memcpy(m->lock, w->lock, sizeof(m->lock));
+	m->lock_shared = w->lock_shared;
+}
+
 enum rc start_encode(
     void *arg, const struct fleet_call *call, struct packbuf *out)
 {
@@ -183,6 +192,7 @@ enum rc start_encode(
 	(void)snprintf(m.task, sizeof(m.task), "task-%llu",
 	    (unsigned long long)row->row.number);
 	(void)snprintf(m.journal, sizeof(m.journal), "%s", call->journal);
+	fill_world(&run->payload->world, &m);
 	split_variables(run, &split);
 	if (run->payload->type == ACTION_TYPE_ACTIVATE)
 		fill_activate(run, &split, &m);

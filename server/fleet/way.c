@@ -51,6 +51,7 @@ static bool is_trouble_of_the_way(enum reason code)
 	case REASON_TIMED_OUT:
 	case REASON_UNKNOWN:
 	case REASON_INTERNAL:
+	case REASON_OUT_OF_MEMORY:
 	case REASON_COUNT:
 		break;
 	}

@@ -40,6 +40,7 @@ enum rc plan_payload_to_json(const struct plan_payload *payload, char **out)
 	ok = ok && json_write_text(o, "after", payload->after);
 	ok = ok && json_object_set_new(o, "timeout_ms",
 		       json_integer((json_int_t)payload->timeout_ms)) == 0;
+	ok = ok && script_world_to_json(&payload->world, o);
 	if (!ok) {
 		json_decref(o);
 		return RC_NOMEM;
@@ -138,6 +139,8 @@ enum rc plan_payload_from_json(
 		rc = json_read_text(o, "after", false, &out->after, fault);
 	if (rc == RC_OK)
 		rc = json_read_number(o, "timeout_ms", &out->timeout_ms, fault);
+	if (rc == RC_OK)
+		rc = script_world_from_json(o, &out->world, fault);
 	if (rc == RC_OK)
 		rc = check(out, fault);
 	if (rc != RC_OK)

@@ -266,6 +266,7 @@ static enum rc add_step(struct plan *plan, struct task_block *block,
 		return rc;
 	payload = &plan->payloads[index];
 	payload->timeout_ms = step->timeout_ms;
+	payload->world = step->world;
 	if (step->type == PROCESS_STEP_DEPLOY)
 		rc = fill_activate(payload, step, request, fault);
 	else
@@ -365,6 +366,8 @@ static enum rc plan_one(const struct plan_script *script,
 	payload->timeout_ms = health ? HEALTH_TIMEOUT_MS : PROCESS_TIMEOUT_MS;
 	if (script != NULL && script->timeout_ms > 0)
 		payload->timeout_ms = script->timeout_ms;
+	if (script != NULL)
+		payload->world = script->world;
 	rc = plan_copy_text(name, &payload->name);
 	if (rc == RC_OK && script != NULL && script->text != NULL)
 		rc = process_script_body(

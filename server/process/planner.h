@@ -25,6 +25,7 @@ struct plan_payload {
 	struct text_list configure; /* ACTIVATE */
 	char *before, *after;       /* ACTIVATE: bodies, or NULL */
 	uint64_t timeout_ms;
+	struct script_world world; /* SCRIPT, ACTIVATE */
 };
 
 struct plan {
@@ -81,6 +82,7 @@ struct plan_script {
 	    *package; /* all but text: NULL ok */
 	uint64_t timeout_ms;
 	uint32_t window;
+	struct script_world world;
 };
 MUST_CHECK enum rc planner_script(const struct plan_script *script,
     const struct plan_request *request, struct plan **out, struct fault *fault);

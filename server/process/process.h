@@ -22,6 +22,10 @@
  *           - name: smoke test
  *             run: curl -fsS http://localhost:8080/
  *             interpreter: /bin/bash # default: /bin/sh -e
+ *             user: www-data         # default: as the tentacle
+ *             memory: 256MiB         # of all that it starts
+ *             processes: 64
+ *             lock: lb               # or {name: lb, shared: true}
  *             package: shop-web      # whose live version is the directory
  *             rerun-safe: true       # again by itself when unknown
  *             retries: 2             # again by itself when it failed
@@ -39,6 +43,7 @@
 #ifndef SERVER_PROCESS_PROCESS_H
 #define SERVER_PROCESS_PROCESS_H
 
+#include "server/process/script_world.h"
 #include "server/process/variables.h"
 
 #define PROCESS_BYTES_MAX       ((size_t)256 * 1024)
@@ -73,8 +78,9 @@ struct process_step {
 	enum process_step_type type;
 	uint32_t line;
 	uint64_t timeout_ms;
-	uint32_t retries;  /* by itself after a failure */
-	bool rerun_safe;   /* may run once more when nobody knows */
+	uint32_t retries; /* by itself after a failure */
+	bool rerun_safe;  /* may run once more when nobody knows */
+	struct script_world world;
 	char *interpreter; /* NULL: /bin/sh -e */
 	char *package;     /* RUN: its live version's directory is the script's
 	                    * (a directory of the run while none is live); may

@@ -34,6 +34,13 @@ MUST_CHECK enum rc read_block(struct yaml_file *y, const yaml_node_t *node,
     const struct process *process, struct process_block *block);
 void process_block_fini(struct process_block *block);
 
+/* What of a step says how its scripts run; each may be NULL. */
+struct world_nodes {
+	const yaml_node_t *user, *memory, *processes, *lock;
+};
+MUST_CHECK enum rc read_world(struct yaml_file *y, const yaml_node_t *step,
+    const struct world_nodes *nodes, struct script_world *out);
+
 /* The mapping `variables`. */
 MUST_CHECK enum rc read_variables(
     struct yaml_file *y, const yaml_node_t *node, struct variable_set *out);

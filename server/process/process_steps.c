@@ -18,6 +18,10 @@ enum step_key {
 	STEP_RERUN_SAFE,
 	STEP_RETRIES,
 	STEP_INTERPRETER,
+	STEP_USER,
+	STEP_MEMORY,
+	STEP_PROCESSES,
+	STEP_LOCK,
 	STEP_APPROVE,
 	STEP_ROLES,
 	STEP_ROLLING,
@@ -38,6 +42,10 @@ static const char *const step_names[STEP_COUNT] = {
 	[STEP_RERUN_SAFE] = "rerun-safe",
 	[STEP_RETRIES] = "retries",
 	[STEP_INTERPRETER] = "interpreter",
+	[STEP_USER] = "user",
+	[STEP_MEMORY] = "memory",
+	[STEP_PROCESSES] = "processes",
+	[STEP_LOCK] = "lock",
 	[STEP_APPROVE] = "approve",
 	[STEP_ROLES] = "roles",
 	[STEP_ROLLING] = "rolling",
@@ -169,6 +177,10 @@ static enum rc read_step(struct yaml_file *y, const yaml_node_t *node,
     const yaml_node_t **values, const struct process *process,
     struct process_step *step)
 {
+	const struct world_nodes nodes = { .user = values[STEP_USER],
+		.memory = values[STEP_MEMORY],
+		.processes = values[STEP_PROCESSES],
+		.lock = values[STEP_LOCK] };
 	enum rc rc = read_line(
 	    y, values[STEP_NAME], "name", PROCESS_NAME_MAX, &step->name);
 
@@ -192,6 +204,8 @@ static enum rc read_step(struct yaml_file *y, const yaml_node_t *node,
 	if (rc == RC_OK)
 		rc = read_interpreter(
 		    y, values[STEP_INTERPRETER], &step->interpreter);
+	if (rc == RC_OK)
+		rc = read_world(y, node, &nodes, &step->world);
 	if (rc != RC_OK)
 		return rc;
 	return values[STEP_RUN] != NULL ? read_run(y, values, process, step)
@@ -233,7 +247,7 @@ static enum rc read_inner_steps(struct yaml_file *y, const yaml_node_t **values,
 	size_t count = yaml_node_count(list);
 	enum rc rc = RC_OK;
 
-	for (size_t key = STEP_RUN; key <= STEP_INTERPRETER; key++) {
+	for (size_t key = STEP_RUN; key <= STEP_LOCK; key++) {
 		if (values[key] != NULL)
 			return yaml_file_fail(y, values[key],
 			    "`%s` is for the steps inside, not for the block "

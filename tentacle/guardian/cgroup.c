@@ -14,10 +14,16 @@
 
 #define MOUNTS_MAX 262144 /* bytes of /proc/self/mountinfo that are read */
 #define PROCS_MAX  65536  /* bytes of cgroup.procs that are read at once */
+#define OWN_SIZE   (GUARD_TREE_SIZE - 192)
 
 enum tree {
 	TREE_UNIFIED, /* version 2 */
-	TREE_MEMORY   /* version 1 */
+	TREE_MEMORY,  /* version 1 */
+	TREE_PIDS     /* version 1 */
+};
+
+static const char *const controllers[GUARD_TREES] = {
+	[TREE_MEMORY] = "memory", [TREE_PIDS] = "pids"
 };
 
 /* --- Small files -------------------------------------------------------- */
@@ -135,7 +141,7 @@ static bool is_mount_of(
 	if (tree == TREE_UNIFIED)
 		return strcmp(type, "cgroup2") == 0;
 	return strcmp(type, "cgroup") == 0 && options != NULL &&
-	       has_word(options, "memory");
+	       has_word(options, controllers[tree]);
 }
 
 static bool find_mount(
@@ -164,22 +170,24 @@ static const char *find_own(char *groups, enum tree tree)
 		if (path == NULL)
 			continue;
 		*path++ = '\0';
-		if (tree == TREE_UNIFIED ? list[1] == '\0'
-					 : has_word(list + 1, "memory"))
+		if (tree == TREE_UNIFIED
+			? list[1] == '\0'
+			: has_word(list + 1, controllers[tree]))
 			return path;
 	}
 	return NULL;
 }
 
-/* Our own group as a directory; "" when there is none. */
-static void own_dir(enum tree tree, char *out, size_t size)
+/* Our own group as a directory, and the top of its tree; "" when there is
+ * none.  Both have OWN_SIZE bytes. */
+static void own_dir(enum tree tree, char *out, char *top)
 {
 	char *mounts = read_whole("/proc/self/mountinfo", MOUNTS_MAX);
 	char *groups = read_whole("/proc/self/cgroup", 65536);
 	const char *root = NULL, *point = NULL, *own = NULL;
 	int n = -1;
 
-	out[0] = '\0';
+	out[0] = top[0] = '\0';
 	if (mounts != NULL && groups != NULL &&
 	    find_mount(mounts, tree, &root, &point))
 		own = find_own(groups, tree);
@@ -189,29 +197,122 @@ static void own_dir(enum tree tree, char *out, size_t size)
 		/* A part of the tree is mounted: the path begins with it. */
 		if (len > 1 && strncmp(own, root, len) == 0)
 			own += len;
-		n = snprintf(
-		    out, size, "%s%s", point, strcmp(own, "/") == 0 ? "" : own);
+		n = snprintf(out, OWN_SIZE, "%s%s", point,
+		    strcmp(own, "/") == 0 ? "" : own);
+		(void)snprintf(top, OWN_SIZE, "%s", point);
 	}
-	if (n < 0 || (size_t)n >= size)
-		out[0] = '\0';
+	if (n < 0 || n >= OWN_SIZE)
+		out[0] = top[0] = '\0';
 	free(mounts);
 	free(groups);
 }
 
 /* --- One script's groups ------------------------------------------------- */
 
-static void make_one(struct cgroup *c, enum tree tree, const char *name)
+/* In *path, of GUARD_TREE_SIZE bytes; "" when it cannot be made. */
+static bool make_in(const char *base, const char *name, char *path)
 {
-	char *path = c->path[tree];
-	char own[GUARD_TREE_SIZE - 160];
-	int n;
+	int n =
+	    snprintf(path, GUARD_TREE_SIZE - 64, "%s/longarm-%s", base, name);
 
-	own_dir(tree, own, sizeof(own));
 	/* An empty one is a leftover; one with processes is somebody else's. */
-	n = snprintf(path, GUARD_TREE_SIZE - 64, "%s/longarm-%s", own, name);
-	if (own[0] == '\0' || n < 0 || n >= GUARD_TREE_SIZE - 64 ||
-	    (rmdir(path) != 0 && errno != ENOENT) || mkdir(path, 0755) != 0)
+	if (base[0] == '\0' || n < 0 || n >= GUARD_TREE_SIZE - 64 ||
+	    (rmdir(path) != 0 && errno != ENOENT) || mkdir(path, 0755) != 0) {
 		path[0] = '\0';
+		return false;
+	}
+	return true;
+}
+
+static bool write_number(const char *dir, const char *name, uint64_t n)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
+	return write_in(dir, name, text);
+}
+
+void cgroup_limit(const char *dir, const struct cgroup_limits *limits,
+    struct cgroup_limits *kept)
+{
+	if (limits->memory > 0 &&
+	    (write_number(dir, "memory.max", limits->memory) ||
+		write_number(dir, "memory.limit_in_bytes", limits->memory))) {
+		kept->memory = limits->memory;
+		/* No way out by swapping, where that is counted at all; and the
+		 * kernel ends all of a script, not only its largest part. */
+		if (!write_in(dir, "memory.swap.max", "0"))
+			(void)write_number(
+			    dir, "memory.memsw.limit_in_bytes", limits->memory);
+		(void)write_in(dir, "memory.oom.group", "1");
+	}
+	if (limits->processes > 0 &&
+	    write_number(dir, "pids.max", limits->processes))
+		kept->processes = limits->processes;
+}
+
+static bool keeps(
+    const struct cgroup_limits *kept, const struct cgroup_limits *limits)
+{
+	return kept->memory == limits->memory &&
+	       kept->processes == limits->processes;
+}
+
+/* Groups beneath it can have limits, if the kernel and its owner let us. */
+static void delegate(const char *dir)
+{
+	(void)write_in(dir, "cgroup.subtree_control", "+memory");
+	(void)write_in(dir, "cgroup.subtree_control", "+pids");
+}
+
+/* Where the group of a script with limits may be; "": no such place. */
+static void limited_base(
+    int which, const char *own, const char *top, char out[OWN_SIZE])
+{
+	static const char agent[] = "/" CGROUP_AGENT;
+	size_t len = strlen(own);
+	int n = 0;
+
+	out[0] = '\0';
+	if (which == 0 && len >= sizeof(agent) &&
+	    strcmp(own + len - (sizeof(agent) - 1), agent) == 0)
+		n = snprintf(out, OWN_SIZE, "%.*s",
+		    (int)(len - (sizeof(agent) - 1)), own);
+	else if (which == 1)
+		n = snprintf(out, OWN_SIZE, "%s", own);
+	else if (which == 2 && top[0] != '\0' &&
+		 file_in(top, CGROUP_SCRIPTS, out, OWN_SIZE)) {
+		delegate(top);
+		(void)mkdir(out, 0755);
+	}
+	if (n < 0 || n >= OWN_SIZE)
+		out[0] = '\0';
+}
+
+static void make_unified(struct cgroup *c, const char *name,
+    const struct cgroup_limits *limits, struct cgroup_limits *kept)
+{
+	char own[OWN_SIZE], top[OWN_SIZE], base[OWN_SIZE];
+	char *path = c->path[TREE_UNIFIED];
+
+	own_dir(TREE_UNIFIED, own, top);
+	for (int which = 0; which < 3 && !keeps(kept, limits); which++) {
+		struct cgroup_limits now = *kept;
+
+		limited_base(which, own, top, base);
+		if (base[0] == '\0')
+			continue;
+		delegate(base);
+		if (!make_in(base, name, path))
+			continue;
+		cgroup_limit(path, limits, &now);
+		if (keeps(&now, limits)) {
+			*kept = now;
+			return;
+		}
+		(void)rmdir(path);
+	}
+	(void)make_in(own, name, path);
 }
 
 static uint64_t oom_of_machine(void)
@@ -225,17 +326,33 @@ static uint64_t oom_of_machine(void)
 	return n;
 }
 
-void cgroup_make(struct cgroup *c, const char *name)
+enum rc cgroup_make(
+    struct cgroup *c, const char *name, const struct cgroup_limits *limits)
 {
-	make_one(c, TREE_UNIFIED, name);
-	make_one(c, TREE_MEMORY, name);
+	struct cgroup_limits kept = { 0 };
+
+	for (int i = TREE_MEMORY; i <= TREE_PIDS; i++) {
+		char own[OWN_SIZE], top[OWN_SIZE];
+
+		own_dir((enum tree)i, own, top);
+		if (make_in(own, name, c->path[i]))
+			cgroup_limit(c->path[i], limits, &kept);
+	}
+	make_unified(c, name, limits, &kept);
 	c->oom_before = oom_of_machine();
+	return keeps(&kept, limits) ? RC_OK : RC_DENIED;
 }
 
-void cgroup_enter(const struct cgroup *c)
+enum rc cgroup_enter(const struct cgroup *c)
 {
-	for (int i = 0; i < GUARD_TREES; i++)
-		(void)write_in(c->path[i], "cgroup.procs", "0");
+	enum rc rc = RC_OK;
+
+	for (int i = 0; i < GUARD_TREES; i++) {
+		if (c->path[i][0] != '\0' &&
+		    !write_in(c->path[i], "cgroup.procs", "0"))
+			rc = RC_DENIED;
+	}
+	return rc;
 }
 
 static bool tree_is_populated(const char *path)
@@ -315,27 +432,47 @@ unsigned cgroup_kill(const struct cgroup *c)
 {
 	unsigned count = 0;
 
+	/* One by one would not keep up with those that only multiply. */
+	for (int i = 0; i < GUARD_TREES; i++)
+		(void)write_in(c->path[i], "pids.max", "0");
 	for (int i = 0; i < GUARD_TREES; i++)
 		count += kill_tree(c->path[i]);
 	return count;
 }
 
-uint64_t cgroup_oom_kills(const struct cgroup *c)
+/* The number behind key in a file of the first group that has it. */
+static bool first_number(
+    const struct cgroup *c, const char *file, const char *key, uint64_t *out)
 {
-	static const char *const files[GUARD_TREES] = { "memory.events",
-		"memory.oom_control" };
-	uint64_t n = 0, all;
+	bool told = false;
 
-	for (int i = 0; i < GUARD_TREES; i++) {
-		char *text = read_in(c->path[i], files[i], 4096);
-		bool told = text != NULL && number_after(text, "oom_kill", &n);
+	for (int i = 0; i < GUARD_TREES && !told; i++) {
+		char *text = read_in(c->path[i], file, 4096);
 
+		told = text != NULL && number_after(text, key, out);
 		free(text);
-		if (told)
-			return n;
 	}
-	all = oom_of_machine();
+	return told;
+}
+
+bool cgroup_oom_kills(const struct cgroup *c, uint64_t *out)
+{
+	return first_number(c, "memory.events", "oom_kill", out) ||
+	       first_number(c, "memory.oom_control", "oom_kill", out);
+}
+
+uint64_t cgroup_oom_kills_around(const struct cgroup *c)
+{
+	uint64_t all = oom_of_machine();
+
 	return all > c->oom_before ? all - c->oom_before : 0;
+}
+
+uint64_t cgroup_forks_refused(const struct cgroup *c)
+{
+	uint64_t n = 0;
+
+	return first_number(c, "pids.events", "max", &n) ? n : 0;
 }
 
 void cgroup_remove(const struct cgroup *c)

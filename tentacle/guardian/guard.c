@@ -94,13 +94,15 @@ static MUST_CHECK enum rc open_files(struct guard *g)
 
 static void make_cgroup(struct guard *g)
 {
+	const struct cgroup_limits limits = { .memory = g->order.memory,
+		.processes = (uint32_t)g->order.processes };
 	char name[160];
 
 	/* With the pid: a copy of this machine's state has the same tickets. */
 	(void)snprintf(name, sizeof(name), "%.64s%s%.64s-%d", g->order.ticket,
 	    g->order.ticket[0] != '\0' ? "-" : "", g->order.name,
 	    (int)getpid());
-	cgroup_make(&g->cgroup, name);
+	g->unlimited = cgroup_make(&g->cgroup, name, &limits) != RC_OK;
 	for (int i = 0; i < GUARD_TREES; i++) {
 		memcpy(g->record.tree[i], g->cgroup.path[i],
 		    sizeof(g->record.tree[i]));

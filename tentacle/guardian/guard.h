@@ -60,6 +60,7 @@ struct guard {
 	pid_t script;        /* 0: not known (yet) */
 	int output, control, signals;
 	char oom_score[16]; /* as it was before we protected ourselves */
+	bool unlimited;     /* its limits cannot be kept: it must not run */
 };
 
 /* The supervisor's whole life, from its start to its exit code. */

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
@@ -66,15 +67,34 @@ static void close_at_exec(void)
 		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
+/* Ours, and all that came with being ours, is given away for good. */
+static void become_user(struct guard *g)
+{
+	gid_t groups[GUARD_GROUPS_MAX];
+	const struct guard_order *o = &g->order;
+
+	if (!o->has_user)
+		return;
+	for (size_t i = 0; i < o->group_count; i++)
+		groups[i] = (gid_t)o->groups[i];
+	if (setgroups(o->group_count, groups) != 0 ||
+	    setresgid((gid_t)o->gid, (gid_t)o->gid, (gid_t)o->gid) != 0 ||
+	    setresuid((uid_t)o->uid, (uid_t)o->uid, (uid_t)o->uid) != 0)
+		give_up(g, STEP_USER, errno);
+}
+
 _Noreturn void guard_child(struct guard *g)
 {
 	/* A session and group of its own: signals to it reach nobody else. */
 	if (setsid() < 0)
 		give_up(g, STEP_SETUP, errno);
 	restore_oom_score(g);
-	cgroup_enter(&g->cgroup);
+	if ((cgroup_enter(&g->cgroup) != RC_OK || g->unlimited) &&
+	    (g->order.memory > 0 || g->order.processes > 0))
+		give_up(g, STEP_LIMITS, EPERM);
 	attach_output(g);
 	close_at_exec();
+	become_user(g);
 	if (chdir(g->order.workdir) != 0)
 		give_up(g, STEP_WORKDIR, errno);
 	if (guard_who_is(getpid(), &g->record.exec) != RC_OK)

@@ -114,12 +114,32 @@ static void check_time(struct guard *g, uint64_t now)
 		errno = 0;
 }
 
+/* With a limit of its own it is ended as a whole: what is left of a script
+ * after a part of it was killed can only do harm. */
+static void check_memory(struct guard *g)
+{
+	uint64_t kills = 0;
+
+	if (g->order.memory == 0 || g->state != GUARD_WATCHING ||
+	    !cgroup_oom_kills(&g->cgroup, &kills) || kills == 0 ||
+	    guard_look(g, GUARD_STOP))
+		return;
+	g->record.stop.why = WHY_MEMORY;
+	g->record.stop.forced = true;
+	if (guard_put(g, GUARD_STOP) != RC_OK)
+		errno = 0;
+	if (g->script == 0 && guard_look(g, GUARD_EXEC))
+		g->script = (pid_t)g->record.exec.pid;
+	g->state = GUARD_KILLING;
+}
+
 static void tick(struct guard *g)
 {
 	uint64_t now = guard_now_ms();
 
 	cap_output(g);
 	check_time(g, now);
+	check_memory(g);
 	if (g->state == GUARD_WATCHING && guard_look(g, GUARD_STOP))
 		begin_end(g, now);
 	if (g->state == GUARD_ENDING && now >= g->kill_at_ms) {
@@ -165,7 +185,19 @@ static void describe(struct guard *g, const siginfo_t *info)
 		e->why = g->record.stop.why;
 		e->forced = g->record.stop.forced;
 	}
-	e->oom = cgroup_oom_kills(&g->cgroup);
+	/* Who was killed and is in no group may have been killed by that. */
+	if (!cgroup_oom_kills(&g->cgroup, &e->oom) && e->how == HOW_KILLED &&
+	    e->signal == SIGKILL)
+		e->oom = cgroup_oom_kills_around(&g->cgroup);
+	e->refused = cgroup_forks_refused(&g->cgroup);
+}
+
+/* What it started is its own affair, unless it has limits: then they are what
+ * holds all that, and end with it. */
+static bool takes_all_with_it(struct guard *g)
+{
+	return guard_look(g, GUARD_STOP) || g->order.memory > 0 ||
+	       g->order.processes > 0;
 }
 
 /*
@@ -183,9 +215,10 @@ static int record_end(struct guard *g, const siginfo_t *info)
 	if (!guard_look(g, GUARD_EXEC) && !guard_look(g, GUARD_NOEXEC))
 		first = false;
 	if (first) {
-		if (guard_look(g, GUARD_STOP))
-			kill_all(g);
+		/* Before its killing could make them lie. */
 		describe(g, info);
+		if (takes_all_with_it(g))
+			kill_all(g);
 		g->record.exit.output = mark_output(g);
 		if (guard_put_synced(g, GUARD_EXIT) != RC_OK)
 			return GUARD_NO_SYNC;

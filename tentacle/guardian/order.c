@@ -20,7 +20,12 @@ enum tag {
 	TAG_TIMEOUT = 6,
 	TAG_GRACE = 7,
 	TAG_OUTPUT_MAX = 8,
-	TAG_PASSING = 9
+	TAG_PASSING = 9,
+	TAG_MEMORY = 10,
+	TAG_PROCESSES = 11,
+	TAG_UID = 12, /* with TAG_GID, and TAG_GROUP as often as needed */
+	TAG_GID = 13,
+	TAG_GROUP = 14
 };
 
 #define BIT(tag) (1u << (tag))
@@ -77,6 +82,14 @@ static void put_all(struct writer *w, const struct guard_order *o)
 	put_number(w, TAG_GRACE, o->grace_ms);
 	put_number(w, TAG_OUTPUT_MAX, o->output_max);
 	put_number(w, TAG_PASSING, o->passing ? 1 : 0);
+	put_number(w, TAG_MEMORY, o->memory);
+	put_number(w, TAG_PROCESSES, o->processes);
+	if (!o->has_user)
+		return;
+	put_number(w, TAG_GID, o->gid);
+	put_number(w, TAG_UID, o->uid);
+	for (size_t i = 0; i < o->group_count; i++)
+		put_number(w, TAG_GROUP, o->groups[i]);
 }
 
 enum rc guard_order_encode(
@@ -85,7 +98,8 @@ enum rc guard_order_encode(
 	struct writer w = { .p = NULL };
 
 	put_all(&w, o);
-	if (w.len > GUARD_ORDER_MAX || o->arg_count > GUARD_ARGS_MAX)
+	if (w.len > GUARD_ORDER_MAX || o->arg_count > GUARD_ARGS_MAX ||
+	    o->group_count > GUARD_GROUPS_MAX)
 		return RC_LIMIT;
 	w.p = malloc(w.len);
 	if (w.p == NULL)
@@ -158,6 +172,21 @@ static MUST_CHECK enum rc take_arg(struct guard_order *o, char *text)
 	return RC_OK;
 }
 
+/* Numbers of the kernel's; the highest means nobody. */
+static MUST_CHECK enum rc get_id(const char *text, uint64_t *out)
+{
+	enum rc rc = get_number(text, out);
+
+	return rc == RC_OK && *out >= UINT32_MAX ? RC_PROTO : rc;
+}
+
+static MUST_CHECK enum rc take_group(struct guard_order *o, const char *text)
+{
+	if (o->group_count >= GUARD_GROUPS_MAX)
+		return RC_PROTO;
+	return get_id(text, &o->groups[o->group_count++]);
+}
+
 /* env has room: it was counted. */
 static MUST_CHECK enum rc take(
     struct guard_order *o, const struct field *f, char **env)
@@ -190,6 +219,17 @@ static MUST_CHECK enum rc take(
 		rc = get_number(f->text, &n);
 		o->passing = n != 0;
 		break;
+	case TAG_MEMORY:
+		return get_number(f->text, &o->memory);
+	case TAG_PROCESSES:
+		return get_number(f->text, &o->processes);
+	case TAG_UID:
+		o->has_user = true;
+		return get_id(f->text, &o->uid);
+	case TAG_GID:
+		return get_id(f->text, &o->gid);
+	case TAG_GROUP:
+		return take_group(o, f->text);
 	default:
 		break;
 	}
@@ -210,6 +250,9 @@ static MUST_CHECK enum rc read_fields(
 		if (f.tag < 32)
 			seen |= BIT(f.tag);
 	}
+	/* A user without a group would keep ours. */
+	if (((seen & BIT(TAG_UID)) != 0) != ((seen & BIT(TAG_GID)) != 0))
+		return RC_PROTO;
 	return rc == RC_NOTFOUND && (seen & ALL_TAGS) == ALL_TAGS ? RC_OK
 	                                                          : RC_PROTO;
 }

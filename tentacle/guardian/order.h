@@ -17,8 +17,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GUARD_ORDER_MAX 4194304 /* bytes of the file */
-#define GUARD_ARGS_MAX  8
+#define GUARD_ORDER_MAX  4194304 /* bytes of the file */
+#define GUARD_ARGS_MAX   8
+#define GUARD_GROUPS_MAX 64
 
 struct guard_order {
 	const char *ticket;  /* may be ""; 32 hex digits otherwise */
@@ -33,6 +34,12 @@ struct guard_order {
 	uint64_t timeout_ms, grace_ms;
 	uint64_t output_max; /* bytes */
 	bool passing;        /* nobody asks after a crash: sync nothing */
+	uint64_t memory;     /* bytes; 0: no limit */
+	uint64_t processes;  /* 0: no limit */
+	bool has_user;       /* run as another user: */
+	uint64_t uid, gid;
+	size_t group_count;
+	uint64_t groups[GUARD_GROUPS_MAX];
 };
 
 /* Into *out, which the caller frees.  RC_LIMIT: too long; RC_NOMEM. */

@@ -20,6 +20,7 @@ static const char *const slot_names[GUARD_SLOTS] = {
 	[GUARD_EXIT] = "exit",
 	[GUARD_TREE_1] = "tree",
 	[GUARD_TREE_2] = "tree",
+	[GUARD_TREE_3] = "tree",
 };
 
 static const char *const step_names[STEP_COUNT] = {
@@ -29,12 +30,15 @@ static const char *const step_names[STEP_COUNT] = {
 	[STEP_MARK] = "mark",
 	[STEP_EXEC] = "exec",
 	[STEP_STOPPED] = "stopped",
+	[STEP_LIMITS] = "limits",
+	[STEP_USER] = "user",
 };
 
 static const char *const why_names[WHY_COUNT] = {
 	[WHY_NONE] = "none",
 	[WHY_CANCELLED] = "cancelled",
 	[WHY_TIMED_OUT] = "timed-out",
+	[WHY_MEMORY] = "memory",
 };
 
 static const char *const how_names[HOW_COUNT] = {
@@ -107,9 +111,10 @@ static void add_exit(struct line *l, const struct guard_exit *e)
 	    how_names[e->how], by_names[e->by], (int)e->code,
 	    (unsigned)e->signal, step_names[e->step], (int)e->error,
 	    why_names[e->why]);
-	add(l, " forced=%d oom=%llu output=%llu at=%llu", e->forced ? 1 : 0,
-	    (unsigned long long)e->oom, (unsigned long long)e->output,
-	    (unsigned long long)e->at_ms);
+	add(l, " forced=%d oom=%llu output=%llu at=%llu refused=%llu",
+	    e->forced ? 1 : 0, (unsigned long long)e->oom,
+	    (unsigned long long)e->output, (unsigned long long)e->at_ms,
+	    (unsigned long long)e->refused);
 }
 
 static void add_path(struct line *l, const char *path)
@@ -155,6 +160,7 @@ static void add_fields(
 		break;
 	case GUARD_TREE_1:
 	case GUARD_TREE_2:
+	case GUARD_TREE_3:
 		add_path(l, r->tree[slot - GUARD_TREE_1]);
 		break;
 	case GUARD_SLOTS:
@@ -286,6 +292,8 @@ static void read_who(struct fields *f, struct guard_who *who)
 
 static void read_exit(struct fields *f, struct guard_exit *e)
 {
+	const char *ignored;
+
 	e->how = (enum guard_how)word(f, "how", how_names, HOW_COUNT);
 	e->by = (enum guard_by)word(f, "by", by_names, BY_COUNT);
 	e->code = (int32_t)number(f, "code", 255);
@@ -297,6 +305,9 @@ static void read_exit(struct fields *f, struct guard_exit *e)
 	e->oom = number(f, "oom", UINT64_MAX);
 	e->output = number(f, "output", UINT64_MAX);
 	e->at_ms = number(f, "at", UINT64_MAX);
+	/* Not there in what earlier versions wrote. */
+	if (find(f->line, "refused", &ignored))
+		e->refused = number(f, "refused", UINT64_MAX);
 	f->bad |= e->how == HOW_NONE;
 }
 
@@ -346,6 +357,7 @@ static void read_fields(
 		break;
 	case GUARD_TREE_1:
 	case GUARD_TREE_2:
+	case GUARD_TREE_3:
 		read_path(f, r->tree[slot - GUARD_TREE_1]);
 		break;
 	case GUARD_SLOTS:

@@ -25,10 +25,10 @@
 
 #define GUARD_VERSION     1
 #define GUARD_RECORD_SIZE 4096
-#define GUARD_SLOT_SIZE   256  /* of most slots, with its newline */
-#define GUARD_TREE_SIZE   1024 /* of a slot that holds a path */
-#define GUARD_TREES       2    /* control groups of one script */
-#define GUARD_BOOT_SIZE   37   /* kernel's boot id, with NUL */
+#define GUARD_SLOT_SIZE   256 /* of most slots, with its newline */
+#define GUARD_TREE_SIZE   680 /* of a slot that holds a path */
+#define GUARD_TREES       3   /* control groups of one script */
+#define GUARD_BOOT_SIZE   37  /* kernel's boot id, with NUL */
 
 enum guard_slot {
 	GUARD_HEADER,     /* made by the tentacle */
@@ -41,6 +41,7 @@ enum guard_slot {
 	GUARD_EXIT,       /* how it ended: the first one counts */
 	GUARD_TREE_1,     /* control groups that hold what it started */
 	GUARD_TREE_2,
+	GUARD_TREE_3,
 	GUARD_SLOTS
 };
 
@@ -64,6 +65,8 @@ enum guard_step {
 	STEP_MARK,    /* the EXEC mark could not be synced */
 	STEP_EXEC,    /* execve */
 	STEP_STOPPED, /* ended before it began */
+	STEP_LIMITS,  /* of memory or processes: nobody here can keep them */
+	STEP_USER,    /* becoming the user that it is to run as */
 	STEP_COUNT
 };
 
@@ -71,6 +74,7 @@ enum guard_why {
 	WHY_NONE,
 	WHY_CANCELLED,
 	WHY_TIMED_OUT,
+	WHY_MEMORY, /* a part of it was killed for lack of memory */
 	WHY_COUNT
 };
 
@@ -99,6 +103,7 @@ struct guard_exit {
 	enum guard_why why; /* it was stopped */
 	bool forced;        /* by SIGKILL, after the grace */
 	uint64_t oom;       /* processes that the kernel killed for memory */
+	uint64_t refused;   /* processes above its limit */
 	uint64_t output;    /* bytes of the output file at the end */
 	uint64_t at_ms;     /* unix time */
 };

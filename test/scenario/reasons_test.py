@@ -282,6 +282,15 @@ def test_timed_out(w):
     shown("timed-out", ended(w, task), None, "1")
 
 
+def test_out_of_memory(w):
+    task = w.start_run("exec tail /dev/zero", "-m", "web-01", "--memory",
+                       "16MiB")
+    what = ended(w, task)
+    if what["code"] == "not-permitted":
+        pytest.skip("no control groups here")
+    shown("out-of-memory", what, None, "limit 16 MiB")
+
+
 def test_cancelled(w):
     task = w.start_run("sleep 60", "-m", "web-01")
     w.wait_task(task, "running")

@@ -23,6 +23,10 @@ static const char shop[] = "project: shop\n"
 			   "    steps:\n"
 			   "      - name: drain\n"
 			   "        run: ./lb-drain.sh\n"
+			   "        user: www-data\n"
+			   "        memory: 1GiB\n"
+			   "        processes: 9\n"
+			   "        lock: {name: lb, shared: true}\n"
 			   "      - name: install\n"
 			   "        deploy: shop-web\n"
 			   "        configure: [nginx.conf]\n"
@@ -101,6 +105,11 @@ static void test_a_block_becomes_stage_then_its_steps(void **state)
 	payload = &plan->payloads[block->actions[1].payload];
 	assert_string_equal(payload->script, "#!/bin/sh -e\n./lb-drain.sh");
 	assert_string_equal(payload->package, "shop-web");
+	assert_string_equal(payload->world.user, "www-data");
+	assert_int_equal(payload->world.memory, 1 << 30);
+	assert_int_equal(payload->world.processes, 9);
+	assert_string_equal(payload->world.lock, "lb");
+	assert_true(payload->world.lock_shared);
 	payload = &plan->payloads[block->actions[2].payload];
 	assert_string_equal(payload->digest, DIGEST);
 	assert_string_equal(payload->after, "#!/bin/sh -e\nnginx -s reload");
@@ -144,7 +153,7 @@ static void test_what_is_missing_is_named_with_its_line(void **state)
 	request.packages.count = 0;
 	expect_error(shop, &request,
 	    "the release has no version of the package shop-web, which step "
-	    "'install' (line 11) deploys");
+	    "'install' (line 15) deploys");
 }
 
 static void test_an_ad_hoc_script_goes_to_all_whoever_fails(void **state)
@@ -208,6 +217,8 @@ static void test_a_payload_survives_json(void **state)
 		assert_int_equal(
 		    plan_payload_from_json(one, strlen(one), &copy, NULL),
 		    RC_OK);
+		assert_memory_equal(
+		    &copy.world, &plan->payloads[i].world, sizeof(copy.world));
 		assert_int_equal(plan_payload_to_json(&copy, &two), RC_OK);
 		assert_string_equal(one, two);
 		for (size_t len = 0; len < strlen(one); len++) {

@@ -85,6 +85,34 @@ static void test_a_plain_step_is_a_block_of_its_own(void **state)
 	process_free(p);
 }
 
+static void test_how_a_script_runs_is_read(void **state)
+{
+	static const char text[] =
+	    "project: shop\nsteps:\n"
+	    "  - name: one\n    run: ./one\n    user: www-data\n"
+	    "    memory: 256MiB\n    processes: 64\n    lock: apt\n"
+	    "  - name: two\n    run: ./two\n"
+	    "    lock: { name: apt, shared: true }\n";
+	const struct script_world *w;
+	struct process *p;
+
+	(void)state;
+	assert_int_equal(
+	    process_parse("p.yaml", text, strlen(text), &p, NULL), RC_OK);
+	w = &p->blocks[0].steps[0].world;
+	assert_string_equal(w->user, "www-data");
+	assert_int_equal(w->memory, 256 << 20);
+	assert_int_equal(w->processes, 64);
+	assert_string_equal(w->lock, "apt");
+	assert_false(w->lock_shared);
+	w = &p->blocks[1].steps[0].world;
+	assert_string_equal(w->user, "");
+	assert_int_equal(w->memory, 0);
+	assert_string_equal(w->lock, "apt");
+	assert_true(w->lock_shared);
+	process_free(p);
+}
+
 static void test_what_waits_for_a_person_is_read(void **state)
 {
 	static const char text[] =
@@ -199,6 +227,21 @@ static const struct {
 	    "p.yaml:4:5: 'x' asks for an approval, but no step comes after" },
 	{ HEAD "  - name: x\n    steps:\n      - {name: y, approve: z}\n",
 	    "p.yaml:6:28: `approve` is for the step around this one" },
+	{ HEAD "  - {name: x, run: y, memory: lots}\n",
+	    "p.yaml:4:31: memory 'lots' is not a size" },
+	{ HEAD "  - {name: x, run: y, memory: 1MiB}\n",
+	    "p.yaml:4:5: memory: a limit is from 4MiB" },
+	{ HEAD "  - {name: x, run: y, processes: 0}\n",
+	    "p.yaml:4:34: processes must be at least 1" },
+	{ HEAD "  - {name: x, run: y, user: -x}\n",
+	    "p.yaml:4:5: user: '-x' is not the name of a user" },
+	{ HEAD "  - {name: x, run: y, lock: a b}\n",
+	    "p.yaml:4:5: lock: 'a b' is not a name" },
+	{ HEAD "  - {name: x, run: y, lock: {shared: true}}\n",
+	    "p.yaml:4:29: a lock needs a `name:`" },
+	{ HEAD "  - name: x\n    user: u\n    steps:\n"
+	       "      - {name: y, run: z}\n",
+	    "p.yaml:5:11: `user` is for the steps inside" },
 	{ "guided: maybe\n" HEAD "  - {name: x, run: y}\n",
 	    "p.yaml:1:9: guided must be true or false" },
 	{ "time_limit: long\n" HEAD "  - {name: x, run: y}\n",
@@ -347,6 +390,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_file_of_the_handbook_is_read_whole),
 		cmocka_unit_test(test_a_plain_step_is_a_block_of_its_own),
+		cmocka_unit_test(test_how_a_script_runs_is_read),
 		cmocka_unit_test(test_what_waits_for_a_person_is_read),
 		cmocka_unit_test(test_each_error_names_file_line_and_column),
 		cmocka_unit_test(test_a_file_above_the_limits_is_refused),

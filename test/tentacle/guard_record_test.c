@@ -40,10 +40,12 @@ static struct guard_record sample(void)
 		.forced = true,
 		.oom = UINT64_MAX,
 		.output = UINT64_MAX,
-		.at_ms = UINT64_MAX };
+		.at_ms = UINT64_MAX,
+		.refused = UINT64_MAX };
 	(void)snprintf(r.tree[0], GUARD_TREE_SIZE, "/sys/fs/cgroup/a b/c=d");
-	memset(r.tree[1], 'x', 900);
+	memset(r.tree[1], 'x', 640);
 	r.tree[1][0] = '/';
+	(void)snprintf(r.tree[2], GUARD_TREE_SIZE, "/pids");
 	return r;
 }
 
@@ -87,8 +89,10 @@ static void assert_same(
 	assert_int_equal(a->exit.oom, b->exit.oom);
 	assert_int_equal(a->exit.output, b->exit.output);
 	assert_int_equal(a->exit.at_ms, b->exit.at_ms);
+	assert_int_equal(a->exit.refused, b->exit.refused);
 	assert_string_equal(a->tree[0], b->tree[0]);
 	assert_string_equal(a->tree[1], b->tree[1]);
+	assert_string_equal(a->tree[2], b->tree[2]);
 }
 
 static void test_what_is_written_is_read_again(void **state)
@@ -290,7 +294,14 @@ static struct guard_order order(void)
 		.timeout_ms = UINT32_MAX,
 		.grace_ms = 0,
 		.output_max = 1ull << 40,
-		.passing = true };
+		.passing = true,
+		.memory = 1ull << 50,
+		.processes = 64,
+		.has_user = true,
+		.uid = UINT32_MAX - 1,
+		.gid = 33,
+		.group_count = 2,
+		.groups = { 33, 4 } };
 }
 
 static void test_an_order_is_read_as_it_was_written(void **state)
@@ -317,6 +328,13 @@ static void test_an_order_is_read_as_it_was_written(void **state)
 	assert_int_equal(back.timeout_ms, UINT32_MAX);
 	assert_int_equal(back.output_max, 1ull << 40);
 	assert_true(back.passing);
+	assert_int_equal(back.memory, 1ull << 50);
+	assert_int_equal(back.processes, 64);
+	assert_true(back.has_user);
+	assert_int_equal(back.uid, UINT32_MAX - 1);
+	assert_int_equal(back.gid, 33);
+	assert_int_equal(back.group_count, 2);
+	assert_int_equal(back.groups[1], 4);
 	guard_order_clear(&back);
 	free(data);
 }
@@ -365,6 +383,22 @@ static void test_an_order_without_a_place_or_a_word_is_refused(void **state)
 	free(data);
 }
 
+static void test_a_user_that_is_nobody_is_refused(void **state)
+{
+	struct guard_order o = order(), back;
+	uint8_t *data = NULL;
+	size_t len;
+
+	(void)state;
+	o.uid = UINT32_MAX; /* the kernel would leave it as it is: root */
+	assert_int_equal(guard_order_encode(&o, &data, &len), RC_OK);
+	assert_int_equal(guard_order_decode(data, len, &back), RC_PROTO);
+	free(data);
+	o = order();
+	o.group_count = GUARD_GROUPS_MAX + 1;
+	assert_int_equal(guard_order_encode(&o, &data, &len), RC_LIMIT);
+}
+
 static void test_an_order_needs_memory(void **state)
 {
 	const struct guard_order o = order();
@@ -401,6 +435,7 @@ int main(void)
 		    test_an_order_cut_or_changed_anywhere_is_refused),
 		cmocka_unit_test(
 		    test_an_order_without_a_place_or_a_word_is_refused),
+		cmocka_unit_test(test_a_user_that_is_nobody_is_refused),
 		cmocka_unit_test(test_an_order_needs_memory),
 	};
 

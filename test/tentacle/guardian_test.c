@@ -676,7 +676,8 @@ static void test_lack_of_memory_is_told_apart_from_a_kill(void **state)
 	wait_end();
 	assert_int_equal(end.signal, SIGKILL);
 	assert_true(record.exit.oom > 0);
-	assert_non_null(strstr(end.cause.text, "lack of memory"));
+	assert_int_equal(end.cause.code, REASON_OUT_OF_MEMORY);
+	assert_non_null(strstr(end.cause.text, "the machine had none left"));
 }
 
 /* --- A full disk ------------------------------------------------------------
