@@ -57,6 +57,9 @@ static const struct field entry_fields[] = {
 	{ SHAPE_LIST("from", msg_table_entry, from, from_count, TABLE_FROM_MAX,
 	      &neighbour),
 	    .optional = true },
+	{ SHAPE_LIST("also", msg_table_entry, also, also_count, TABLE_ALSO_MAX,
+	      &neighbour),
+	    .optional = true },
 };
 
 /* An entry says all that its way needs, and nothing of another way. */
@@ -71,6 +74,10 @@ static const char *entry_problem(const void *part)
 		return NULL;
 	if (dials != (m->how == ROUTE_DIAL) || has_via != (m->how == ROUTE_VIA))
 		return "has an 'endpoint' or 'via' that does not fit 'how'";
+	for (size_t i = 0; i < m->also_count; i++) {
+		if (m->also[i].role != ROLE_RELAY)
+			return "has an 'also' that is no relay";
+	}
 	return NULL;
 }
 

@@ -20,6 +20,7 @@
 #define TABLE_PAGE_ENTRIES_MAX 1000 /* keeps a page under 256 KiB, usually */
 #define TABLE_PAGE_BYTES_MAX   262144
 #define TABLE_FROM_MAX         16
+#define TABLE_ALSO_MAX         8
 #define PRESENCE_CHANGES_MAX   1000
 
 /* How the next hop to a target is reached. */
@@ -49,6 +50,9 @@ struct msg_table_entry {
 	char via[NAME_SIZE];          /* ROUTE_VIA, else empty */
 	struct msg_neighbour *from;   /* TABLE_FROM_MAX */
 	size_t from_count;
+	struct msg_neighbour *also; /* TABLE_ALSO_MAX: other relays by which
+	                               it is reached; not in order */
+	size_t also_count;
 };
 
 struct msg_table_page {

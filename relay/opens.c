@@ -128,7 +128,7 @@ static bool next_hop(struct relay *r, struct table_entry *e,
 	char name[NAME_SIZE] = "";
 
 	if (path_shift(&next->path, name)) {
-		if (e->how != ROUTE_VIA || strcmp(e->via, name) != 0) {
+		if (!table_leads_by(e, name)) {
 			fault_set(fault, REASON_NO_ROUTE, relay_name(r),
 			    "%s: relay %s does not reach it by relay %s",
 			    e->name, relay_name(r), name);

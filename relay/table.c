@@ -50,6 +50,7 @@ static void drop(struct table *t, struct table_entry *e)
 	TAILQ_REMOVE(&t->all, e, all);
 	lookup_remove(&t->lookup, &e->item);
 	free(e->from);
+	free(e->also);
 	free(e);
 }
 
@@ -165,7 +166,7 @@ struct table_entry *table_take_fresh(struct table *t)
 /* --- Entries ---------------------------------------------------------------
  */
 
-/* What a message says of the target, its `from` borrowed; nothing that is the
+/* What a message says of the target, its lists borrowed; nothing that is the
  * table's own. */
 static MUST_CHECK enum rc read_entry(const struct msg_table_entry *m,
     struct table_entry *out, struct fault *fault)
@@ -173,7 +174,7 @@ static MUST_CHECK enum rc read_entry(const struct msg_table_entry *m,
 	enum rc rc;
 
 	*out = (struct table_entry){ .seq = m->seq, .how = m->how };
-	if (m->from_count > TABLE_FROM_MAX)
+	if (m->from_count > TABLE_FROM_MAX || m->also_count > TABLE_ALSO_MAX)
 		return RC_LIMIT;
 	rc = target_parse(m->target, &out->target, fault);
 	if (rc == RC_OK && m->how == ROUTE_DIAL)
@@ -186,19 +187,27 @@ static MUST_CHECK enum rc read_entry(const struct msg_table_entry *m,
 	(void)snprintf(out->via, sizeof(out->via), "%s", m->via);
 	out->from = m->from;
 	out->from_count = m->from_count;
+	out->also = m->also;
+	out->also_count = m->also_count;
 	return RC_OK;
 }
 
-static bool same_from(const struct table_entry *a, const struct table_entry *b)
+static bool same_list(const struct msg_neighbour *a, size_t a_count,
+    const struct msg_neighbour *b, size_t b_count)
 {
-	if (a->from_count != b->from_count)
+	if (a_count != b_count)
 		return false;
-	for (size_t i = 0; i < a->from_count; i++) {
-		if (a->from[i].role != b->from[i].role ||
-		    strcmp(a->from[i].name, b->from[i].name) != 0)
+	for (size_t i = 0; i < a_count; i++) {
+		if (a[i].role != b[i].role || strcmp(a[i].name, b[i].name) != 0)
 			return false;
 	}
 	return true;
+}
+
+static bool same_lists(const struct table_entry *a, const struct table_entry *b)
+{
+	return same_list(a->from, a->from_count, b->from, b->from_count) &&
+	       same_list(a->also, a->also_count, b->also, b->also_count);
 }
 
 static bool leads_alike(
@@ -209,27 +218,45 @@ static bool leads_alike(
 	       strcmp(a->via, b->via) == 0 && strcmp(a->name, b->name) == 0;
 }
 
+/* NULL for none. */
+static MUST_CHECK enum rc copy_list(
+    const struct msg_neighbour *list, size_t count, struct msg_neighbour **out)
+{
+	*out = NULL;
+	if (count == 0)
+		return RC_OK;
+	*out = malloc(count * sizeof(*list));
+	if (*out == NULL)
+		return RC_NOMEM;
+	memcpy(*out, list, count * sizeof(*list));
+	return RC_OK;
+}
+
 /* Nothing is changed without memory. */
-static MUST_CHECK enum rc take_from(
+static MUST_CHECK enum rc take_lists(
     struct table_entry *e, const struct table_entry *said)
 {
-	size_t size = said->from_count * sizeof(*said->from);
-	struct msg_neighbour *from = malloc(size + 1);
+	struct msg_neighbour *from, *also;
 
-	if (from == NULL)
+	if (copy_list(said->from, said->from_count, &from) != RC_OK)
 		return RC_NOMEM;
-	if (size > 0)
-		memcpy(from, said->from, size);
+	if (copy_list(said->also, said->also_count, &also) != RC_OK) {
+		free(from);
+		return RC_NOMEM;
+	}
 	free(e->from);
+	free(e->also);
 	e->from = from;
 	e->from_count = said->from_count;
+	e->also = also;
+	e->also_count = said->also_count;
 	return RC_OK;
 }
 
 static MUST_CHECK enum rc take(
     struct table_entry *e, const struct table_entry *said)
 {
-	enum rc rc = take_from(e, said);
+	enum rc rc = take_lists(e, said);
 
 	if (rc != RC_OK)
 		return rc;
@@ -247,8 +274,8 @@ static MUST_CHECK enum rc add(struct table *t, const struct table_entry *said)
 	if (e == NULL)
 		return RC_NOMEM;
 	*e = *said;
-	e->from = NULL;
-	if (take_from(e, said) != RC_OK) {
+	e->from = e->also = NULL;
+	if (take_lists(e, said) != RC_OK) {
 		free(e);
 		return RC_NOMEM;
 	}
@@ -280,7 +307,7 @@ static MUST_CHECK enum rc apply_entry(
 		return rc;
 	if (e == NULL)
 		return add(t, &said);
-	if (!leads_alike(e, &said) || !same_from(e, &said)) {
+	if (!leads_alike(e, &said) || !same_lists(e, &said)) {
 		rc = take(e, &said);
 		if (rc != RC_OK)
 			return rc;
@@ -398,12 +425,23 @@ bool table_permits(
 	return false;
 }
 
+bool table_leads_by(const struct table_entry *entry, const char *relay)
+{
+	if (entry->how == ROUTE_VIA && strcmp(entry->via, relay) == 0)
+		return true;
+	for (size_t i = 0; i < entry->also_count; i++) {
+		if (strcmp(entry->also[i].name, relay) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* --- As pages --------------------------------------------------------------
  */
 
 #define PAGE_ENTRIES 100
 
-/* `from` is shared: an encoder only reads it. */
+/* Lists are shared: an encoder only reads them. */
 static void export_entry(struct table_entry *e, struct msg_table_entry *m)
 {
 	*m = (struct msg_table_entry){
@@ -411,6 +449,8 @@ static void export_entry(struct table_entry *e, struct msg_table_entry *m)
 		.how = e->how,
 		.from = e->from,
 		.from_count = e->from_count,
+		.also = e->also,
+		.also_count = e->also_count,
 	};
 	memcpy(m->target, e->text, sizeof(m->target));
 	memcpy(m->name, e->name, sizeof(m->name));

@@ -35,6 +35,8 @@ struct table_entry {
 	char via[NAME_SIZE];        /* ROUTE_VIA */
 	struct msg_neighbour *from; /* most have one: memory for no more */
 	size_t from_count;
+	struct msg_neighbour *also; /* other relays by which it is reached */
+	size_t also_count;
 	void *owner; /* the relay's neighbour of this target, or NULL */
 };
 
@@ -82,6 +84,9 @@ struct table_entry *table_next(const struct table_entry *e);
 /* May this neighbour open streams to the entry's target? */
 bool table_permits(const struct table_entry *entry, enum peer_role role,
     const char *neighbour);
+
+/* Is it reached by this relay? */
+bool table_leads_by(const struct table_entry *entry, const char *relay);
 
 /* Called for each entry that is about to vanish. */
 typedef void (*table_gone_fn)(void *arg, struct table_entry *entry);

@@ -30,37 +30,56 @@ static void go_on(
 	}
 }
 
-static bool goes_on_alike(
-    const struct msg_table_entry *a, const struct msg_table_entry *b)
+/* One list of neighbours, each once. */
+static void add_to(struct msg_neighbour *list, size_t *count, size_t most,
+    enum peer_role role, const char *name)
 {
-	return a->how == b->how && strcmp(a->via, b->via) == 0 &&
-	       strcmp(a->endpoint, b->endpoint) == 0;
-}
-
-static void add_from(
-    struct slice_entry *e, enum peer_role role, const char *name)
-{
-	for (size_t i = 0; i < e->entry.from_count; i++) {
-		if (e->from[i].role == role &&
-		    strcmp(e->from[i].name, name) == 0)
+	for (size_t i = 0; i < *count; i++) {
+		if (list[i].role == role && strcmp(list[i].name, name) == 0)
 			return;
 	}
-	/* Never full: a target has at most 8 routes, each adds one. */
-	if (e->entry.from_count == TABLE_FROM_MAX)
+	/* Never: a target has at most 8 routes, and 8 that it leaves. */
+	if (*count == most)
 		return;
-	e->from[e->entry.from_count].role = role;
-	(void)snprintf(e->from[e->entry.from_count].name,
-	    sizeof(e->from[0].name), "%s", name);
-	e->entry.from_count++;
+	list[*count].role = role;
+	(void)snprintf(
+	    list[*count].name, sizeof(list[*count].name), "%s", name);
+	(*count)++;
+}
+
+/* The relay's own link to the target; false: there is another one already. */
+static bool take_link(
+    struct msg_table_entry *m, const struct msg_table_entry *this, bool *linked)
+{
+	if (*linked)
+		return m->how == this->how &&
+		       strcmp(m->endpoint, this->endpoint) == 0;
+	*linked = true;
+	m->how = this->how;
+	memcpy(m->endpoint, this->endpoint, sizeof(m->endpoint));
+	return true;
+}
+
+/* No link of its own: the relay that comes next in the first route. */
+static void take_via(struct slice_entry *e)
+{
+	struct msg_table_entry *m = &e->entry;
+
+	m->how = ROUTE_VIA;
+	memcpy(m->via, e->also[0].name, sizeof(m->via));
+	m->also_count--;
+	memmove(e->also, e->also + 1, m->also_count * sizeof(*e->also));
 }
 
 bool slice_make(const struct slice_target *target, const char *relay,
     const char *node, struct slice_entry *out)
 {
 	struct msg_table_entry *m = &out->entry;
+	bool linked = false;
 
 	memset(out, 0, sizeof(*out));
 	m->from = out->from;
+	m->also = out->also;
 	m->seq = target->seq;
 	(void)snprintf(m->target, sizeof(m->target), "%s", target->text);
 	for (size_t i = 0; i < target->route_count; i++) {
@@ -71,18 +90,17 @@ bool slice_make(const struct slice_target *target, const char *relay,
 		if (at == route->path.count)
 			continue;
 		go_on(route, at, &this);
-		if (m->from_count == 0) {
-			m->how = this.how;
-			memcpy(m->via, this.via, sizeof(m->via));
-			memcpy(m->endpoint, this.endpoint, sizeof(m->endpoint));
-		} else if (!goes_on_alike(m, &this)) {
+		if (this.how == ROUTE_VIA)
+			add_to(out->also, &m->also_count, TABLE_ALSO_MAX,
+			    ROLE_RELAY, this.via);
+		else if (!take_link(m, &this, &linked))
 			continue;
-		}
-		if (at == 0)
-			add_from(out, ROLE_SERVER, node);
-		else
-			add_from(out, ROLE_RELAY, route->path.names[at - 1]);
+		add_to(out->from, &m->from_count, TABLE_FROM_MAX,
+		    at == 0 ? ROLE_SERVER : ROLE_RELAY,
+		    at == 0 ? node : route->path.names[at - 1]);
 	}
+	if (!linked && m->also_count > 0)
+		take_via(out);
 	m->gone = m->from_count == 0;
 	if (!m->gone)
 		(void)snprintf(m->name, sizeof(m->name), "%s", target->name);

@@ -33,13 +33,16 @@ struct slice_target {
 struct slice_entry {
 	struct msg_table_entry entry;
 	struct msg_neighbour from[TABLE_FROM_MAX];
+	struct msg_neighbour also[TABLE_ALSO_MAX];
 };
 
 /*
  * The target as this relay shall know it; node is the server's own name.
  * False: it is not in the relay's slice, *out is a "gone".  Where several
- * routes pass the relay, the first says how it goes on; later ones that go on
- * alike add from where.
+ * routes pass the relay, its own link to the target counts, then the relay
+ * that comes next in the first of them; others that come next are in `also`.
+ * One whose last hop shall be dialled elsewhere than in an earlier one is left
+ * out.
  */
 bool slice_make(const struct slice_target *target, const char *relay,
     const char *node, struct slice_entry *out);

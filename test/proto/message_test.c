@@ -397,8 +397,9 @@ static void test_two_actions_in_one_start_are_refused(void **state)
 static void test_a_route_that_contradicts_itself_is_refused(void **state)
 {
 	struct msg_table_entry entry = { "machine/" ID_A, 1, false, "",
-		ROUTE_DIAL, "", "", NULL, 0 };
+		ROUTE_DIAL, "", "", NULL, 0, NULL, 0 };
 	struct msg_table_page page = { { 1, ID_A }, 0, 1, 0, true, &entry, 1 };
+	struct msg_neighbour also = { ROLE_RELAY, "dc2-c" };
 	struct packbuf b;
 
 	(void)state;
@@ -412,6 +413,12 @@ static void test_a_route_that_contradicts_itself_is_refused(void **state)
 	assert_int_equal(msg_table_page_encode(&page, &b), RC_PROTO);
 	entry.endpoint[0] = '\0';
 	assert_int_equal(msg_table_page_encode(&page, &b), RC_OK);
+	entry.also = &also;
+	entry.also_count = 1;
+	assert_int_equal(msg_table_page_encode(&page, &b), RC_OK);
+	also.role = ROLE_SERVER;
+	assert_int_equal(msg_table_page_encode(&page, &b), RC_PROTO);
+	entry.also_count = 0;
 	memcpy(entry.target, "server", 7);
 	assert_int_equal(msg_table_page_encode(&page, &b), RC_PROTO);
 	packbuf_fini(&b);

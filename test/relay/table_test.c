@@ -253,6 +253,44 @@ static void test_targets_stay_reachable_while_a_full_table_comes(void **state)
 	table_free(t);
 }
 
+static void test_each_relay_that_leads_to_a_target_is_kept(void **state)
+{
+	struct msg_neighbour also = { .role = ROLE_RELAY, .name = "dc2-c" };
+	struct table *t = new_table(), *copy = new_table();
+	struct table_export x = { .page = 0 };
+	struct msg_table_entry e = entry(1, 7);
+	struct msg_table_page p = page_of(1, 0, 7, &e);
+	struct fault fault;
+	struct packbuf pack;
+	bool changed;
+
+	(void)state;
+	e.how = ROUTE_VIA;
+	(void)snprintf(e.via, sizeof(e.via), "dc2-b");
+	assert_int_equal(apply(t, &p), RC_OK);
+	assert_int_equal(take_all_fresh(t), 1);
+	assert_false(table_leads_by(at(t, 1), "dc2-c"));
+	e.seq = 8;
+	e.also = &also;
+	e.also_count = 1;
+	p = page_of(1, 7, 8, &e);
+	assert_int_equal(apply(t, &p), RC_OK);
+	assert_int_equal(take_all_fresh(t), 1);
+	/* As on the disk. */
+	packbuf_init(&pack, 1 << 20);
+	assert_int_equal(table_export_page(t, &x, &pack), RC_OK);
+	assert_int_equal(
+	    msg_table_page_decode(packbuf_bytes(&pack), &p, &fault), RC_OK);
+	assert_int_equal(table_apply(copy, &p, &changed, &fault), RC_OK);
+	msg_table_page_clear(&p);
+	packbuf_fini(&pack);
+	assert_true(table_leads_by(at(copy, 1), "dc2-b"));
+	assert_true(table_leads_by(at(copy, 1), "dc2-c"));
+	assert_false(table_leads_by(at(copy, 1), "dc2-d"));
+	table_free(copy);
+	table_free(t);
+}
+
 static void test_the_fullest_page_is_within_its_limit(void **state)
 {
 	struct table *t = new_table();
@@ -281,6 +319,8 @@ static void test_the_fullest_page_is_within_its_limit(void **state)
 		memset(e->endpoint + 191, '.', 1);
 		e->from = from;
 		e->from_count = TABLE_FROM_MAX;
+		e->also = from;
+		e->also_count = TABLE_ALSO_MAX;
 	}
 	p.entry_count = PAGE;
 	assert_int_equal(apply(t, &p), RC_OK);
@@ -604,6 +644,8 @@ int main(void)
 		cmocka_unit_test(test_another_life_of_the_database_counts_anew),
 		cmocka_unit_test(
 		    test_targets_stay_reachable_while_a_full_table_comes),
+		cmocka_unit_test(
+		    test_each_relay_that_leads_to_a_target_is_kept),
 		cmocka_unit_test(test_the_fullest_page_is_within_its_limit),
 		cmocka_unit_test(test_only_what_changed_is_fresh_and_news),
 		cmocka_unit_test(

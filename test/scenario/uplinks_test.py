@@ -1,10 +1,11 @@
-"""A relay behind two relays: one of those may go at any time."""
+"""A relay behind two relays, of which one may go at any time; and one relay
+at the edge, which must know both ways."""
 import pytest
 
 from harness import wait_until
 
 MACHINES = ("dials", "dialled")
-WAYS = ["dc2-a/dc2-c", "dc2-b/dc2-c"]
+WAYS = ["dc2-x/dc2-a/dc2-c", "dc2-x/dc2-b/dc2-c"]
 
 
 def ways(w, machine):
@@ -25,8 +26,9 @@ def wait_for_both(w):
 @pytest.fixture(scope="module")
 def w(shared):
     shared.server()
+    shared.relay("dc2-x")
     for name in ("dc2-a", "dc2-b"):
-        shared.relay(name)
+        shared.relay(name, via="dc2-x")
         shared.cli("relay", "set-listen", name,
                    f"127.0.0.1:{shared.relays[name].port}")
     shared.relay("dc2-c", via="dc2-a",
@@ -56,6 +58,7 @@ def test_a_relay_that_dials_keeps_a_link_to_each_of_its_upstreams(w, both):
     for name in MACHINES:
         given = w.row("machine", name)["routes"]
         assert len(given) == 1 and given[0].startswith(WAYS[0]), given
+    assert ways(w, "dials").keys() == ways(w, "dialled").keys()
 
 
 SCRIPT = ('echo x >>"$HOME/ran"; i=0; while [ $i -lt 300 ]; do i=$((i + 1)); '
@@ -77,7 +80,7 @@ def test_a_relay_that_loses_one_upstream_is_reached_by_the_other(w, both):
     for name in MACHINES:
         wait_until(lambda name=name: w.row("machine", name)["presence"]
                    == "online", f"{name} by the other way")
-    assert w.row("relay", "dc2-c")["route"] == "dc2-b"
+    assert w.row("relay", "dc2-c")["route"] == "dc2-x/dc2-b"
     w.cli("health", "run")
     assert all(w.row("machine", name)["health"] == "healthy"
                for name in MACHINES)
@@ -99,10 +102,10 @@ def test_a_machine_follows_its_relay_when_that_is_reached_otherwise(w, both):
     wait_until(lambda: list(ways(w, "dials")) == WAYS, "what was given stays")
     wait_until(lambda: "relay dc2-a" not in
                (w.relays["dc2-c"].state / "peers").read_text(), "its peers")
-    wait_until(lambda: w.row("relay", "dc2-c")["route"] == "dc2-b", "its way")
+    wait_until(lambda: w.row("relay", "dc2-c")["route"] == "dc2-x/dc2-b", "its way")
     ran = w.cli("run", "--all", "--", "echo here")
     assert ran.out.count("| here") == len(MACHINES)
-    assert ": up" in ways(w, "dials")["dc2-b/dc2-c"]
+    assert ": up" in ways(w, "dials")[WAYS[1]]
     # By that relay, however it is reached.
     w.cli("machine", "set-route", "dials", "dc2-c")
     wait_until(lambda: list(ways(w, "dials")) == WAYS[1:], "one way")

@@ -104,6 +104,48 @@ static void test_a_relay_on_no_route_is_told_that_it_is_gone(void **state)
 	assert_true(e.entry.gone);
 }
 
+static void test_a_relay_knows_each_relay_that_may_come_next(void **state)
+{
+	const struct fleet_route routes[4] = { route("x/a/c", ""),
+		route("x/b/c", ""), route("y/x/b/c", ""), route("y/c", "") };
+	struct slice_entry e;
+
+	(void)state;
+	assert_true(make(routes, 4, "x", &e));
+	assert_int_equal(e.entry.how, ROUTE_VIA);
+	assert_string_equal(e.entry.via, "a");
+	assert_int_equal(e.entry.also_count, 1);
+	assert_int_equal(e.also[0].role, ROLE_RELAY);
+	assert_string_equal(e.also[0].name, "b");
+	assert_int_equal(e.entry.from_count, 2);
+	assert_from(&e, 0, ROLE_SERVER, "n1");
+	assert_from(&e, 1, ROLE_RELAY, "y");
+	assert_true(make(routes, 4, "y", &e));
+	assert_string_equal(e.entry.via, "x");
+	assert_string_equal(e.also[0].name, "c");
+	assert_true(make(routes, 4, "c", &e));
+	assert_int_equal(e.entry.how, ROUTE_DIALS_ME);
+	assert_int_equal(e.entry.also_count, 0);
+	assert_int_equal(e.entry.from_count, 3);
+}
+
+static void test_a_link_of_its_own_counts_before_another_relay(void **state)
+{
+	const struct fleet_route routes[3] = { route("a/b", "10.0.0.3:1"),
+		route("a", "10.0.0.3:2"), route("c/a", "10.0.0.3:3") };
+	struct slice_entry e;
+
+	(void)state;
+	assert_true(make(routes, 3, "a", &e));
+	assert_int_equal(e.entry.how, ROUTE_DIAL);
+	assert_string_equal(e.entry.endpoint, "10.0.0.3:2");
+	assert_string_equal(e.entry.via, "");
+	assert_int_equal(e.entry.also_count, 1);
+	assert_string_equal(e.also[0].name, "b");
+	/* It cannot be dialled in two places. */
+	assert_int_equal(e.entry.from_count, 1);
+}
+
 static void test_routes_that_go_on_alike_share_an_entry(void **state)
 {
 	const struct fleet_route routes[3] = { route("a", ""), route("b/a", ""),
@@ -112,7 +154,8 @@ static void test_routes_that_go_on_alike_share_an_entry(void **state)
 
 	(void)state;
 	assert_true(make(routes, 3, "a", &e));
-	assert_int_equal(e.entry.how, ROUTE_DIALS_ME); /* not via c */
+	assert_int_equal(e.entry.how, ROUTE_DIALS_ME);
+	assert_string_equal(e.also[0].name, "c");
 	assert_int_equal(e.entry.from_count, 2);
 	assert_from(&e, 0, ROLE_SERVER, "n1");
 	assert_from(&e, 1, ROLE_RELAY, "b");
@@ -160,6 +203,10 @@ int main(void)
 		cmocka_unit_test(test_each_relay_of_a_chain_knows_its_own_part),
 		cmocka_unit_test(
 		    test_a_relay_on_no_route_is_told_that_it_is_gone),
+		cmocka_unit_test(
+		    test_a_relay_knows_each_relay_that_may_come_next),
+		cmocka_unit_test(
+		    test_a_link_of_its_own_counts_before_another_relay),
 		cmocka_unit_test(test_routes_that_go_on_alike_share_an_entry),
 		cmocka_unit_test(test_nobody_is_named_twice),
 		cmocka_unit_test(test_an_entry_can_be_sent),

@@ -211,10 +211,12 @@ static struct msg_neighbour neighbours[] = {
 };
 static struct msg_table_entry entries[] = {
 	{ "machine/" ID_A, 1, false, "web-03", ROUTE_DIAL, "10.0.0.3:10933", "",
-	    neighbours, 2 },
-	{ "machine/" ID_B, 2, false, "", ROUTE_DIALS_ME, "", "", NULL, 0 },
-	{ "relay/dc2-c", 3, false, "", ROUTE_VIA, "", "dc2-b", neighbours, 1 },
-	{ "relay/dc2-d", 4, true, "", ROUTE_DIAL, "", "", NULL, 0 },
+	    neighbours, 2, NULL, 0 },
+	{ "machine/" ID_B, 2, false, "", ROUTE_DIALS_ME, "", "", NULL, 0,
+	    neighbours + 1, 1 },
+	{ "relay/dc2-c", 3, false, "", ROUTE_VIA, "", "dc2-b", neighbours, 1,
+	    neighbours + 1, 1 },
+	{ "relay/dc2-d", 4, true, "", ROUTE_DIAL, "", "", NULL, 0, NULL, 0 },
 };
 static const struct msg_table_page sample_table_page = { { 1, ID_A }, 1, 4, 0,
 	true, entries, 4 };
