@@ -28,7 +28,7 @@ GUARDIAN := $(BUILD)/bin/longarm-guardian
 SUPPORT  := $(wildcard test/support/*.c)
 TESTS    := $(shell find test -name '*_test.c')
 # Programs that only tests use; what else is in test/tools is their archive.
-TOOLS    := fault_proxy hostile_peer delay_line swarm evil_relay
+TOOLS    := fault_proxy hostile_peer delay_line swarm evil_relay puppet
 TOOL_SRC := $(filter-out %_test.c,$(wildcard test/tools/*.c))
 FUZZERS  := $(wildcard test/fuzz/*_fuzz.c)
 

@@ -5,6 +5,9 @@
 static const struct field attach_fields[] = {
 	{ SHAPE_NAME("ticket", msg_attach, ticket, id_is_valid) },
 	{ SHAPE_U64("offset", msg_attach, offset) },
+	{ SHAPE_NAME("task", msg_attach, task, task_is_valid),
+	    .optional = true },
+	{ SHAPE_U64("epoch", msg_attach, epoch), .optional = true },
 };
 
 static const struct shape attach = SHAPE(msg_attach, OP_ATTACH, attach_fields);

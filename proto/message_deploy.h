@@ -18,6 +18,9 @@
 struct msg_attach {
 	char ticket[ID_SIZE];
 	uint64_t offset; /* of the log: send from here on */
+	/* Who owns the task by now: an earlier owner is obeyed no more. */
+	char task[TASK_SIZE]; /* may be empty: a server that does not tell */
+	uint64_t epoch;
 };
 
 MSG_CODEC(attach);

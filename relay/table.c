@@ -354,11 +354,23 @@ static void begin_life(struct table *t, const struct msg_incarnation *life)
 	t->incarnation = *life;
 }
 
+/* Of a database that was replaced: a copy of it, or one played again. */
+static bool is_past(const struct table *t, const struct msg_incarnation *life)
+{
+	const struct msg_incarnation *known = &t->incarnation;
+
+	return life->secs < known->secs ||
+	       (life->secs == known->secs && known->secs > 0 &&
+		   !same_incarnation(life, known));
+}
+
 static bool begins(struct table *t, const struct msg_table_page *page)
 {
 	bool same = same_incarnation(&page->incarnation, &t->incarnation);
 
 	t->open = false;
+	if (is_past(t, &page->incarnation))
+		return false;
 	if (page->from_seq > 0 && (!same || page->from_seq > t->seq))
 		return false;
 	if (same && page->seq < t->seq)
@@ -382,6 +394,23 @@ static bool goes_on(const struct table *t, const struct msg_table_page *page)
 	       same_incarnation(&page->incarnation, &t->incarnation);
 }
 
+static void explain(const struct table *t, const struct msg_table_page *page,
+    struct fault *fault)
+{
+	if (is_past(t, &page->incarnation))
+		fault_set(fault, REASON_SUPERSEDED, "",
+		    "a table of the database of %llu, which that of %llu has "
+		    "replaced",
+		    (unsigned long long)page->incarnation.secs,
+		    (unsigned long long)t->incarnation.secs);
+	else
+		fault_set(fault, REASON_STALE_ROUTE, "",
+		    "table page %u of %llu, from %llu, does not follow %llu",
+		    page->page, (unsigned long long)page->seq,
+		    (unsigned long long)page->from_seq,
+		    (unsigned long long)t->seq);
+}
+
 enum rc table_apply(struct table *t, const struct msg_table_page *page,
     bool *changed, struct fault *fault)
 {
@@ -390,11 +419,7 @@ enum rc table_apply(struct table *t, const struct msg_table_page *page,
 	*changed = false;
 	if (!(page->page == 0 ? begins(t, page) : goes_on(t, page))) {
 		t->open = false;
-		fault_set(fault, REASON_STALE_ROUTE, "",
-		    "table page %u of %llu, from %llu, does not follow %llu",
-		    page->page, (unsigned long long)page->seq,
-		    (unsigned long long)page->from_seq,
-		    (unsigned long long)t->seq);
+		explain(t, page, fault);
 		return RC_STATE;
 	}
 	for (size_t i = 0; i < page->entry_count && rc == RC_OK; i++)

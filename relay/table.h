@@ -8,7 +8,7 @@
  * entries, however many others there are.  Loop's thread.
  *
  * A lower version never wins: neither an entry's nor the table's, unless the
- * database lives a new life (another incarnation), whose numbers count anew.
+ * database lives a new life (a later incarnation), whose numbers count anew.
  */
 #ifndef RELAY_TABLE_H
 #define RELAY_TABLE_H

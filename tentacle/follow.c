@@ -136,6 +136,11 @@ void follow_begin(struct session *s, struct bytes message)
 		fail(s, REASON_PROTOCOL, "one request for each deploy seal");
 		return;
 	}
+	if (operations_attach(s->executor->operations, &attach, &fault) !=
+	    RC_OK) {
+		session_refuse(s, &fault);
+		return;
+	}
 	f = calloc(1, sizeof(*f));
 	if (f == NULL || loop_timer_new(s->executor->loop, on_timer, f,
 			     &f->timer) != RC_OK) {

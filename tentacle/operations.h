@@ -11,6 +11,7 @@
 #define TENTACLE_OPERATIONS_H
 
 #include "common/blob.h"
+#include "proto/message_deploy.h"
 #include "tentacle/health.h"
 #include "tentacle/job.h"
 #include "tentacle/runlog.h"
@@ -81,6 +82,11 @@ MUST_CHECK enum rc operations_request(struct operations *ops,
 /* Its seal is gone: nothing is sent to it any more. */
 void operations_caller_gone(struct operations *ops, const void *arg);
 
+/* May this server follow a ticket of its task?  Syncs that it owns the task:
+ * who owned it before gives no orders for it any more.  RC_DENIED, or the disk
+ * failed; *fault. */
+MUST_CHECK enum rc operations_attach(struct operations *ops,
+    const struct msg_attach *attach, struct fault *fault);
 /*
  * Masked output of a ticket; range->got 0: none yet, or, when *ended, none any
  * more.  RC_NOTFOUND: unknown ticket, or no log.

@@ -158,6 +158,26 @@ static enum rc on_start(struct operations *ops, struct bytes frame,
 	return RC_OK;
 }
 
+/* --- attach ------------------------------------------------------------- */
+
+enum rc operations_attach(struct operations *ops,
+    const struct msg_attach *attach, struct fault *fault)
+{
+	enum rc rc;
+
+	if (ops->ledger == NULL)
+		return RC_OK; /* in quarantine there is nothing to follow */
+	tickets_judge_attach(ledger_tickets(ops->ledger), attach,
+	    operations_wall_ms(), &ops->plan);
+	if (ops->plan.verdict == VERDICT_REFUSE) {
+		*fault = ops->plan.fault;
+		return RC_DENIED;
+	}
+	rc = ledger_commit(
+	    ops->ledger, ops->plan.records, ops->plan.record_count, fault);
+	return operations_check_fatal(ops) ? RC_IO : rc;
+}
+
 /* --- cancel, tickets, forget -------------------------------------------- */
 
 static enum rc on_cancel(struct operations *ops, struct bytes frame,

@@ -520,6 +520,16 @@ void tickets_judge_cancel(const struct tickets *t, const struct msg_cancel *m,
 	}
 }
 
+void tickets_judge_attach(const struct tickets *t, const struct msg_attach *m,
+    uint64_t now_ms, struct ticket_plan *plan)
+{
+	memset(plan, 0, sizeof(*plan));
+	plan->verdict = VERDICT_KNOWN;
+	if (m->task[0] != '\0' &&
+	    !epoch_fits(t, m->task, m->epoch, now_ms, plan))
+		refuse(plan);
+}
+
 /* --- Compaction --------------------------------------------------------- */
 
 /* The records of one ticket, in the order in which they once came. */

@@ -15,6 +15,7 @@
 #ifndef TENTACLE_TICKETS_H
 #define TENTACLE_TICKETS_H
 
+#include "proto/message_deploy.h"
 #include "tentacle/journal_record.h"
 
 #define TICKET_KEEP_MS (90ull * 24 * 3600 * 1000)
@@ -109,6 +110,11 @@ void tickets_judge_start(const struct tickets *t, const struct msg_start *m,
  * record ends it as cancelled; when running, the caller ends the run.
  */
 void tickets_judge_cancel(const struct tickets *t, const struct msg_cancel *m,
+    uint64_t now_ms, struct ticket_plan *plan);
+
+/* KNOWN: whoever follows owns the task, or REFUSE: somebody does who came
+ * later. */
+void tickets_judge_attach(const struct tickets *t, const struct msg_attach *m,
     uint64_t now_ms, struct ticket_plan *plan);
 
 /* Forget tombstones and forgotten tickets older than TICKET_KEEP_MS. */

@@ -6,6 +6,7 @@
 #include "common/log.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static void tell_down(struct work_run *run, const struct fault *fault)
@@ -134,8 +135,12 @@ static void on_down(void *arg, const struct fault *fault)
 
 void run_follow(struct work_run *run)
 {
+	const struct task_row *task = &run->task->rows.task.row;
+	char name[TASK_SIZE];
 	struct fleet_attach attach = { .machine = run->machine->id,
 		.ticket = run->ticket,
+		.task = name,
+		.epoch = task->epoch,
 		.output = on_output,
 		.result = on_result,
 		.down = on_down,
@@ -151,6 +156,8 @@ void run_follow(struct work_run *run)
 		return;
 	}
 	attach.offset = run->written;
+	(void)snprintf(
+	    name, sizeof(name), "task-%llu", (unsigned long long)task->number);
 	rc = fleet_attach(
 	    run->task->dispatch->parts.fleet, &attach, &run->follow);
 	if (rc == RC_OK)

@@ -166,7 +166,9 @@ struct fleet_follow;
 struct fleet_attach {
 	const char *machine; /* id */
 	const char *ticket;
-	uint64_t offset; /* of the log: what is committed already */
+	uint64_t offset;  /* of the log: what is committed already */
+	const char *task; /* it is of: the machine obeys no earlier owner, */
+	uint64_t epoch;   /* from this one on */
 	/* Pieces in order and without gaps, from offset on. */
 	void (*output)(void *arg, uint64_t offset, struct bytes data);
 	/* The end; the last callback.  result borrows. */

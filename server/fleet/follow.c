@@ -9,8 +9,9 @@
 struct fleet_follow {
 	struct way way; /* first */
 	TAILQ_ENTRY(fleet_follow) all;
-	struct fleet_attach user; /* machine and ticket are not kept */
+	struct fleet_attach user; /* names are not kept there */
 	char ticket[ID_SIZE];
+	char task[TASK_SIZE];
 	uint64_t offset; /* of the next piece */
 };
 
@@ -34,6 +35,17 @@ static void down(struct fleet_follow *w, const struct fault *fault)
 	user.down(user.arg, &why);
 }
 
+/* What it says is not the log that was asked for. */
+static void refuse(struct fleet_follow *w, const struct fault *fault)
+{
+	char object[ID_SIZE + 8];
+
+	(void)snprintf(object, sizeof(object), "ticket %s", w->ticket);
+	if (w->way.station != NULL && fault->code == REASON_PROTOCOL)
+		way_accuse(&w->way, "log.refused", object, fault);
+	down(w, fault);
+}
+
 static void on_output(struct fleet_follow *w, struct bytes message)
 {
 	struct msg_output output;
@@ -41,7 +53,7 @@ static void on_output(struct fleet_follow *w, struct bytes message)
 	uint64_t offset = w->offset;
 
 	if (msg_output_decode(message, &output, &fault) != RC_OK) {
-		down(w, &fault);
+		refuse(w, &fault);
 		return;
 	}
 	if (output.offset != offset) {
@@ -49,7 +61,7 @@ static void on_output(struct fleet_follow *w, struct bytes message)
 		    "%s: its output goes on at %llu instead of %llu",
 		    w->way.station->name, (unsigned long long)output.offset,
 		    (unsigned long long)offset);
-		down(w, &fault);
+		refuse(w, &fault);
 		return;
 	}
 	w->offset += output.data.len;
@@ -63,7 +75,7 @@ static void on_result(struct fleet_follow *w, struct bytes message)
 	struct fault fault;
 
 	if (msg_result_decode(message, &result, &fault) != RC_OK) {
-		down(w, &fault);
+		refuse(w, &fault);
 		return;
 	}
 	/* The seal is held while it tells us: message stays. */
@@ -90,7 +102,7 @@ static void on_message(struct way *way, struct bytes message)
 	if (rc == RC_NOTFOUND)
 		return;
 	if (rc != RC_OK)
-		down(w, &fault);
+		refuse(w, &fault);
 	else if (head.op == OP_OUTPUT)
 		on_output(w, message);
 	else if (head.op == OP_RESULT)
@@ -102,11 +114,13 @@ static void on_message(struct way *way, struct bytes message)
 static void on_ready(struct way *way)
 {
 	struct fleet_follow *w = (struct fleet_follow *)way;
-	struct msg_attach attach = { .offset = w->offset };
+	struct msg_attach attach = { .offset = w->offset,
+		.epoch = w->user.epoch };
 	struct packbuf pack;
 	struct fault fault;
 
 	memcpy(attach.ticket, w->ticket, sizeof(attach.ticket));
+	memcpy(attach.task, w->task, sizeof(attach.task));
 	packbuf_init(&pack, 1024);
 	if (way_send(way, msg_attach_encode(&attach, &pack), &pack) == RC_OK)
 		return;
@@ -160,9 +174,10 @@ enum rc fleet_attach(struct fleet *f, const struct fleet_attach *attach,
 		return rc;
 	}
 	w->user = *attach;
-	w->user.machine = w->user.ticket = NULL;
+	w->user.machine = w->user.ticket = w->user.task = NULL;
 	w->offset = attach->offset;
 	(void)snprintf(w->ticket, sizeof(w->ticket), "%s", attach->ticket);
+	(void)snprintf(w->task, sizeof(w->task), "%s", attach->task);
 	TAILQ_INSERT_TAIL(&f->follows, w, all);
 	f->deploy_count++;
 	way_open(&w->way);

@@ -97,8 +97,10 @@ static enum rc judge(struct db *db, struct store_job *job)
 /* --- On the loop -----------------------------------------------------------
  */
 
-static void hold(const struct greeting *g, struct station *t)
+static void hold(const struct greeting *g, struct station *t, struct way *w)
 {
+	struct fault fault;
+
 	(void)snprintf(t->hold, sizeof(t->hold), "clone");
 	log_error_with("fleet", t->name,
 	    LOG_FIELDS(LOG_TEXT("known", g->known.nonce),
@@ -107,6 +109,9 @@ static void hold(const struct greeting *g, struct station *t)
 		LOG_TEXT("other_via", g->other.via)),
 	    "another copy of it has shown itself; it is held until an "
 	    "operator releases it");
+	if (w != NULL && station_is_held(t, &fault))
+		way_accuse(
+		    w, "machine.held", g->shown.instance.journal, &fault);
 	station_end_ways(t);
 }
 
@@ -145,7 +150,7 @@ static void judged(struct fleet_job *job, enum rc rc)
 		return;
 	}
 	if (rc == RC_OK && g->held) {
-		hold(g, t);
+		hold(g, t, w);
 	} else if (rc == RC_OK && g->verdict != LIFE_FORK && g->went_back) {
 		station_hold_journal(t, g->shown.counter, &fault);
 	} else if (rc == RC_OK && g->verdict != LIFE_FORK) {

@@ -322,6 +322,20 @@ static struct fleet_ask *find_sent(struct standing *s, uint32_t id)
 	return NULL;
 }
 
+/* It answers what nobody has asked it (yet): no delay can bring that about, so
+ * it speaks about what is not its own. */
+static void on_lie(struct standing *s, const struct msg_head *head)
+{
+	struct way *w = &s->way;
+	struct fault fault;
+
+	fault_set(&fault, REASON_PROTOCOL, w->fleet->at,
+	    "%s: answers %s %u, which it was never asked", w->station->name,
+	    msg_op_name(head->op), head->id);
+	way_accuse(w, "answer.refused", msg_op_name(head->op), &fault);
+	way_fail(w, &fault);
+}
+
 static void on_message(struct way *w, struct bytes message)
 {
 	struct standing *s = (struct standing *)w;
@@ -334,6 +348,10 @@ static void on_message(struct way *w, struct bytes message)
 
 	if (rc == RC_NOTFOUND)
 		return;
+	if (rc == RC_OK && head.is_reply && head.id > s->last_id) {
+		on_lie(s, &head);
+		return;
+	}
 	ask = rc == RC_OK && head.is_reply ? find_sent(s, head.id) : NULL;
 	if (ask == NULL)
 		return; /* too late, or nonsense of one machine about itself */

@@ -209,6 +209,20 @@ static void tell_incident(struct way *w)
 				     .fault = &w->fault });
 }
 
+void way_accuse(const struct way *w, const char *action, const char *object,
+    const struct fault *fault)
+{
+	char who[FAULT_AT_MAX], via[STORE_WHO_SIZE];
+
+	station_label(w->station, who);
+	way_via(w, via, sizeof(via));
+	fleet_incident(w->fleet, &(struct incident){ .who = who,
+				     .from = via,
+				     .action = action,
+				     .object = object,
+				     .fault = fault });
+}
+
 /* The seal is gone.  The last act of its caller. */
 static void lost(struct way *w, const struct fault *fault)
 {

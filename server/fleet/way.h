@@ -110,6 +110,9 @@ bool way_path(const struct way *w, struct path *out);
 /* The round trip to the far end: of a direct link, or the quickest answer; 0:
  * not known. */
 uint32_t way_rtt_us(const struct way *w);
+/* Into the audit: what the proven far end said that it must not. */
+void way_accuse(const struct way *w, const char *action, const char *object,
+    const struct fault *fault);
 /* Send what rc = encode(&pack) made, and free it.  Errors of seal_send(). */
 MUST_CHECK enum rc way_send(struct way *w, enum rc rc, struct packbuf *pack);
 

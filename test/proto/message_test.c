@@ -329,7 +329,7 @@ static void test_a_fault_names_the_key_that_is_wrong(void **state)
 
 static void test_encoders_refuse_what_decoders_would(void **state)
 {
-	struct msg_attach attach = { "not an id", 0 };
+	struct msg_attach attach = { .ticket = "not an id" };
 	struct msg_piece piece = { 0, { NULL, 0 } };
 	struct msg_start start = {
 		.ticket = ID_A, .task = "t", .incarnation = { 1, ID_A }

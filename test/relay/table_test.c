@@ -226,6 +226,29 @@ static void test_another_life_of_the_database_counts_anew(void **state)
 	table_free(t);
 }
 
+static void test_a_database_that_was_replaced_is_not_believed_again(
+    void **state)
+{
+	struct table *t = new_table();
+	struct msg_table_entry e = entry(1, 7);
+	struct msg_table_page p = page_of(2, 0, 7, &e);
+	struct fault fault;
+	bool changed;
+
+	(void)state;
+	assert_int_equal(apply(t, &p), RC_OK);
+	p = page_of(1, 0, 900, NULL);
+	assert_int_equal(table_apply(t, &p, &changed, &fault), RC_STATE);
+	assert_int_equal(fault.code, REASON_SUPERSEDED);
+	/* Born in the same second, it is another one all the same. */
+	p = page_of(2, 0, 900, NULL);
+	p.incarnation.random[0] = 'd';
+	assert_int_equal(apply(t, &p), RC_STATE);
+	assert_int_equal(table_seq(t), 7);
+	assert_non_null(at(t, 1));
+	table_free(t);
+}
+
 static void test_targets_stay_reachable_while_a_full_table_comes(void **state)
 {
 	struct table *t = new_table();
@@ -642,6 +665,8 @@ int main(void)
 		cmocka_unit_test(test_a_lower_version_of_an_entry_never_wins),
 		cmocka_unit_test(test_a_lower_version_of_the_table_never_wins),
 		cmocka_unit_test(test_another_life_of_the_database_counts_anew),
+		cmocka_unit_test(
+		    test_a_database_that_was_replaced_is_not_believed_again),
 		cmocka_unit_test(
 		    test_targets_stay_reachable_while_a_full_table_comes),
 		cmocka_unit_test(

@@ -64,7 +64,7 @@ struct fleet {
 	unsigned runs;   /* scripts started */
 	unsigned starts; /* requests to start */
 	unsigned forgets, attaches, cancels, health, staged;
-	uint64_t last_offset;
+	uint64_t last_offset, last_epoch;
 	char secret[64];
 	bool cancelled;
 };
@@ -314,6 +314,8 @@ enum rc fleet_attach(struct fleet *f, const struct fleet_attach *attach,
 
 	assert_non_null(follow);
 	assert_string_equal(attach->ticket, f->ticket);
+	assert_string_equal(attach->task, "task-1");
+	f->last_epoch = attach->epoch;
 	follow->attach = *attach;
 	f->attaches++;
 	f->last_offset = attach->offset;
@@ -781,10 +783,13 @@ static void test_a_restart_in_mid_script_starts_nothing_twice(void **state)
 	w->fleet.hold = true;
 	create(w, &a_script);
 	assert_int_equal(run_until(w, is_running_with_its_log), RC_OK);
+	assert_int_equal(w->fleet.last_epoch, 1);
 	stop(w);
 	start(w);
 	w->fleet.hold = false;
 	check_success(w);
+	/* So the machine hears that the task has a new owner. */
+	assert_int_equal(w->fleet.last_epoch, 2);
 	assert_int_equal(w->fleet.starts, 1);
 	assert_int_equal(w->fleet.last_offset, strlen(LOG));
 }

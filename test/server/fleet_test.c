@@ -109,6 +109,8 @@ static void fake_attach(struct fake_seal *s, struct bytes message)
 
 	assert_int_equal(msg_attach_decode(message, &attach, NULL), RC_OK);
 	assert_string_equal(attach.ticket, TICKET);
+	assert_string_equal(attach.task, "task-9");
+	assert_int_equal(attach.epoch, 4);
 	s->fake->attached_from = attach.offset;
 	packbuf_init(&pack, LENFRAME_DEPLOY_MAX);
 	output.offset = attach.offset;
@@ -719,6 +721,8 @@ static void test_a_ticket_is_followed_from_an_offset_to_its_result(void **state)
 	const struct fleet_attach attach = {
 		.machine = o->j.joined.id,
 		.ticket = TICKET,
+		.task = "task-9",
+		.epoch = 4,
 		.offset = 100,
 		.output = on_output,
 		.result = on_result,
@@ -742,6 +746,7 @@ static void test_following_nobody_is_told_as_down(void **state)
 	const struct fleet_attach attach = {
 		.machine = MACHINE,
 		.ticket = TICKET,
+		.task = "task-9",
 		.output = on_output,
 		.result = on_result,
 		.down = on_lost,

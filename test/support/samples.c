@@ -172,7 +172,7 @@ static const struct msg_stage_query sample_stage_query = { 6, DIGEST };
 static const struct msg_stage_query_reply sample_stage_query_reply = {
 	{ 6, ID_A, 13, { REASON_NONE, "", "" } }, 4096, true
 };
-static const struct msg_attach sample_attach = { ID_A, 500 };
+static const struct msg_attach sample_attach = { ID_A, 500, "task-7", 3 };
 static const struct msg_output sample_output = { 500, B("123456789"), 0 };
 static const struct msg_ack sample_ack = { 509 };
 static const struct msg_stage sample_stage = { DIGEST, 1 << 20, B("web"),

@@ -187,6 +187,34 @@ static void test_a_lower_epoch_is_refused_and_a_higher_one_noted(void **state)
 	assert_refused(&m, REASON_SUPERSEDED);
 }
 
+static void test_who_follows_a_ticket_owns_its_task(void **state)
+{
+	struct msg_attach m = { .epoch = 6, .task = "tasks-1" };
+	struct msg_start again = order(1);
+
+	(void)state;
+	accept(1);
+	/* Adopted while the script runs: no order has to say so. */
+	tickets_judge_attach(t, &m, NOW, &plan);
+	assert_int_equal(plan.verdict, VERDICT_KNOWN);
+	assert_int_equal(plan.record_count, 1);
+	apply_plan();
+	cancel(1, 5);
+	assert_int_equal(plan.verdict, VERDICT_REFUSE);
+	assert_refused(&again, REASON_SUPERSEDED);
+	tickets_judge_attach(t, &m, NOW, &plan);
+	assert_int_equal(plan.record_count, 0);
+	m.epoch = 5;
+	tickets_judge_attach(t, &m, NOW, &plan);
+	assert_int_equal(plan.verdict, VERDICT_REFUSE);
+	assert_int_equal(plan.fault.code, REASON_SUPERSEDED);
+	/* An older server does not tell, and is believed as ever. */
+	m = (struct msg_attach){ .epoch = 0 };
+	tickets_judge_attach(t, &m, NOW, &plan);
+	assert_int_equal(plan.verdict, VERDICT_KNOWN);
+	assert_int_equal(plan.record_count, 0);
+}
+
 static void test_cancel_of_an_unknown_ticket_leaves_a_tombstone(void **state)
 {
 	const struct msg_start m = order(1);
@@ -410,6 +438,7 @@ int main(void)
 		TEST(test_another_journal_or_a_lower_counter_is_refused),
 		TEST(test_an_older_life_of_the_database_is_refused),
 		TEST(test_a_lower_epoch_is_refused_and_a_higher_one_noted),
+		TEST(test_who_follows_a_ticket_owns_its_task),
 		TEST(test_cancel_of_an_unknown_ticket_leaves_a_tombstone),
 		TEST(test_cancel_before_the_script_ends_the_ticket_at_once),
 		TEST(test_the_first_end_counts),
