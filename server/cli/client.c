@@ -11,10 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define ANSWER_MAX (64u << 20)
 #define TIMEOUT_S  60
 #define CONNECT_S  10
+/* A request with a key is repeated when its connection broke. */
+#define AGAIN_MS  200
+#define AGAIN_MAX 150
 
 struct client {
 	struct login login;
@@ -24,6 +28,7 @@ struct client {
 	bool pin_failed;
 	uint8_t seen[LOGIN_PIN_SIZE];
 	char error[CURL_ERROR_SIZE];
+	CURLcode code; /* of the last request */
 };
 
 /* ---- interrupts ---- */
@@ -283,6 +288,7 @@ static enum rc perform(struct client *c, const struct client_request *request,
 	(void)curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_data);
 	(void)curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, &buf);
 	code = curl_easy_perform(c->curl);
+	c->code = code;
 	(void)curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
 	free(url);
 	free(key);
@@ -299,6 +305,33 @@ static enum rc perform(struct client *c, const struct client_request *request,
 	return RC_OK;
 }
 
+/*
+ * The connection was there and broke: it may or may not have been done.  With
+ * its key it is done once, however often we ask.
+ */
+static bool may_have_arrived(CURLcode code)
+{
+	return code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR ||
+	       code == CURLE_SEND_ERROR || code == CURLE_PARTIAL_FILE;
+}
+
+static enum rc perform_with_key(struct client *c,
+    const struct client_request *request, const char *text,
+    struct client_answer *answer)
+{
+	const struct timespec pause = { .tv_nsec = AGAIN_MS * 1000000L };
+	enum rc rc = perform(c, request, text, answer);
+
+	if (request->idempotency_key == NULL || !may_have_arrived(c->code))
+		return rc;
+	for (int i = 0; i < AGAIN_MAX && rc == RC_IO && !client_interrupted();
+	     i++) {
+		(void)nanosleep(&pause, NULL);
+		rc = perform(c, request, text, answer);
+	}
+	return rc;
+}
+
 enum rc client_call(struct client *client, const struct client_request *request,
     struct client_answer *answer)
 {
@@ -311,7 +344,7 @@ enum rc client_call(struct client *client, const struct client_request *request,
 		if (text == NULL)
 			return RC_NOMEM;
 	}
-	rc = perform(client, request, text, answer);
+	rc = perform_with_key(client, request, text, answer);
 	if (text != NULL)
 		secret_wipe(text, strlen(text));
 	free(text);

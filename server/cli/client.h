@@ -19,9 +19,10 @@ struct client_request {
 	json_t *body;       /* borrowed; NULL: none */
 	const void *part;   /* instead of body: bytes as they are */
 	size_t part_len;
-	const char
-	    *idempotency_key; /* of a POST that may be repeated; or NULL */
-	long timeout_s;       /* 0: 60 */
+	/* Of a POST that is repeated for 30 s when its connection breaks; or
+	 * NULL. */
+	const char *idempotency_key;
+	long timeout_s; /* 0: 60 */
 };
 
 struct client_answer {

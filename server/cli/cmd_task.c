@@ -117,8 +117,7 @@ static enum command_exit run_deploy(const struct command_line *line)
 	session_text(&s, body, "role", "role");
 	session_texts(&s, body, "machines", "machine");
 	(void)session_seconds(&s, body, "queue_s", "queue");
-	follow_or_tell(&s,
-	    session_call(&s, "POST", "/api/v1/deployments", body),
+	follow_or_tell(&s, session_create(&s, "/api/v1/deployments", body),
 	    command_has(line, "wait") || command_has(line, "timeout"));
 	return session_close(&s);
 }
@@ -199,7 +198,7 @@ static enum command_exit run_run(const struct command_line *line)
 	session_text(&s, body, "lock", "lock");
 	if (command_has(line, "lock-shared"))
 		(void)json_object_set_new(body, "lock_shared", json_true());
-	follow_or_tell(&s, session_call(&s, "POST", "/api/v1/run", body),
+	follow_or_tell(&s, session_create(&s, "/api/v1/run", body),
 	    !command_has(line, "detach"));
 	return session_close(&s);
 }
@@ -299,7 +298,7 @@ static enum command_exit run_health_run(const struct command_line *line)
 	free(script);
 	choose(&s, body);
 	name_machines(line, body);
-	task = session_call(&s, "POST", "/api/v1/health", body);
+	task = session_create(&s, "/api/v1/health", body);
 	if (task != NULL && !command_has(line, "detach")) {
 		code = follow_task(&s, id_of(task), &options);
 		/* The table tells more than the first failure. */

@@ -3,7 +3,9 @@
 #include "common/buf.h"
 #include "common/config.h"
 #include "common/fs.h"
+#include "common/random.h"
 #include "common/xalloc.h"
+#include "proto/name.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -86,20 +88,17 @@ char *session_path(const char *format, ...)
 	return buf_take(&buf);
 }
 
-json_t *session_call(
-    struct session *s, const char *method, const char *path, json_t *body)
+static json_t *call(
+    struct session *s, const struct client_request *request, json_t *body)
 {
-	const struct client_request request = {
-		.method = method, .path = path, .body = body
-	};
 	struct client_answer answer = { 0 };
 	json_t *result = NULL;
 
-	if (s->failed != COMMAND_OK || path == NULL) {
+	if (s->failed != COMMAND_OK || request->path == NULL) {
 		json_decref(body);
 		return NULL;
 	}
-	if (client_call(s->client, &request, &answer) != RC_OK)
+	if (client_call(s->client, request, &answer) != RC_OK)
 		(void)session_fail(s, client_exit(&answer), &answer.fault);
 	else
 		result = answer.body != NULL ? json_incref(answer.body)
@@ -107,6 +106,28 @@ json_t *session_call(
 	client_answer_clear(&answer);
 	json_decref(body);
 	return result;
+}
+
+json_t *session_call(
+    struct session *s, const char *method, const char *path, json_t *body)
+{
+	const struct client_request request = {
+		.method = method, .path = path, .body = body
+	};
+
+	return call(s, &request, body);
+}
+
+json_t *session_create(struct session *s, const char *path, json_t *body)
+{
+	char key[ID_SIZE];
+	const struct client_request request = { .method = "POST",
+		.path = path,
+		.body = body,
+		.idempotency_key = key };
+
+	random_hex(key, ID_BYTES);
+	return call(s, &request, body);
 }
 
 json_t *session_list(struct session *s, const char *path)

@@ -35,6 +35,9 @@ char *session_path(const char *format, ...) PRINTF_LIKE(1, 2);
  */
 json_t *session_call(
     struct session *s, const char *method, const char *path, json_t *body);
+/* As session_call() by POST, and done once, however often the connection
+ * breaks: for what would be done twice by a second call. */
+json_t *session_create(struct session *s, const char *path, json_t *body);
 /* All pages of a list: an array that the caller owns, or NULL. */
 json_t *session_list(struct session *s, const char *path);
 

@@ -92,7 +92,7 @@ static char *describe(const struct engine_fact *fact)
 
 void work_tell(struct dispatch *d, const struct engine_fact *fact)
 {
-	uint64_t now_ms = work_now_ms();
+	uint64_t now_ms = work_task_ms(d);
 	struct work_fact *f;
 
 	work_turn_soon(d);
@@ -372,7 +372,7 @@ void work_turn_soon(struct dispatch *d)
 
 static void set_timer(struct dispatch *d, uint64_t next_ms)
 {
-	uint64_t now_ms = work_now_ms();
+	uint64_t now_ms = work_task_ms(d);
 	uint64_t wait = next_ms > now_ms ? next_ms - now_ms : 1;
 
 	if (next_ms == UINT64_MAX)
@@ -394,7 +394,7 @@ void work_turn(void *dispatch)
 		}
 		return;
 	}
-	next_ms = engine_tick(d->engine, work_now_ms());
+	next_ms = engine_tick(d->engine, work_task_ms(d));
 	set_timer(d, next_ms);
 	b = xcalloc(1, sizeof(*b));
 	b->dispatch = d;

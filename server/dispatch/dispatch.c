@@ -8,13 +8,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OPEN_PAGE 500
+#define OPEN_PAGE     500
+#define CLOCK_SLEW_MS 2000 /* more is a jump of the clock */
 
 uint64_t work_now_ms(void)
 {
 	int64_t now = clock_wall_ms();
 
 	return now > 0 ? (uint64_t)now : 0;
+}
+
+uint64_t work_task_ms(struct dispatch *d)
+{
+	uint64_t boot = clock_boottime_us() / 1000, wall = work_now_ms();
+	uint64_t now = boot + d->boot_at_ms;
+	uint64_t off = now > wall ? now - wall : wall - now;
+
+	if (TAILQ_EMPTY(&d->tasks) || off < CLOCK_SLEW_MS) {
+		d->boot_at_ms = wall > boot ? wall - boot : 0;
+		now = boot + d->boot_at_ms;
+	}
+	return now;
 }
 
 struct work_task *work_task_find(const struct dispatch *d, uint64_t number)

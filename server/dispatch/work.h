@@ -99,6 +99,7 @@ struct dispatch {
 	struct engine_random random;
 	struct engine *engine;
 	struct work_task_list tasks;
+	uint64_t boot_at_ms;     /* unix time: work_task_ms() */
 	struct work_fact *facts; /* those of the next batch */
 	size_t fact_count, fact_room;
 	struct batch *batch; /* the one under way */
@@ -116,7 +117,13 @@ struct dispatch {
 
 /* ---- dispatch.c ---- */
 
+/* For people. */
 uint64_t work_now_ms(void);
+/*
+ * For the engine, whose deadlines are in rows and outlive this process: the
+ * wall clock, but without its jumps while anything is under way.
+ */
+uint64_t work_task_ms(struct dispatch *d);
 struct work_task *work_task_find(const struct dispatch *d, uint64_t number);
 /* Stop, once for all. */
 void work_broken(struct dispatch *d, const char *what, const char *why);

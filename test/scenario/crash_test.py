@@ -1,15 +1,28 @@
 """Each row of the crash table, by failpoints: nothing lost, nothing twice.
 
-The failing set of programs (test/failing/failing.h) dies at named places.
+The failing set of programs (test/failing/failing.h) dies at named places.  A
+script leaves a line in a file each time it runs, and has output and an exit code
+of its own; Row.check() compares these with what the server tells.  LONGARM_SOAK
+plays all of it 20 times.
+
+Rows elsewhere: 10, 11, 14, 20 restart_test.py and cut_test.py (kills from outside,
+links), 18 and 19 order_test.py, 24 disk_test.py, 26 fault_test.py and clone_test.py,
+28 upgrade_test.py.  Not played: 27 (there is no restore yet) and, of 2 and 3, another
+node that takes over (there is one node; the same code runs when it starts again).
 """
 import os
+import re
+import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
 from harness import BIN, FAILING, wait_until
 
+TIMES = 20 if "LONGARM_SOAK" in os.environ else 1
 SANITIZED = "-" in BIN.parent.name
+OTHER_BOOT = "00000000-1111-2222-3333-444444444444"
 
 
 @pytest.mark.skipif(SANITIZED, reason="sanitizers add calls")
@@ -33,51 +46,315 @@ def test_nothing_of_the_failing_set_is_in_a_shipped_program(program):
         assert word not in (BIN / program).read_bytes()
 
 
+# --- The world --------------------------------------------------------------
+
+MACHINES = [f"web-{i:02}" for i in range(1, 11)]
+# Waits for `go` when there is a `gate`.
+SCRIPT = ('echo x >>"$HOME/ran"; echo begun; '
+          'while [ -e "$HOME/gate" ] && [ ! -e "$HOME/go" ]; do sleep 0.02; '
+          'done; echo done; exit 3')
+
+
 @pytest.fixture(scope="module")
 def w(shared):
     shared.use_failing()
     shared.server()
-    shared.tentacle("web-01")
+    for name in MACHINES:
+        shared.tentacle(name, wait=False)
+    for name in MACHINES:
+        shared.wait_presence("machine", name)
     return shared
 
 
 @pytest.fixture(autouse=True)
-def clean(w):
+def clean(request):
     yield
-    for machine in w.machines.values():
-        for path in machine.home.glob("ran*"):
+    if "w" not in request.fixturenames:
+        return
+    w = request.getfixturevalue("w")
+    for fail in w.failpoints.values():
+        for path in fail.directory.iterdir():
             path.unlink()
+    for name in MACHINES:
+        for left in ("ran", "gate", "go"):
+            w.machines[name].path(left).unlink(missing_ok=True)
 
 
-def run_with(w, name, what="abort", restart=True):
-    """A task of a script that leaves one line; the tentacle dies at name."""
-    machine, fail = w.machines["web-01"], w.fail("web-01")
-    fail.set(name, what)
-    task = w.start_run('echo x >>"$HOME/ran"; exit 3', "-m", "web-01")
-    fail.wait(name)
-    if restart:
-        wait_until(lambda: not machine.process.is_running(), "its end")
-        machine.process.start()
-    return task
+class Row:
+    """One script on one machine, with something that dies meanwhile."""
+
+    def __init__(self, w, name):
+        self.w, self.machine, self.fail = w, w.machines[name], w.fail(name)
+        self.task = None
+
+    def start(self):
+        self.machine.path("ran").unlink(missing_ok=True)
+        self.task = self.w.start_run(SCRIPT, "-m", self.machine.name)
+        return self
+
+    def gate(self):
+        self.machine.path("go").unlink(missing_ok=True)
+        self.machine.touch("gate")
+        return self
+
+    def ran(self):
+        return self.machine.lines("ran")
+
+    def dead(self):
+        process = self.machine.process
+        wait_until(lambda: not process.is_running(), self.machine.name)
+        return process
+
+    def wait(self):
+        result = self.w.cli("task", "wait", self.task, code=5)
+        [run] = self.w.runs(self.task).values()
+        return run, result
+
+    def log(self):
+        return [line.split("| ", 1)[-1] for line in
+                self.w.cli("task", "log", self.task).lines()]
+
+    def check(self, what):
+        """It ran once, and all of it is told."""
+        run, result = self.wait()
+        told = (run["state"], run["exit_code"], self.ran(), self.log())
+        assert told == ("failed", 3, ["x"], ["begun", "done"]), (what, result)
+
+    def check_unknown(self, what, ran=1):
+        run, result = self.wait()
+        assert run["state"] == "unknown", (what, result)
+        assert self.ran() == ["x"] * ran, what
+
+    def kill(self, *roles):
+        """Of its guardians' world, by what their record says."""
+        record = max(self.machine.state.glob("runs/*/run-*/record"),
+                     key=lambda path: path.stat().st_mtime)
+        for role in roles:
+            pid = wait_until(lambda: re.search(
+                rf"^{role} .*?pid=(\d+) ", record.read_text(), re.M), role)
+            os.kill(int(pid.group(1)), signal.SIGKILL)
+        return record
+
+    def lose_power(self):
+        """Everything of this machine ends at once, and it boots anew."""
+        self.machine.process.kill()
+        self.kill("supervisor", "shim", "exec")
+        self.boot()
+
+    def boot(self):
+        self.fail.set("boot_id", OTHER_BOOT)
+        self.machine.process.start()
 
 
-def check_once(w, task, code=5):
-    result = w.cli("task", "wait", task, code=code)
-    [run] = w.runs(task).values()
-    assert (run["state"], run["exit_code"]) == ("failed", 3), result
-    assert w.machines["web-01"].lines("ran") == ["x"]
+# A program ends with the thread that started it, so these stay.
+POOL = ThreadPoolExecutor(len(MACHINES))
 
 
-@pytest.mark.parametrize("name", [
-    "ticket.ordered", "ticket.spec-written", "ticket.accepted",
-    "ticket.answered", "script.prepared", "script.marked", "script.guarded",
-    "script.over", "result.recorded"])
-def test_a_tentacle_that_dies_there_ran_the_script_once(w, name):
-    check_once(w, run_with(w, name))
+def play(w, rows, one):
+    """one(Row, what) for each of rows, each on a machine of its own."""
+    assert len(rows) <= len(MACHINES)
+    for _ in range(TIMES):
+        jobs = [POOL.submit(one, Row(w, name), what)
+                for name, what in zip(MACHINES, rows)]
+        for job in wait(jobs).done:
+            job.result()
 
 
-@pytest.mark.parametrize("name", [
-    "supervisor.ready", "shim.ready", "script.ready", "supervisor.watching",
-    "shim.watching", "shim.ended", "shim.recorded"])
-def test_a_guardian_that_dies_there_leaves_the_end_known(w, name):
-    check_once(w, run_with(w, name, restart=False))
+# --- The machine: rows 5 to 10, 14, 15, 17 ----------------------------------
+
+@pytest.mark.sanitizer
+def test_a_tentacle_that_dies_anywhere_ran_the_script_once(w):
+    def one(row, what):
+        row.fail.set(what)
+        row.start()
+        row.fail.wait(what)
+        row.dead().start()
+        row.check(what)
+    play(w, ["ticket.ordered", "ticket.spec-written", "ticket.accepted",
+             "ticket.answered", "script.prepared", "script.marked",
+             "script.guarded", "script.over", "result.recorded",
+             "ticket.forgotten"], one)
+
+
+def test_a_guardian_that_dies_anywhere_leaves_the_end_known(w):
+    def one(row, what):
+        row.fail.set(what)
+        row.start()
+        row.fail.wait(what)
+        row.check(what)
+    play(w, ["supervisor.ready", "supervisor.watching", "shim.ready",
+             "shim.watching", "shim.ended", "shim.recorded",
+             "script.ready"], one)
+
+
+def test_a_supervisor_that_took_over_may_not_die_before_it_has_written(w):
+    def one(row, what):
+        row.fail.set("shim.ended")
+        row.fail.set(what)
+        row.start()
+        row.fail.wait(what)
+        if what == "supervisor.ended":  # row 12: nobody saw its end
+            row.check_unknown(what)
+        else:
+            row.check(what)
+    play(w, ["supervisor.ended", "supervisor.recorded"], one)
+
+
+def test_without_an_exec_mark_it_is_started_again_three_times_at_most(w):
+    def one(row, what):
+        for _ in range(3):
+            row.fail.set("script.ready", "pause")
+            if row.task is None:
+                row.start()
+            row.fail.wait("script.ready")
+            # All of them at once: nobody writes that it never ran.
+            row.kill("supervisor", "shim")
+            os.kill(int(row.fail.path("script.ready.reached").read_text()),
+                    signal.SIGKILL)
+            row.fail.path("script.ready.reached").unlink()
+        run, result = row.wait()
+        assert (run["state"], row.ran()) == ("failed", []), (what, result)
+    play(w, ["three"], one)
+
+
+def test_what_dies_between_mark_and_script_is_a_definite_end(w):
+    """Row 13: a signal ended it, whether the script had begun or not."""
+    def one(row, what):
+        row.fail.set(what)
+        row.start()
+        row.fail.wait(what)
+        run, result = row.wait()
+        assert (run["state"], run["signal"], row.ran()) == (
+            "failed", 9, []), (what, result)
+    play(w, ["script.begun"], one)
+
+
+# --- Power loss: rows 21 to 23 (R16) -----------------------------------------
+
+def test_power_lost_before_the_mark_starts_it_once(w):
+    def one(row, what):
+        row.fail.set(what)
+        row.start()
+        row.fail.wait(what)
+        row.dead()
+        row.boot()
+        row.check(what)
+    play(w, ["ticket.accepted", "script.prepared", "script.marked"], one)
+
+
+def test_power_lost_in_mid_run_is_unknown_and_never_repeated(w):
+    def one(row, what):
+        row.gate().start()
+        wait_until(row.ran, "its mark")
+        row.lose_power()
+        row.check_unknown(what)
+        # And nothing comes of it later.
+        row.machine.process.restart()
+        row.w.cli("run", "-m", row.machine.name, "--", "true")
+        assert row.ran() == ["x"]
+    play(w, ["mid-run"], one)
+
+
+def test_power_lost_after_its_end_tells_it_and_what_is_missing(w):
+    def one(row, what):
+        row.gate().start()
+        wait_until(row.ran, "its mark")
+        row.machine.process.kill()
+        row.fail.set("shim.recorded", "pause")
+        row.machine.touch("go")
+        row.fail.wait("shim.recorded")
+        record = row.kill("supervisor", "shim")
+        output = record.parent.parent / "output"
+        os.truncate(output, len("begun\n"))
+        row.boot()
+        run, result = row.wait()
+        assert (run["state"], run["exit_code"], row.ran()) == (
+            "failed", 3, ["x"]), (what, result)
+        said = row.log()
+        assert said[0] == "begun" and "5 bytes of output" in said[-1], said
+    play(w, ["shim.recorded"], one)
+
+
+# --- The server: rows 1 to 4, 6, 16, 17 --------------------------------------
+
+SERVER_ROWS = ["task.inserted", "task.committed", "task.claimed",
+               "start.committed", "start.sent", "start.answered",
+               "log.synced", "result.received", "result.committed"]
+
+
+@pytest.mark.parametrize("what", SERVER_ROWS)
+def test_a_server_that_dies_anywhere_runs_each_script_once(w, what):
+    for _ in range(TIMES):
+        rows = [Row(w, name) for name in MACHINES]
+        for row in rows:
+            row.machine.path("ran").unlink(missing_ok=True)
+        fail = w.fail("server")
+        fail.set(what)
+        # The command itself asks again, under the same key.
+        child = w.open_cli("run", "--detach", "--all", "--", SCRIPT)
+        fail.wait(what)
+        wait_until(lambda: not w.server_process.is_running(), "its end")
+        w.server_process.start()
+        w.wait_for_server()
+        result = w.finish(child)
+        assert result.code == 0, result
+        task = result.out.strip()
+        w.cli("task", "wait", task, code=5)
+        for row in rows:
+            run = w.runs(task)[(row.machine.name, "run")]
+            assert (run["state"], run["exit_code"], row.ran()) == (
+                "failed", 3, ["x"]), (what, row.machine.name)
+        log = w.cli("task", "log", task).lines()
+        assert sorted(log) == sorted(
+            f"{name} run | {text}" for name in MACHINES
+            for text in ("begun", "done")), what
+
+
+# --- Journal and clock: rows 25, 29 -------------------------------------------
+
+def test_a_torn_end_of_the_journal_is_dropped_and_damage_is_quarantine(w):
+    row = Row(w, MACHINES[0])
+    row.start().check("before")
+    row.machine.process.stop()
+    journal = row.machine.state / "journal"
+    whole = journal.read_bytes()
+    with open(journal, "ab") as file:
+        file.write(b"\x40\x00half of a frame")
+    row.machine.process.start()
+    row.start().check("torn end")
+    row.machine.process.stop()
+    good = journal.read_bytes()
+    middle = len(whole) // 2
+    journal.write_bytes(good[:middle] + bytes([good[middle] ^ 1])
+                        + good[middle + 1:])
+    row.machine.process.start()
+    row.start()
+    run, result = row.wait()
+    assert row.ran() == [] and "journal" in result.err, (run, result)
+    row.machine.process.stop()
+    journal.write_bytes(good)
+    row.machine.process.start()
+    if w.row("machine", row.machine.name)["hold"]:
+        w.cli("machine", "release", row.machine.name)
+    row.start().check("mended")
+
+
+# Back by more than five minutes is before our certificates.
+@pytest.mark.parametrize("minutes", [25 * 60, -4])
+def test_clocks_that_jump_end_nothing_and_start_nothing(w, minutes):
+    jump = str(minutes * 60 * 1000)
+
+    def one(row, what):
+        row.gate().start()
+        wait_until(row.ran, "its mark")
+        row.fail.set("clock", jump)
+        row.machine.touch("go")
+        row.check(what)
+    play(w, ["tentacle", "another"], one)
+    row = Row(w, MACHINES[2]).gate().start()
+    wait_until(row.ran, "its mark")
+    w.fail("server").set("clock", jump)
+    w.cli("run", "-m", MACHINES[3], "--", "true")  # the engine looks around
+    row.machine.touch("go")
+    row.check("server")
+    w.fail("server").clear("clock")
