@@ -5,6 +5,8 @@
 #   make scenario SCENARIOS=test/scenario/run_test.py
 #   make lint                 clang-format, clang-tidy, layers
 #   make soak PLACES=20 KILLS=3000    cut, silence and kill -9 everywhere; hours
+#   make chaos SECONDS=120 SEED=7     everything killed and cut at random, then judged;
+#                                     MUTANT=no-sync: with a safeguard off it must fail
 #   make bench-fleet N=2000   a fleet loses its relay: build/bench/fleet.json
 #   make demo                 deploy a real web application through a relay
 #   make fuzz FUZZ=mux FUZZ_SECONDS=60       make fuzz-all
@@ -13,7 +15,7 @@
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all tools failing unit test scenario soak bench-fleet layers lint format tidy fuzz fuzz-all fuzz-replay \
+.PHONY: all tools failing unit test scenario soak chaos bench-fleet layers lint format tidy fuzz fuzz-all fuzz-replay \
     demo install clean
 
 VERSION  := 0.1.0
@@ -28,7 +30,7 @@ GUARDIAN := $(BUILD)/bin/longarm-guardian
 SUPPORT  := $(wildcard test/support/*.c)
 TESTS    := $(shell find test -name '*_test.c')
 # Programs that only tests use; what else is in test/tools is their archive.
-TOOLS    := fault_proxy hostile_peer delay_line swarm evil_relay puppet
+TOOLS    := fault_proxy hostile_peer delay_line swarm evil_relay puppet journal_dump deed
 TOOL_SRC := $(filter-out %_test.c,$(wildcard test/tools/*.c))
 FUZZERS  := $(wildcard test/fuzz/*_fuzz.c)
 
@@ -75,6 +77,7 @@ uses_tentacle := tentacle common proto
 uses_relay    := relay common proto
 uses_tools    := tools common proto
 uses_swarm    := tools tentacle common proto
+uses_journal_dump := tentacle common proto
 archives_of = $(patsubst %,$(BUILD)/%.a,$(uses_$1))
 
 $(foreach p,$(PROGRAMS),$(eval \
@@ -119,12 +122,17 @@ $(FAILING)/longarm-%:
 	$(LINK) $(LIBS)
 
 tools: failing $(TOOLS:%=$(BUILD)/tools/%)
-$(foreach t,$(filter-out evil_relay,$(TOOLS)),$(eval $(BUILD)/tools/$t: $(BUILD)/test/tools/$t.o \
+$(foreach t,$(filter-out evil_relay deed,$(TOOLS)),$(eval $(BUILD)/tools/$t: $(BUILD)/test/tools/$t.o \
     $(call archives_of,$(if $(uses_$t),$t,tools))))
 # A relay with some of its calls replaced.
 $(BUILD)/tools/evil_relay: $(BUILD)/test/tools/evil_relay.o \
     $(BUILD)/relay/main.o $(call archives_of,relay)
 $(BUILD)/tools/evil_relay: LDFLAGS += -Wl,--wrap=msg_presence_encode
+# What scripts of a chaos run do: hundreds of them, so it is small.
+$(BUILD)/tools/deed: $(BUILD)/static/test/tools/deed.o
+	@mkdir -p $(@D)
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(CFLAGS) -static-pie $(LDFLAGS) -o $@ $^
 $(BUILD)/tools/%:
 	@mkdir -p $(@D)
 	$(LINK) $(LIBS)
@@ -147,7 +155,7 @@ layers: $(BUILD)/proto.a
 scenario: all tools
 	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin PYTEST_FLAGS="$(PYTEST_FLAGS)" \
 	    scripts/run-scenarios -j $(or $(SCENARIO_JOBS),3) \
-	    $(or $(SCENARIOS),test/scenario)
+	    $(or $(SCENARIOS),test/scenario test/chaos)
 
 test: unit scenario
 
@@ -160,6 +168,11 @@ soak: all tools $(KILL_TEST)
 	    PYTEST_FLAGS="$(PYTEST_FLAGS)" scripts/run-scenarios -j 1 \
 	    $(shell grep -l LONGARM_SOAK test/scenario/*_test.py)
 	@tail -n +1 build/bench/slow-*.json
+
+# The set of programs with failpoints; the seed says what is done to them.
+chaos: all tools
+	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin exec /usr/bin/python3 test/chaos/chaos.py \
+	    --seconds $(or $(SECONDS),120) $(SEED:%=--seed %) $(MUTANT:%=--mutant %)
 
 bench-fleet: all tools
 	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin scripts/bench-fleet $(or $(N),2000) \
