@@ -7,6 +7,7 @@
 #   make soak PLACES=20 KILLS=3000    cut, silence and kill -9 everywhere; hours
 #   make chaos SECONDS=120 SEED=7     everything killed and cut at random, then judged;
 #                                     MUTANT=no-sync: with a safeguard off it must fail
+#   make bench ROWS=bulk,small ROUNDS=5      the relay against its peers: build/bench/relay.json
 #   make bench-fleet N=2000   a fleet loses its relay: build/bench/fleet.json
 #   make demo                 deploy a real web application through a relay
 #   make fuzz FUZZ=mux FUZZ_SECONDS=60       make fuzz-all
@@ -15,7 +16,7 @@
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all tools failing unit test scenario soak chaos bench-fleet layers lint format tidy fuzz fuzz-all fuzz-replay \
+.PHONY: all tools loads failing unit test scenario soak chaos bench bench-fleet layers lint format tidy fuzz fuzz-all fuzz-replay \
     demo install clean
 
 VERSION  := 0.1.0
@@ -32,6 +33,9 @@ TESTS    := $(shell find test -name '*_test.c')
 # Programs that only tests use; what else is in test/tools is their archive.
 TOOLS    := fault_proxy hostile_peer delay_line swarm evil_relay puppet journal_dump deed
 TOOL_SRC := $(filter-out %_test.c,$(wildcard test/tools/*.c))
+# Load generators of the bench, and what they share.
+LOADS    := bench_keys bench_link bench_tcp
+LOAD_SRC := $(wildcard test/bench/*.c)
 FUZZERS  := $(wildcard test/fuzz/*_fuzz.c)
 
 CFLAGS   ?= -O2 -g $(if $(SAN),,-D_FORTIFY_SOURCE=2)
@@ -137,6 +141,15 @@ $(BUILD)/tools/%:
 	@mkdir -p $(@D)
 	$(LINK) $(LIBS)
 
+loads: $(LOADS:%=$(BUILD)/bench/%)
+$(BUILD)/loads.a: $(patsubst %.c,$(BUILD)/%.o, \
+    $(filter-out $(LOADS:%=test/bench/%.c),$(LOAD_SRC)))
+$(foreach t,$(LOADS),$(eval $(BUILD)/bench/$t: $(BUILD)/test/bench/$t.o \
+    $(BUILD)/loads.a $(BUILD)/common.a $(BUILD)/proto.a))
+$(BUILD)/bench/%:
+	@mkdir -p $(@D)
+	$(LINK) $(LIBS)
+
 room_of = $(word 2,$(subst /, ,$1))
 $(foreach t,$(TESTS),$(eval $(BUILD)/$(t:.c=): $(BUILD)/$(t:.c=.o) \
     $(call archives_of,$(call room_of,$t)) $(BUILD)/support.a))
@@ -173,6 +186,10 @@ soak: all tools $(KILL_TEST)
 chaos: all tools
 	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin exec /usr/bin/python3 test/chaos/chaos.py \
 	    --seconds $(or $(SECONDS),120) $(SEED:%=--seed %) $(MUTANT:%=--mutant %)
+
+bench: all tools loads
+	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin scripts/bench $(if $(ROWS),--rows $(ROWS)) \
+	    $(if $(ROUNDS),--rounds $(ROUNDS)) build/bench/relay.json
 
 bench-fleet: all tools
 	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin scripts/bench-fleet $(or $(N),2000) \
@@ -238,6 +255,6 @@ clean:
 
 -include $(SRCS:%.c=$(BUILD)/%.d) $(TESTS:%.c=$(BUILD)/%.d) \
     $(FUZZERS:%.c=$(BUILD)/%.d) $(SRCS:%.c=build/fuzz/%.d) $(SUPPORT:%.c=$(BUILD)/%.d) \
-    $(TOOL_SRC:%.c=$(BUILD)/%.d) \
+    $(TOOL_SRC:%.c=$(BUILD)/%.d) $(LOAD_SRC:%.c=$(BUILD)/%.d) \
     $(wildcard $(BUILD)/test/failing/*.d $(BUILD)/static/test/failing/*.d) $(FAILPOINT:%.o=%.d) \
     $(GUARDIAN_OBJ:%.o=%.d) $(SRCS:%.c=build/tidy/%.d)
