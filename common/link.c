@@ -181,12 +181,10 @@ void link_is_now_up(struct link *link)
 
 static void set_socket_options(const struct link *link)
 {
-	const int on = 1, lowat = LINK_LOWAT;
+	const int on = 1;
 	const unsigned timeout = link->net->config->user_timeout_ms;
 
 	(void)setsockopt(link->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	(void)setsockopt(
-	    link->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat));
 	(void)setsockopt(
 	    link->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
 }

@@ -8,6 +8,7 @@
  *     link_handshake.c  TLS, on workers
  *     link_hello.c      HELLO and its verdict
  *     link_io.c         bytes in and out of the socket
+ *     link_pace.c       how much bulk goes to the kernel, and when
  *     link_keepalive.c  PING, PONG, and who is given up
  *     link_renew.c      a newer link beside an older one
  *     link_streams.c    the interface for streams
@@ -18,6 +19,7 @@
 #include "common/handshake.h"
 #include "common/link.h"
 #include "common/link_watch.h"
+#include "common/send_cap.h"
 
 #include <sys/queue.h>
 #include <sys/socket.h>
@@ -26,10 +28,9 @@
 #define LINK_PLAIN_MAX (128 * 1024)
 #define LINK_BATCH_MAX ((size_t)4 * FRAME_LEN_MAX)
 #define LINK_WIRE_MAX  (LINK_BATCH_MAX + (size_t)2 * TLS_ROOM)
-/* What may be written while the kernel still has unsent bytes. */
+/* What health may have in the kernel beyond bulk's limit. */
 #define LINK_AHEAD_MAX   ((size_t)64 * 1024)
 #define LINK_SOURCE_SIZE 16
-#define LINK_LOWAT       16384
 /* A peer is slow after this part of its limit, and this many times what others
  * need. */
 #define LINK_SLOW_PART  10
@@ -97,8 +98,8 @@ struct link {
 	/* Ciphertext that the kernel did not take. */
 	uint8_t *unsent;
 	size_t unsent_len, unsent_at;
-	bool blocked; /* wait for LOOP_WRITE before writing more bulk */
-	size_t ahead; /* written since the kernel was last ready */
+	struct send_cap cap;
+	struct loop_timer *pace; /* there will be room for bulk */
 };
 
 struct link_guest;
@@ -177,6 +178,18 @@ void link_drain_events(struct link *link);
 void link_write(struct link *link, const uint8_t *data, size_t len);
 /* Write what can be written now. */
 void link_flush(struct link *link);
+
+/* link_pace.c */
+/* What may go to the kernel in this turn, bytes; control always may. */
+struct link_room {
+	size_t bulk;     /* bulk and deploy together */
+	size_t health;   /* and all of them */
+	size_t held;     /* what it holds, sent or not */
+	uint64_t now_us; /* 0: there was nothing to send */
+};
+struct link_room link_pace_room(struct link *link);
+/* After the turn: come again when there is room for what is left. */
+void link_pace_wait(struct link *link, const struct link_room *room);
 
 /* link_handshake.c */
 MUST_CHECK enum rc link_handshake_begin(

@@ -162,7 +162,7 @@ static void on_readable(struct link *link)
 
 static void want(struct link *link)
 {
-	bool write = link->unsent != NULL || link->blocked;
+	bool write = link->unsent != NULL;
 
 	loop_io_want(link->io, LOOP_READ | (write ? LOOP_WRITE : 0U));
 }
@@ -226,66 +226,91 @@ static bool put(struct link *link, size_t len, struct tls_out *out)
 }
 
 /*
+ * The next record: in the order of service while there is room for bulk, else
+ * what goes out past it.
+ */
+static void pull(
+    struct link *link, const struct link_room *room, struct mux_batch *batch)
+{
+	struct link_net *net = link->net;
+	uint64_t now = loop_now_us(net->loop);
+
+	batch->len = 0;
+	if (room->bulk >= link->cap.frame)
+		mux_pull(link->mux, now, CLASS_BULK, net->batch_buf,
+		    room->bulk < FRAME_LEN_MAX ? room->bulk : FRAME_LEN_MAX,
+		    batch);
+	if (batch->len == 0)
+		mux_pull(link->mux, now,
+		    room->health > 0 ? CLASS_HEALTH : CLASS_CONTROL,
+		    net->batch_buf, FRAME_LEN_MAX, batch);
+}
+
+static size_t less(size_t from, size_t amount)
+{
+	return amount < from ? from - amount : 0;
+}
+
+/*
  * One batch: at most LINK_BATCH_MAX of frames, each record either one full
  * frame or several small ones.  Returns how much was encrypted.
  */
 static size_t fill(
-    struct link *link, enum stream_class lowest, struct tls_out *out)
+    struct link *link, struct link_room *room, struct tls_out *out)
 {
-	struct link_net *net = link->net;
-	uint64_t now = loop_now_us(net->loop);
 	size_t total = 0;
 
 	while (total + FRAME_LEN_MAX <= LINK_BATCH_MAX) {
 		struct mux_batch batch;
 
-		mux_pull(link->mux, now, lowest, net->batch_buf, FRAME_LEN_MAX,
-		    &batch);
+		pull(link, room, &batch);
 		if (batch.len == 0)
 			break;
 		if (!put(link, batch.len, out))
 			return 0; /* the session is dead: reading tells why */
 		total += batch.len;
+		room->bulk = less(room->bulk, batch.len);
+		room->health = less(room->health, batch.len);
 	}
 	return total;
 }
 
 /*
- * The kernel's queue is kept short: once a batch is unsent there, only control
- * and health frames go out until the kernel says that it is nearly empty
- * (TCP_NOTSENT_LOWAT), and of those at most LINK_AHEAD_MAX.
+ * The kernel's queue is kept short (send_cap.h): what is in it can be overtaken
+ * by nothing.  Bulk and deploy wait here for room, health and control go out
+ * past them.
  */
 void link_flush(struct link *link)
 {
 	struct link_net *net = link->net;
+	struct link_room room;
 
 	if (link->state == LINK_ST_CLOSED || link->state == LINK_ST_HANDSHAKE)
 		return;
+	room = link_pace_room(link);
 	while (link->unsent == NULL && link->state != LINK_ST_CLOSED) {
 		struct tls_out out = { .p = net->wire_buf,
 			.cap = sizeof(net->wire_buf) };
-		enum stream_class lowest =
-		    link->blocked ? CLASS_HEALTH : CLASS_BULK;
-		size_t total;
 
-		if (link->blocked && link->ahead >= LINK_AHEAD_MAX)
+		if (fill(link, &room, &out) == 0)
 			break;
-		total = fill(link, lowest, &out);
-		if (total == 0)
-			break;
-		link->ahead += total;
-		if (link->ahead >= LINK_LOWAT)
-			link->blocked = true;
+		room.held += out.len;
 		link_write(link, out.p, out.len);
 	}
 	if (link->state == LINK_ST_CLOSED)
 		return;
+	link_pace_wait(link, &room);
 	want(link);
 	link_drain_events(link);
 	/* A mux may also die of what was queued. */
 	if (link->state != LINK_ST_CLOSED && !link->closing &&
 	    mux_failure(link->mux) != NULL)
 		link_fail(link, REASON_PROTOCOL, "%s", mux_failure(link->mux));
+}
+
+static void on_room(void *arg)
+{
+	link_flush(arg);
 }
 
 static void on_writable(struct link *link)
@@ -304,8 +329,6 @@ static void on_writable(struct link *link)
 		link->unsent = NULL;
 		link->unsent_len = link->unsent_at = 0;
 	}
-	link->blocked = false;
-	link->ahead = 0;
 	if (link->state == LINK_ST_HANDSHAKE)
 		want(link);
 	else
@@ -341,7 +364,11 @@ enum rc link_io_start(struct link *link)
 	    loop_io_new(link->net->loop, link->fd, on_socket, link, &link->io);
 
 	if (rc == RC_OK)
+		rc =
+		    loop_timer_new(link->net->loop, on_room, link, &link->pace);
+	if (rc == RC_OK)
 		loop_io_want(link->io, LOOP_READ);
+	send_cap_init(&link->cap);
 	return rc;
 }
 
@@ -351,6 +378,8 @@ void link_io_stop(struct link *link)
 	link->io = NULL;
 	loop_timer_free(link->timer);
 	link->timer = NULL;
+	loop_timer_free(link->pace);
+	link->pace = NULL;
 	if (link->fd >= 0)
 		(void)close(link->fd);
 	link->fd = -1;

@@ -257,14 +257,19 @@ enum rc loop_timer_new(
 	return RC_OK;
 }
 
-void loop_timer_set(struct loop_timer *t, uint64_t ms)
+void loop_timer_set_us(struct loop_timer *t, uint64_t us)
 {
 	const struct timeval after = {
-		.tv_sec = (time_t)(ms / 1000),
-		.tv_usec = (suseconds_t)(ms % 1000 * 1000),
+		.tv_sec = (time_t)(us / 1000000),
+		.tv_usec = (suseconds_t)(us % 1000000),
 	};
 
 	(void)evtimer_add(t->event, &after);
+}
+
+void loop_timer_set(struct loop_timer *t, uint64_t ms)
+{
+	loop_timer_set_us(t, ms * 1000);
 }
 
 void loop_timer_stop(struct loop_timer *t)

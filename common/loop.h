@@ -66,6 +66,7 @@ MUST_CHECK enum rc loop_timer_new(
     struct loop *loop, loop_fn fn, void *arg, struct loop_timer **out);
 /* Fire once, ms from now; an earlier setting is forgotten. */
 void loop_timer_set(struct loop_timer *t, uint64_t ms);
+void loop_timer_set_us(struct loop_timer *t, uint64_t us);
 void loop_timer_stop(struct loop_timer *t);
 bool loop_timer_pending(const struct loop_timer *t);
 void loop_timer_free(struct loop_timer *t); /* NULL is fine */
