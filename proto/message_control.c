@@ -125,6 +125,7 @@ static const struct field change_fields[] = {
 	{ SHAPE_BOOL("up", msg_presence_change, up) },
 	{ SHAPE_U64("start", msg_presence_change, start), .optional = true },
 	{ SHAPE_FAULT("reason", msg_presence_change, reason) },
+	{ SHAPE_U64("link", msg_presence_change, link), .optional = true },
 };
 
 static const struct shape change =

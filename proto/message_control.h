@@ -84,6 +84,7 @@ struct msg_presence_change {
 	bool up;
 	uint64_t start;      /* of the instance that is up */
 	struct fault reason; /* why it is down; REASON_NONE: not known */
+	uint64_t link;       /* rises with each link to it; 0: not told */
 };
 
 struct msg_presence {

@@ -89,6 +89,7 @@ static void describe(
 	memcpy(out->target, e->text, sizeof(out->target));
 	out->up = n->link != NULL;
 	out->start = n->link != NULL ? n->start : 0;
+	out->link = n->link != NULL ? n->links : 0;
 	if (!out->up)
 		neighbour_fault(n, &out->reason);
 }

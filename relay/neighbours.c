@@ -49,6 +49,7 @@ void neighbour_link_up(
 	struct fault fault;
 
 	n->link = link;
+	n->links++;
 	n->start = hello->instance.start;
 	memcpy(n->nonce, hello->instance.nonce, sizeof(n->nonce));
 	if (n->role == ROLE_TENTACLE)

@@ -42,6 +42,7 @@ struct neighbour {
 	char name[NAME_SIZE];  /* from its certificate */
 	char label[NAME_SIZE]; /* as people call it */
 	struct link *link;     /* up; NULL: none */
+	uint64_t links;        /* so many, up to this one */
 	uint64_t start;        /* of the instance on that link, */
 	char nonce[ID_SIZE];   /* and which of several copies it is */
 	struct dialler *dialler;

@@ -17,6 +17,7 @@ struct control {
 	uint64_t ahead;   /* it has this number, and we do not; 0: no */
 	bool subscribed;  /* presence comes */
 	bool was_open;    /* the session that ends */
+	bool moving;      /* another one follows it at once */
 	bool doubted;     /* in this session: it was sent the whole again */
 	bool pushing;     /* pages are out, the ack is not in */
 	bool pushed_full; /* they were the whole table */
@@ -28,6 +29,11 @@ struct control {
 bool control_is_open(const struct control *c)
 {
 	return c != NULL && c->way.state == WAY_READY;
+}
+
+bool control_is_moving(const struct control *c)
+{
+	return c != NULL && c->moving;
 }
 
 bool control_has(const struct control *c, uint64_t mark)
@@ -274,6 +280,17 @@ static struct station *find_station(const struct fleet *f, const char *text)
 	    target.name);
 }
 
+/* Streams opened before are on the link before. */
+static void take_link(
+    struct station *t, struct station_route *route, uint64_t link)
+{
+	if (link == 0 || link == route->link)
+		return;
+	if (route->link != 0)
+		t->relinked_us = loop_now_us(t->fleet->parts.loop);
+	route->link = link;
+}
+
 static void on_change(
     struct control *c, const struct msg_presence_change *change)
 {
@@ -285,10 +302,11 @@ static void on_change(
 	if (!change->up)
 		say_who_says(c, t, change, &fault);
 	for (size_t i = 0; i < t->route_total; i++) {
-		if (is_last_hop(t, i, c->relay->id))
-			station_route_state(t, i,
-			    change->up ? ROUTE_UP : ROUTE_DOWN,
-			    change->up ? NULL : &fault);
+		if (!is_last_hop(t, i, c->relay->id))
+			continue;
+		station_route_state(t, i, change->up ? ROUTE_UP : ROUTE_DOWN,
+		    change->up ? NULL : &fault);
+		take_link(t, &t->route_states[i], change->link);
 	}
 	station_judge(t);
 	if (change->up)
@@ -373,6 +391,7 @@ static void on_ready(struct way *w)
 	if (c->acked_seq > c->relay->fleet->route_seq)
 		c->needs_full = true;
 	c->was_open = true;
+	c->moving = false;
 	c->doubted = false;
 	c->relay->leaving = false; /* else it says so again */
 	if (c->relay->draining)
@@ -427,7 +446,7 @@ static void on_closed(struct way *w, const struct fault *fault)
 	/* One that meant to go is not told to be unsteady. */
 	if (c->was_open && !relay->leaving && fault->code != REASON_DRAINING)
 		station_fell(relay, &relay->flap);
-	c->was_open = false;
+	c->was_open = c->moving = false;
 	fault_set(&why,
 	    fault->code == REASON_DRAINING ? REASON_DRAINING
 					   : REASON_RELAY_DOWN,
@@ -437,10 +456,33 @@ static void on_closed(struct way *w, const struct fault *fault)
 	station_judge(relay);
 }
 
+/* By another route: what is behind the relay is there all the time. */
+static void on_move(struct way *w, bool has_better)
+{
+	struct control *c = control_of(w);
+
+	if (!has_better || w->state != WAY_READY)
+		return;
+	drop_pages(c);
+	upkeep_lost(c->relay);
+	c->was_open = false;
+	c->moving = true;
+	way_reopen(w);
+}
+
+static bool is_busy(const struct way *w)
+{
+	const struct control *c = (const struct control *)w;
+
+	return c->pushing || c->relay->upkeep.busy;
+}
+
 static const struct way_kind control_kind = {
 	.ops = { .ready = on_ready,
 	    .message = on_message,
 	    .writable = on_writable,
+	    .move = on_move,
+	    .is_busy = is_busy,
 	    .closed = on_closed },
 	.service_class = CLASS_CONTROL,
 	.message_max = LENFRAME_CONTROL_MAX,

@@ -290,6 +290,8 @@ static MUST_CHECK enum rc make_timers(struct fleet *f)
 	if (rc == RC_OK)
 		rc = loop_timer_new(loop, fleet_read_again, f, &f->again);
 	if (rc == RC_OK)
+		rc = loop_timer_new(loop, fleet_tidy, f, &f->tidy);
+	if (rc == RC_OK)
 		rc = upkeep_init(f);
 	return rc;
 }
@@ -369,6 +371,7 @@ enum rc fleet_new(
 		fleet_free(f);
 		return rc;
 	}
+	fleet_tidy(f);
 	*out = f;
 	return RC_OK;
 }
@@ -420,6 +423,7 @@ void fleet_free(struct fleet *f)
 	loop_timer_free(f->write);
 	loop_timer_free(f->ripen);
 	loop_timer_free(f->again);
+	loop_timer_free(f->tidy);
 	upkeep_fini(f);
 	lookup_fini(&f->by_text);
 	free(f->bundle);

@@ -6,6 +6,7 @@
  *     reload.c      rows become targets
  *     reach.c       our own links to targets
  *     prefer.c      which route first; away from relays that are drained
+ *     tidy.c        back to what is preferred, and on to newer links
  *     flap.c        what comes and goes too often (pure)
  *     peers.c       whom targets dial, told to them
  *     presence.c    who is online; what is written back
@@ -78,6 +79,7 @@ struct fleet {
 	struct loop_timer *push;  /* tell relays, this turn */
 	struct loop_timer *tell;  /* tell the owner, this turn */
 	struct loop_timer *write; /* rows */
+	struct loop_timer *tidy;  /* ways that would go better otherwise */
 	bool writing;
 	/* Store. */
 	struct fleet_job_list jobs;
@@ -128,6 +130,8 @@ void fleet_catch_up(struct fleet *f, uint64_t seq);
 MUST_CHECK enum rc control_new(struct station *relay, struct control **out);
 void control_free(struct control *c, const struct fault *fault);
 bool control_is_open(const struct control *c);
+/* Not open for a moment, on its way to another route or link. */
+bool control_is_moving(const struct control *c);
 /* Has the relay confirmed this change? */
 bool control_has(const struct control *c, uint64_t mark);
 uint64_t control_acked_seq(const struct control *c);
@@ -179,6 +183,9 @@ void asks_free(struct fleet *f);
 /* --- follow.c, bring.c */
 void follows_free(struct fleet *f);
 void brings_free(struct fleet *f);
+
+/* --- tidy.c */
+void fleet_tidy(void *fleet); /* timer */
 
 /* --- trace.c */
 void fleet_traces_free(struct fleet *f);

@@ -144,17 +144,24 @@ static bool leads_through(
 	       path_has(&t->routes[route].path, relay);
 }
 
-static bool has_better(const struct station *t)
+bool station_best_route(const struct station *t, size_t *out)
 {
-	struct fault why;
-
 	for (size_t i = 0; i < t->route_count; i++) {
-		if (station_route_rank(t, i, NULL) == RANK_GOOD &&
-		    t->route_states[i].state == ROUTE_UP &&
-		    station_route_link(t, i, &why) != NULL)
-			return true;
+		if (t->route_states[i].state != ROUTE_UP ||
+		    station_linked(t, i) == NULL ||
+		    station_route_rank(t, i, NULL) != RANK_GOOD)
+			continue;
+		*out = i;
+		return true;
 	}
 	return false;
+}
+
+static bool has_better(const struct station *t)
+{
+	size_t best;
+
+	return station_best_route(t, &best);
 }
 
 static unsigned move_all(struct station *t, const char *relay)

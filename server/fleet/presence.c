@@ -64,7 +64,8 @@ static enum store_presence presence_of(
 {
 	enum store_presence p;
 
-	if (t->role == ROLE_RELAY && control_is_open(t->control)) {
+	if (t->role == ROLE_RELAY &&
+	    (control_is_open(t->control) || control_is_moving(t->control))) {
 		fault_clear(why);
 		return STORE_PRESENCE_ONLINE;
 	}

@@ -150,6 +150,18 @@ static struct link *direct_link(
 	return NULL;
 }
 
+struct link *station_linked(const struct station *t, size_t route)
+{
+	const struct path *path = &t->routes[route].path;
+	const struct station *first = t;
+
+	if (path->count > 0)
+		first = station_find(t->fleet, ROLE_RELAY, path->names[0]);
+	return first != NULL && first->link != NULL && link_is_up(first->link)
+	           ? first->link
+	           : NULL;
+}
+
 struct link *station_route_link(
     const struct station *t, size_t route, struct fault *fault)
 {

@@ -286,6 +286,14 @@ static void on_move(struct way *w, bool has_better)
 		go_elsewhere(s);
 }
 
+/* What was asked shall be answered first; what waits need not wait for that. */
+static bool is_busy(const struct way *w)
+{
+	const struct standing *s = (const struct standing *)w;
+
+	return !TAILQ_EMPTY(&s->sent);
+}
+
 static void settle(struct standing *s)
 {
 	struct fleet *f = s->way.fleet;
@@ -388,6 +396,7 @@ static const struct way_kind standing_kind = {
 	    .message = on_message,
 	    .writable = on_writable,
 	    .move = on_move,
+	    .is_busy = is_busy,
 	    .closed = on_closed },
 	.service_class = CLASS_HEALTH,
 	.message_max = LENFRAME_STANDING_MAX,

@@ -30,6 +30,7 @@ struct station_route {
 	enum route_state state;
 	struct fault fault;
 	struct flap flap; /* of the last hop's link to the target */
+	uint64_t link;    /* that link's number, as the hop tells; 0: unknown */
 };
 
 /* The lower is taken first; among equals the operator's order counts. */
@@ -103,6 +104,9 @@ struct station {
 	struct station_upkeep upkeep;
 	/* Seals. */
 	struct way_list ways;
+	uint64_t relinked_us;      /* a hop has another link to it; 0: never */
+	uint64_t better_ms;        /* a better route than one in use; 0: none */
+	uint64_t better_wait_ms;   /* take it after so long; 0: as set */
 	struct standing *standing; /* a machine's */
 	struct control *control;   /* a relay's */
 };
@@ -156,6 +160,8 @@ void station_dial(struct station *t);
 /* The link that a route goes out on; NULL: fault says why there is none. */
 struct link *station_route_link(
     const struct station *t, size_t route, struct fault *fault);
+/* The same link, or NULL; nothing is done about it. */
+struct link *station_linked(const struct station *t, size_t route);
 /* The relays of one of its routes at least, and all others that are there, have
  * confirmed its change of this mark. */
 bool station_is_told(const struct station *t, uint64_t mark);
@@ -166,6 +172,9 @@ bool station_is_told(const struct station *t, uint64_t mark);
 /* why (may be NULL): of RANK_AVOID. */
 enum route_rank station_route_rank(
     const struct station *t, size_t route, struct fault *why);
+/* The preferred one of those that are good in all that is known; false: there
+ * is none such. */
+bool station_best_route(const struct station *t, size_t *out);
 /* It, or one of its routes, was there and is not any more. */
 void station_fell(struct station *t, struct flap *flap);
 /* A relay is being drained, or stops: what can go another way does so. */

@@ -343,6 +343,7 @@ static void confirmed(struct way *w, struct bytes message)
 	msg_confirm_clear(&confirm);
 	loop_timer_stop(w->timer);
 	w->state = WAY_READY;
+	w->opened_us = loop_now_us(w->fleet->parts.loop);
 	way_heard(w, w->welcomed_us);
 	greeting_confirmed(w);
 	w->kind->ops.ready(w);
@@ -454,7 +455,7 @@ void way_reopen(struct way *w)
 	struct fault fault;
 
 	fault_set(&fault, REASON_DRAINING, w->fleet->at,
-	    "%s: is reached by another route now", w->station->name);
+	    "%s: goes on by another route or link", w->station->name);
 	way_close(w, &fault);
 	way_open(w);
 }

@@ -34,6 +34,8 @@ struct way_ops {
 	/* Its route is to be left, and there is a better one or not.  Must
 	 * not free w.  NULL: it stays. */
 	void (*move)(struct way *w, bool has_better);
+	/* Not now, unless it must.  NULL: any time is fine. */
+	bool (*is_busy)(const struct way *w);
 	/* It is CLOSED again; fault names the target.  way_open() is fine. */
 	void (*closed)(struct way *w, const struct fault *fault);
 };
@@ -66,6 +68,7 @@ struct way {
 	size_t route;           /* the one in use */
 	uint64_t table_version; /* as a relay greeted */
 	uint64_t welcomed_us;
+	uint64_t opened_us;   /* READY since, on the loop's clock */
 	uint32_t quickest_us; /* answer on this seal */
 	/* A machine's life. */
 	struct store_instance seen; /* as known when the seal was opened */

@@ -28,27 +28,39 @@ def wait_renewed(members, before):
                "new certificates", LIFE)
 
 
-def connections(process):
-    return len(re.findall(r"connected", process.text()))
+def links(process):
+    """Made, and ended because nothing was left on them."""
+    text = process.text()
+    return (len(re.findall(r" connected ", text)),
+            len(re.findall(r": drained ", text)))
 
 
 def test_certificates_are_renewed_and_no_link_is_dropped(world):
     w = world
-    w.server(SETTINGS)
-    relay = w.relay()
-    far = w.tentacle("far", via="dc2-a")
-    near = w.tentacle("near", dialled=False)
+    soon = {"link.refresh": "500ms"}
+    w.server(SETTINGS | soon)
+    relay = w.relay(settings=soon)
+    far = w.tentacle("far", via="dc2-a", settings=soon)
+    near = w.tentacle("near", dialled=False, settings=soon)
     members = [relay, far, near]
+    processes = [relay, far.process, near.process]
     child = w.open_cli(
         "run", "--all", "--",
         f"for i in $(seq {LIFE * 2}); do echo $i; sleep 0.5; done")
-    links = [connections(p) for p in (relay, far.process, near.process)]
+    before = [links(p)[0] for p in processes]
     for _ in range(2):
-        before = [ends(m.state) for m in members]
-        wait_renewed(members, before)
-    assert w.finish(child).code == 0
-    assert [connections(p)
-            for p in (relay, far.process, near.process)] == links
+        ended = [ends(m.state) for m in members]
+        wait_renewed(members, ended)
+    # Whatever runs goes on by the newer links, so the old ones end.
+    for process, made in zip(processes, before):
+        wait_until(lambda p=process, n=made: links(p) > (n, 0) and
+                   links(p)[0] - n == links(p)[1], "the old links' end")
+    ran = w.finish(child)
+    assert ran.code == 0
+    for name in ("far", "near"):
+        mine = [x.split("| ")[1] for x in ran.lines()
+                if x.startswith(name + " ") and "| " in x]
+        assert mine == [str(i) for i in range(1, LIFE * 2 + 1)]
     # What is new is what they show from now on.
     relay.restart()
     far.process.restart()

@@ -25,7 +25,7 @@ def wait_for_both(w):
 
 @pytest.fixture(scope="module")
 def w(shared):
-    shared.server()
+    shared.server({"fleet.flap-stable": "500ms"})
     shared.relay("dc2-x")
     for name in ("dc2-a", "dc2-b"):
         shared.relay(name, via="dc2-x")
@@ -66,6 +66,11 @@ SCRIPT = ('echo x >>"$HOME/ran"; i=0; while [ $i -lt 300 ]; do i=$((i + 1)); '
           'while [ ! -e "$HOME/go" ]; do sleep 0.02; done; echo end')
 
 
+def streams(w, relay):
+    """Of the server's, through it."""
+    return w.json("relay", "show", relay)["streams"]
+
+
 def wait_for_line(w, task, line):
     wait_until(lambda: w.cli("task", "log", task).out.count(
         f"| line {line}\n") == len(MACHINES), f"line {line}")
@@ -85,6 +90,14 @@ def test_a_relay_that_loses_one_upstream_is_reached_by_the_other(w, both):
     assert all(w.row("machine", name)["health"] == "healthy"
                for name in MACHINES)
     assert not w.relays["dc2-a"].is_running()
+    assert all(w.row("machine", name)["route"] == WAYS[1] for name in MACHINES)
+    # All goes back when it is there again, also what runs.
+    w.relays["dc2-a"].start()
+    wait_for_both(w)
+    wait_until(lambda: w.row("relay", "dc2-c")["route"] == "dc2-x/dc2-a",
+               "the control session back")
+    wait_until(lambda: streams(w, "dc2-b") == 0, "nothing left on dc2-b")
+    assert streams(w, "dc2-a") >= len(MACHINES)
     for name in MACHINES:
         w.machines[name].touch("go")
     w.cli("task", "wait", task)
@@ -93,8 +106,6 @@ def test_a_relay_that_loses_one_upstream_is_reached_by_the_other(w, both):
         mine = [x.split("| ")[1] for x in log if x.startswith(name + " ")]
         assert mine == [f"line {i}" for i in range(1, 301)] + ["end"]
         assert w.machines[name].lines("ran") == ["x"]
-    w.relays["dc2-a"].start()
-    wait_for_both(w)
 
 
 def test_a_machine_follows_its_relay_when_that_is_reached_otherwise(w, both):

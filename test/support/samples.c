@@ -223,8 +223,8 @@ static const struct msg_table_page sample_table_page = { { 1, ID_A }, 1, 4, 0,
 static const struct msg_table_ack sample_table_ack = { 4 };
 static const struct msg_presence_sub sample_presence_sub = { 0 };
 static struct msg_presence_change changes[] = {
-	{ "machine/" ID_A, true, 3, { REASON_NONE, "", "" } },
-	{ "relay/dc2-c", false, 0, { REASON_REFUSED, "relay dc2-a", "no" } },
+	{ "machine/" ID_A, true, 3, { REASON_NONE, "", "" }, 2 },
+	{ "relay/dc2-c", false, 0, { REASON_REFUSED, "relay dc2-a", "no" }, 0 },
 };
 static const struct msg_presence sample_presence = { true, changes, 2 };
 static const struct msg_peers sample_peers = { 7, peer_list, 2 };
