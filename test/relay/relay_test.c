@@ -21,6 +21,57 @@ static void test_a_seal_passes_unread_and_whole(void **state)
 	world_free(&w);
 }
 
+static bool nothing_is_carried(struct world *w)
+{
+	return bridges_count(w->relay->bridges) == 0;
+}
+
+struct look {
+	struct world *world;
+	struct loop_timer *timer;
+};
+
+/* What the relay lets go of is no event of an end. */
+static void look_again(void *arg)
+{
+	struct look *l = arg;
+
+	check(l->world);
+	loop_timer_set(l->timer, 5);
+}
+
+/* Whoever ends it: the other end hears of it, and the relay keeps nothing. */
+static void test_the_end_of_a_seal_passes_too(void **state)
+{
+	for (int by_node = 0; by_node < 2; by_node++) {
+		struct world w;
+		struct look l = { .world = &w };
+
+		(void)state;
+		start(&w);
+		join_tentacle(&w);
+		run_until(&w, machine_is_up);
+		w.secret = "";
+		open_near(&w, CLASS_HEALTH);
+		run_until(&w, all_arrived);
+		assert_int_equal(bridges_count(w.relay->bridges), 1);
+		seal_close(by_node ? w.near : w.far, NULL);
+		if (by_node)
+			w.near = NULL;
+		else
+			w.far = NULL;
+		assert_int_equal(
+		    loop_timer_new(w.loop, look_again, &l, &l.timer), RC_OK);
+		loop_timer_set(l.timer, 5);
+		run_until(&w, nothing_is_carried);
+		assert_null(w.far);
+		assert_true(by_node || w.near_closed);
+		assert_int_equal(w.near_fault.code, REASON_NONE);
+		loop_timer_free(l.timer);
+		world_free(&w);
+	}
+}
+
 static void test_a_machine_that_is_not_there_is_named_at_once(void **state)
 {
 	struct world w;
@@ -132,6 +183,7 @@ static void test_the_table_survives_a_restart(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_the_end_of_a_seal_passes_too),
 		cmocka_unit_test(test_a_seal_passes_unread_and_whole),
 		cmocka_unit_test(
 		    test_a_machine_that_is_not_there_is_named_at_once),

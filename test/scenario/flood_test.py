@@ -35,6 +35,7 @@ def w(shared):
     shared.relay("dc2-z")
     shared.tentacle("behind", via="dc2-z")
     shared.relays["dc2-z"].kill()
+    shared.ids = {m["name"]: m["id"] for m in shared.json("machine", "list")}
     return shared
 
 
@@ -59,8 +60,9 @@ class Latency:
         return sorted(self.times)
 
 
-def flood(w, state, target, kind):
-    done = w.call([str(TOOLS / "hostile_peer"), target, str(state), kind, "5"])
+def flood(w, state, target, kind, *machine):
+    done = w.call([str(TOOLS / "hostile_peer"), target, str(state), kind, "5",
+                   *machine])
     assert done.code == 0, done
     return {k: int(v) for k, v in
             (word.split("=") for word in done.out.split())}
@@ -95,12 +97,13 @@ def answers(port):
         return b"longarm" in s.recv(4096)
 
 
-@pytest.mark.parametrize("kind", ("open", "reset", "ping", "late"))
+@pytest.mark.parametrize("kind", FLOODS)
 def test_a_machine_ends_a_relay_that_floods_it(w, kind):
     machine = w.machines["behind"]
     before = rss_mib(machine.process)
     latency = Latency(lambda: answers(machine.port))
-    got = flood(w, w.relays["dc2-z"].state, machine.address(), kind)
+    got = flood(w, w.relays["dc2-z"].state, machine.address(), kind,
+                *([w.ids["behind"]] if kind in ("empty", "credit") else []))
     check(machine.process, got, latency.end(), before)
 
 

@@ -7,6 +7,7 @@
 #include "server/cli/cli.h"
 #include "server/cli/client.h"
 #include "server/cli/login.h"
+#include "server/store/machine.h"
 #include "server/store/task.h"
 
 #include <fcntl.h>
@@ -337,6 +338,39 @@ static void test_a_confined_key_sees_and_does_only_what_it_may(void **state)
 		  "0123456789abcdef0123456789abcdef0123456789abcdef"
 		  "0123456789abcdef");
 	assert_int_equal(RUN("machine", "list"), 4);
+}
+
+static enum rc hold_job(struct db *db, struct store_job *job)
+{
+	struct store_machine m;
+	enum rc rc = store_machine_get(db, "t", &m, NULL);
+
+	(void)job;
+	if (rc == RC_OK)
+		rc = store_machine_hold(db, m.id, "journal");
+	store_machine_clear(&m);
+	return rc;
+}
+
+static void test_only_who_may_edit_all_its_environments_releases_a_machine(
+    void **state)
+{
+	struct fixture *f = *state;
+	struct store_job hold = { .run = hold_job };
+	char half[APIKEY_TEXT_SIZE], all[APIKEY_TEXT_SIZE];
+
+	assert_int_equal(RUN("environment", "create", "prod"), 0);
+	assert_int_equal(RUN("environment", "create", "test"), 0);
+	assert_int_equal(
+	    RUN("machine", "add", "t", "-e", "test", "-e", "prod"), 0);
+	assert_int_equal(store_call(f->store, &hold), RC_OK);
+	make_key(f, "half", PERM_BIT(PERM_MACHINE_EDIT), "test", half);
+	make_key(f, "all", PERM_BIT(PERM_MACHINE_EDIT), NULL, all);
+	log_in(f, half);
+	assert_int_equal(RUN("machine", "release", "t"), 4);
+	log_in(f, all);
+	assert_int_equal(RUN("machine", "release", "t"), 0);
+	assert_int_equal(RUN("machine", "release", "t"), 1);
 }
 
 static void test_a_wrong_pin_is_refused(void **state)
@@ -712,6 +746,8 @@ int main(void)
 		WITH_API(test_wrong_names_and_usage_have_their_exit_codes),
 		WITH_API(test_a_token_is_shown_once),
 		WITH_API(test_a_confined_key_sees_and_does_only_what_it_may),
+		WITH_API(
+		    test_only_who_may_edit_all_its_environments_releases_a_machine),
 		WITH_API(test_a_wrong_pin_is_refused),
 		WITH_API(test_login_keeps_what_works),
 		WITH_API(test_a_directory_is_pushed_and_again),

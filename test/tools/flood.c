@@ -3,6 +3,7 @@
 #include "proto/frame.h"
 #include "proto/hello.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define TYPE_OF_THE_FUTURE 0x70
@@ -19,9 +20,9 @@ static const char *const names[FLOOD_KIND_COUNT] = {
 	[FLOOD_UNKNOWN] = "unknown",
 };
 
-static MUST_CHECK enum rc encode_open(struct flood *f)
+static MUST_CHECK enum rc encode_open(struct flood *f, const char *machine)
 {
-	const struct msg_open open = {
+	struct msg_open open = {
 		.kind = KIND_SEAL,
 		.to = { .kind = TARGET_SERVER },
 		.service_class = CLASS_HEALTH,
@@ -30,6 +31,11 @@ static MUST_CHECK enum rc encode_open(struct flood *f)
 	struct packbuf pack;
 	enum rc rc;
 
+	if (machine != NULL) {
+		open.to.kind = TARGET_MACHINE;
+		(void)snprintf(
+		    open.to.name, sizeof(open.to.name), "%s", machine);
+	}
 	packbuf_init(&pack, sizeof(f->open));
 	rc = msg_open_encode(&open, &pack);
 	if (rc == RC_OK) {
@@ -40,14 +46,14 @@ static MUST_CHECK enum rc encode_open(struct flood *f)
 	return rc;
 }
 
-enum rc flood_init(struct flood *f, const char *kind)
+enum rc flood_init(struct flood *f, const char *kind, const char *machine)
 {
 	memset(f, 0, sizeof(*f));
 	f->next_id = 1;
 	for (int k = 0; k < FLOOD_KIND_COUNT; k++) {
 		if (strcmp(names[k], kind) == 0) {
 			f->kind = (enum flood_kind)k;
-			return encode_open(f);
+			return encode_open(f, machine);
 		}
 	}
 	return RC_NOTFOUND;
@@ -146,6 +152,14 @@ static size_t put_next(struct flood *f, uint8_t *out)
 	    (struct frame){
 		.type = TYPE_OF_THE_FUTURE, .flags = FRAME_FLAG_MAY_IGNORE },
 	    nothing);
+}
+
+size_t flood_ask(struct flood *f, uint8_t *out)
+{
+	size_t len = put_open(f, out);
+
+	f->frames = 0;
+	return len;
 }
 
 size_t flood_fill(struct flood *f, uint8_t *out, size_t cap)

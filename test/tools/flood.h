@@ -33,8 +33,13 @@ struct flood {
 	size_t open_len;
 };
 
-/* RC_NOTFOUND: no such kind; RC_LIMIT, RC_NOMEM. */
-MUST_CHECK enum rc flood_init(struct flood *f, const char *kind);
+/* machine: the id of one that it may open a seal to; NULL: none.
+ * RC_NOTFOUND: no such kind; RC_LIMIT, RC_NOMEM. */
+MUST_CHECK enum rc flood_init(
+    struct flood *f, const char *kind, const char *machine);
+/* One OPEN, by which it gets the stream that it needs; bytes, at most
+ * FLOOD_OPEN_MAX and a header. */
+size_t flood_ask(struct flood *f, uint8_t *out);
 /* Does it need an open stream? */
 bool flood_needs_stream(const struct flood *f);
 /* Fill out with whole frames; bytes. */

@@ -40,7 +40,7 @@ static uint64_t frames_until_the_end(const char *kind)
 	mux_limits_default(&limits);
 	assert_int_equal(mux_new(MUX_ACCEPTOR, &limits, &m), RC_OK);
 	say_hello(m);
-	assert_int_equal(flood_init(&f, kind), RC_OK);
+	assert_int_equal(flood_init(&f, kind, NULL), RC_OK);
 	if (flood_needs_stream(&f)) {
 		/* One that it opened and that is gone will do. */
 		uint32_t stream;
@@ -90,7 +90,7 @@ static void test_a_flood_has_a_name(void **state)
 	struct flood f;
 
 	(void)state;
-	assert_int_equal(flood_init(&f, "deluge"), RC_NOTFOUND);
+	assert_int_equal(flood_init(&f, "deluge", NULL), RC_NOTFOUND);
 }
 
 int main(void)

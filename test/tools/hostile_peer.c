@@ -1,11 +1,15 @@
 /*
- * hostile_peer HOST:PORT STATE FLOOD|claim:ID SECONDS - a member gone bad.
+ * hostile_peer HOST:PORT STATE FLOOD|claim:ID SECONDS [MACHINE] - a member gone
+ * bad.
  *
  * With the identity of the machine in STATE it makes a link as any other, and
  * then sends nothing but one kind of frame, as fast as the line takes them
  * (test/tools/flood.h), until it is thrown out or the time is up.  One line:
  *
  *     frames=81920 ms=41 ended=1
+ *
+ * With the id of a MACHINE it opens a seal there by itself when it needs an
+ * open stream; else it waits until the far end opens one.
  *
  * ms: from the first frame of the flood to the end of the link.  Exit code 0
  * also when it was thrown out; 1: it did not get as far as a link.
@@ -41,6 +45,7 @@ struct hostile {
 	struct tls *tls;
 	struct flood flood;
 	struct claims claims; /* machine NULL: floods */
+	const char *machine;  /* to open a seal to; may be NULL */
 	bool hello_received, ended;
 	uint8_t in[WIRE], out[WIRE], plain[WIRE];
 	size_t in_len, out_len, plain_len;
@@ -156,6 +161,8 @@ static void read_frames(struct hostile *h)
 			h->hello_received = true;
 		if (f.type == FRAME_OPEN)
 			accept_stream(h, f.id);
+		if (f.type == FRAME_ACCEPT && h->flood.stream == 0)
+			h->flood.stream = f.id;
 		claims_heard(&h->claims, &f, h->plain + at + FRAME_HEADER_LEN);
 		at += (size_t)FRAME_HEADER_LEN + f.len;
 	}
@@ -264,6 +271,18 @@ static MUST_CHECK int dial(const char *text)
 	return fd;
 }
 
+static void wait_for_stream(struct hostile *h, uint64_t until)
+{
+	uint8_t frame[FRAME_HEADER_LEN + FLOOD_OPEN_MAX];
+
+	if (h->machine != NULL && h->hello_received)
+		say(h, frame, flood_ask(&h->flood, frame));
+	while (!h->ended && now_ms() < until && h->flood.stream == 0) {
+		exchange(h, 50);
+		listen_to(h);
+	}
+}
+
 static int be_hostile(
     struct hostile *h, const struct member *m, unsigned seconds)
 {
@@ -275,12 +294,12 @@ static int be_hostile(
 		return complain("handshake", tls_fault(h->tls)->text);
 	if (say_hello(h, m) != RC_OK)
 		return complain("HELLO", "cannot be encoded");
-	while (!h->ended && now_ms() < until &&
-	       (!h->hello_received ||
-		   (flood_needs_stream(&h->flood) && h->flood.stream == 0))) {
+	while (!h->ended && now_ms() < until && !h->hello_received) {
 		exchange(h, 50);
 		listen_to(h);
 	}
+	if (flood_needs_stream(&h->flood))
+		wait_for_stream(h, until);
 	if (h->ended || !h->hello_received)
 		return complain("link", "not let in");
 	if (flood_needs_stream(&h->flood) && h->flood.stream == 0)
@@ -295,10 +314,10 @@ static int be_hostile(
 static MUST_CHECK bool understand(struct hostile *h, const char *deed)
 {
 	if (strncmp(deed, "claim:", 6) != 0)
-		return flood_init(&h->flood, deed) == RC_OK;
+		return flood_init(&h->flood, deed, h->machine) == RC_OK;
 	h->claims.machine = deed + 6;
 	return id_is_valid(h->claims.machine) &&
-	       flood_init(&h->flood, "open") == RC_OK;
+	       flood_init(&h->flood, "open", NULL) == RC_OK;
 }
 
 int main(int argc, char **argv)
@@ -309,10 +328,12 @@ int main(int argc, char **argv)
 	int exit_code;
 
 	(void)signal(SIGPIPE, SIG_IGN);
-	if (h == NULL || argc != 5 || !understand(h, argv[3])) {
+	if (h != NULL && argc == 6)
+		h->machine = argv[5];
+	if (h == NULL || argc < 5 || argc > 6 || !understand(h, argv[3])) {
 		free(h);
-		return complain(
-		    "usage", "HOST:PORT STATE FLOOD|claim:ID SECONDS");
+		return complain("usage",
+		    "HOST:PORT STATE FLOOD|claim:ID SECONDS [MACHINE]");
 	}
 	h->fd = dial(argv[1]);
 	if (h->fd < 0)
