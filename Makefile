@@ -28,6 +28,7 @@ PKGS     := libevent_core libevent_extra libevent_pthreads libevent_openssl open
     msgpack jansson yaml-0.1 libcurl libarchive libzstd
 SRCS     := $(shell find proto common $(PROGRAMS) -name '*.c')
 GUARDIAN := $(BUILD)/bin/longarm-guardian
+STEP     := $(BUILD)/bin/longarm-step
 SUPPORT  := $(wildcard test/support/*.c)
 TESTS    := $(shell find test -name '*_test.c')
 # Programs that only tests use; what else is in test/tools is their archive.
@@ -55,7 +56,7 @@ CMOCKA   := $(shell pkg-config --libs cmocka)
 # Tests can make the n-th allocation of our own code fail: test/support/alloc.h
 WRAP     := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
-all: $(PROGRAMS:%=$(BUILD)/bin/longarm-%) $(BUILD)/bin/longarm $(GUARDIAN)
+all: $(PROGRAMS:%=$(BUILD)/bin/longarm-%) $(BUILD)/bin/longarm $(GUARDIAN) $(STEP)
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -91,6 +92,11 @@ $(BUILD)/bin/longarm-%:
 	$(LINK) $(LIBS)
 $(BUILD)/bin/longarm: $(BUILD)/bin/longarm-server
 	ln -sf longarm-server $@
+
+# What scripts may call, beside the guardians' program.
+$(STEP): scripts/install/longarm-step
+	@mkdir -p $(@D)
+	$(Q)install -m 755 $< $@
 
 # The tentacle's helper: static, nothing but libc, and so never sanitized.
 GUARDIAN_OBJ := $(patsubst %.c,$(BUILD)/static/%.o,$(wildcard tentacle/guardian/*.c) proto/crc.c)
@@ -156,7 +162,7 @@ $(foreach t,$(TESTS),$(eval $(BUILD)/$(t:.c=): $(BUILD)/$(t:.c=.o) \
 $(BUILD)/test/%_test:
 	$(LINK) $(WRAP) $(CMOCKA) $(if $(filter proto/%,$*),-lmsgpackc,$(LIBS))
 
-$(filter $(BUILD)/test/tentacle/%,$(TESTS:%.c=$(BUILD)/%)): | $(GUARDIAN)
+$(filter $(BUILD)/test/tentacle/%,$(TESTS:%.c=$(BUILD)/%)): | $(GUARDIAN) $(STEP)
 
 # One unit test program per line; the full output of those that fail.
 unit: layers $(TESTS:%.c=$(BUILD)/%) fuzz-replay

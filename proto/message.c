@@ -24,6 +24,7 @@ static const char *const op_names[OP_COUNT] = {
 	[OP_STAGE_FROM] = "stage-from",
 	[OP_PIECE] = "piece",
 	[OP_STAGED] = "staged",
+	[OP_NOTE] = "note",
 	[OP_ENROL] = "enrol",
 	[OP_ENROLLED] = "enrolled",
 	[OP_PENDING] = "pending",

@@ -66,6 +66,7 @@ enum msg_op {
 	OP_STAGE_FROM,
 	OP_PIECE,
 	OP_STAGED,
+	OP_NOTE,
 	/* enrolment */
 	OP_ENROL,
 	OP_ENROLLED,

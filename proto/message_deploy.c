@@ -8,6 +8,7 @@ static const struct field attach_fields[] = {
 	{ SHAPE_NAME("task", msg_attach, task, task_is_valid),
 	    .optional = true },
 	{ SHAPE_U64("epoch", msg_attach, epoch), .optional = true },
+	{ SHAPE_U32("notes", msg_attach, notes), .optional = true },
 };
 
 static const struct shape attach = SHAPE(msg_attach, OP_ATTACH, attach_fields);
@@ -69,6 +70,62 @@ void msg_output_clear(struct msg_output *m)
 {
 	shape_clear(&output, m);
 }
+
+static const char *const note_names[NOTE_KIND_COUNT] = {
+	[NOTE_STATE] = "state",
+	[NOTE_OUTPUT] = "output",
+	[NOTE_WARNING] = "warning",
+	[NOTE_ARTIFACT] = "artifact",
+};
+
+const char *note_kind_name(enum note_kind kind)
+{
+	return (unsigned)kind < NOTE_KIND_COUNT ? note_names[kind] : "?";
+}
+
+static const char *kind_of_note(unsigned kind)
+{
+	return note_kind_name((enum note_kind)kind);
+}
+
+static const struct field note_fields[] = {
+	{ SHAPE_U32("number", msg_note, number), .optional = true },
+	{ SHAPE_ENUM("kind", msg_note, kind, kind_of_note, NOTE_KIND_COUNT) },
+	{ SHAPE_TEXT("name", msg_note, name, MSG_TEXT_MAX), .optional = true },
+	{ SHAPE_BYTES("text", msg_note, text, NOTE_TEXT_MAX),
+	    .optional = true },
+	{ SHAPE_BOOL("sensitive", msg_note, sensitive), .optional = true },
+	{ SHAPE_U32("percent", msg_note, percent), .optional = true },
+	{ SHAPE_U32("warnings", msg_note, warnings), .optional = true },
+	{ SHAPE_U64("from", msg_note, from), .optional = true },
+	{ SHAPE_U64("size", msg_note, size), .optional = true },
+	{ SHAPE_NAME("digest", msg_note, digest, digest_is_valid),
+	    .optional = true },
+};
+
+static const char *note_problem(const void *message)
+{
+	const struct msg_note *m = message;
+
+	if ((m->kind == NOTE_STATE) != (m->number == 0))
+		return "has a number that does not suit its kind";
+	if (m->percent > 100)
+		return "has more than 100 percent";
+	if ((m->kind == NOTE_OUTPUT || m->kind == NOTE_ARTIFACT) &&
+	    m->name.len == 0)
+		return "has no name";
+	return (m->kind == NOTE_ARTIFACT) == (m->digest[0] != '\0')
+	           ? NULL
+	           : "has no digest, or one too many";
+}
+
+static const struct shape note = { .name = "msg_note",
+	.size = sizeof(struct msg_note),
+	.has_op = true,
+	.op = OP_NOTE,
+	.problem = note_problem,
+	SHAPE_FIELDS(note_fields) };
+MSG_DEFINE(note, note)
 
 /* A message of its own here, a part of the reply to start: one table. */
 static struct shape result_message(void)

@@ -1,7 +1,8 @@
 /*
  * message_deploy.h - a deploy seal: follow one ticket, or bring one blob.
  *
- *     node: attach   -> tentacle: output..., result     node: ack, any time
+ *     node: attach   -> tentacle: output..., note..., result
+ *                                         node: ack, any time
  *     node: stage    -> tentacle: stage-from
  *     node: piece... -> tentacle: staged
  *
@@ -21,6 +22,7 @@ struct msg_attach {
 	/* Who owns the task by now: an earlier owner is obeyed no more. */
 	char task[TASK_SIZE]; /* may be empty: a server that does not tell */
 	uint64_t epoch;
+	uint32_t notes; /* so many are here already */
 };
 
 MSG_CODEC(attach);
@@ -34,6 +36,35 @@ struct msg_output {
 /* RC_PROTO too when the checksum is wrong.  Encode computes it: the field is
  * only set by decode. */
 MSG_CODEC(output);
+
+/* What a script says of itself, beside its output. */
+enum note_kind {
+	NOTE_STATE,    /* how far it is; number 0, replaces the last one */
+	NOTE_OUTPUT,   /* a variable that it sets for later steps */
+	NOTE_WARNING,  /* a line for a person */
+	NOTE_ARTIFACT, /* a file: its bytes follow as pieces, from 0 */
+	NOTE_KIND_COUNT
+};
+
+#define NOTE_NAME_MAX 40   /* of an output variable */
+#define NOTE_TEXT_MAX 8192 /* its value */
+
+struct msg_note {
+	uint32_t number; /* 1, 2, ... in a ticket */
+	enum note_kind kind;
+	struct bytes name; /* of a variable or file; MSG_TEXT_MAX */
+	struct bytes text; /* any bytes; NOTE_TEXT_MAX */
+	bool sensitive;    /* text is a secret */
+	uint32_t percent;  /* state; at most 100 */
+	uint32_t warnings; /* state: all that there were */
+	uint64_t from;     /* where in the log it was said */
+	uint64_t size;     /* artifact: bytes */
+	char digest[DIGEST_SIZE];
+};
+
+MSG_CODEC(note);
+
+const char *note_kind_name(enum note_kind kind);
 
 /* The last message that follows a ticket. */
 MSG_CODEC(result);

@@ -1,5 +1,6 @@
 #include "tentacle/executor.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "proto/lenframe.h"
 
@@ -8,12 +9,18 @@
 
 /* Pieces sent before the loop gets its turn again. */
 #define FOLLOW_BURST 16
+#define STATE_MS     500
 
 struct follow {
 	struct session *session;
 	struct loop_timer *timer;
 	char ticket[ID_SIZE];
 	uint64_t offset;
+	uint32_t note;    /* the next one to tell */
+	uint32_t version; /* of the state that was told */
+	uint64_t told_ms; /* when; monotonic */
+	uint64_t file;    /* bytes of the artifact at hand that are told */
+	bool in_file;     /* its note is told, not yet all of its bytes */
 	uint8_t piece[PIECE_MAX];
 };
 
@@ -96,12 +103,110 @@ static MUST_CHECK enum rc pump(struct follow *f, bool *ended)
 	return rc;
 }
 
+/* --- What it says of itself --------------------------------------------- */
+
+static MUST_CHECK enum rc send_note(
+    struct follow *f, const struct msg_note *note)
+{
+	struct packbuf pack;
+
+	packbuf_init(&pack, LENFRAME_DEPLOY_MAX);
+	return session_send(f->session, msg_note_encode(note, &pack), &pack);
+}
+
+/* RC_NOTFOUND: it has no more bytes. */
+static MUST_CHECK enum rc send_file_piece(struct follow *f)
+{
+	struct runlog_range range = {
+		.offset = f->file, .out = f->piece, .size = sizeof(f->piece)
+	};
+	struct msg_piece piece = { .offset = f->file };
+	struct packbuf pack;
+	enum rc rc = operations_artifact(
+	    f->session->executor->operations, f->ticket, f->note, &range);
+
+	if (rc != RC_OK)
+		return rc == RC_NOTFOUND ? RC_IO : rc;
+	if (range.got == 0)
+		return RC_NOTFOUND;
+	piece.data = bytes_of(f->piece, range.got);
+	packbuf_init(&pack, LENFRAME_DEPLOY_MAX);
+	rc = session_send(f->session, msg_piece_encode(&piece, &pack), &pack);
+	if (rc == RC_OK)
+		f->file += range.got;
+	return rc;
+}
+
+/* RC_NOTFOUND: there will be no more; RC_AGAIN: the seal is full, or not yet:
+ * then *later. */
+static MUST_CHECK enum rc send_next_note(struct follow *f, bool *later)
+{
+	struct operations *ops = f->session->executor->operations;
+	struct msg_note note;
+	enum rc rc;
+
+	if (f->in_file) {
+		rc = send_file_piece(f);
+		if (rc != RC_NOTFOUND)
+			return rc;
+		f->in_file = false;
+		f->note++;
+	}
+	rc = operations_note(ops, f->ticket, f->note, &note);
+	*later = rc == RC_AGAIN;
+	if (rc == RC_OK)
+		rc = send_note(f, &note);
+	if (rc != RC_OK)
+		return rc;
+	f->in_file = note.kind == NOTE_ARTIFACT;
+	f->file = 0;
+	f->note += f->in_file ? 0 : 1;
+	return RC_OK;
+}
+
+/* As it is now, and not more often than people look. */
+static MUST_CHECK enum rc send_state(struct follow *f, bool last)
+{
+	uint64_t now = clock_monotonic_ms();
+	uint32_t version = f->version;
+	struct msg_note note;
+	enum rc rc;
+
+	if ((!last && now < f->told_ms + STATE_MS) ||
+	    !operations_state(
+		f->session->executor->operations, f->ticket, &version, &note))
+		return RC_OK;
+	rc = send_note(f, &note);
+	if (rc == RC_OK) {
+		f->version = version;
+		f->told_ms = now;
+	}
+	return rc;
+}
+
+/* RC_OK: look again later; RC_NOTFOUND: all is told, for ever. */
+static MUST_CHECK enum rc pump_notes(struct follow *f, bool ended)
+{
+	bool later = false;
+	enum rc rc = send_state(f, ended);
+
+	for (int i = 0; i < FOLLOW_BURST && rc == RC_OK; i++)
+		rc = send_next_note(f, &later);
+	return later ? RC_OK : rc;
+}
+
 static void look(struct session *s)
 {
 	struct follow *f = s->follow;
 	bool ended;
 	enum rc rc = pump(f, &ended);
 
+	if (rc == RC_OK) {
+		rc = pump_notes(f, ended);
+		ended = ended && rc == RC_NOTFOUND;
+		if (rc == RC_NOTFOUND)
+			rc = RC_OK;
+	}
 	if (rc == RC_OK && ended) {
 		rc = send_result(s);
 		if (rc == RC_OK)
@@ -150,6 +255,7 @@ void follow_begin(struct session *s, struct bytes message)
 	}
 	f->session = s;
 	f->offset = attach.offset;
+	f->note = attach.notes < UINT32_MAX ? attach.notes + 1 : attach.notes;
 	memcpy(f->ticket, attach.ticket, sizeof(f->ticket));
 	s->follow = f;
 	look(s);

@@ -102,6 +102,7 @@ void job_free(struct job *job)
 	job_end_run(job);
 	loop_timer_free(job->timer);
 	install_close(job->install);
+	notes_free(job->notes);
 	mask_free(job->mask);
 	msg_start_clear(&job->m);
 	if (job->spec != NULL)
@@ -172,8 +173,11 @@ static void work_seal(void *arg)
 	    install_prune(job->install, job->m.activate.keep, &ignored) !=
 		RC_OK)
 		runlog_note(job->dir, "longarm: %s", ignored.text);
-	job->work_rc = runlog_seal(job->dir, job->mask, &job->result.log_size,
-	    job->result.log_sha256, &job->work_fault);
+	job->work_rc = job_seal_notes(job, &job->work_fault);
+	if (job->work_rc == RC_OK)
+		job->work_rc =
+		    runlog_seal(job->dir, job->mask, &job->result.log_size,
+			job->result.log_sha256, &job->work_fault);
 }
 
 static void sealed(void *arg)

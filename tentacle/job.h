@@ -22,6 +22,7 @@
 #include "tentacle/archive.h"
 #include "tentacle/ledger.h"
 #include "tentacle/mask.h"
+#include "tentacle/notes.h"
 
 /* What all jobs share; borrowed, outlives them. */
 struct job_place {
@@ -33,6 +34,7 @@ struct job_place {
 	const char *apps;
 	const char *machine; /* id */
 	const char *home;    /* of scripts */
+	const char *helpers; /* directory of what scripts may call; or "" */
 	const char *worlds;  /* of scripts that run as other users */
 	int guardian;        /* program: run_open_guardian() */
 	struct unpack_limits unpack;
@@ -66,6 +68,19 @@ bool job_has_begun(const struct job *job);
 void job_cancel(struct job *job);
 /* For reading its output meanwhile; NULL before it began. */
 const struct mask *job_mask(const struct job *job);
+/*
+ * Look at its output as far as it goes, or some of it; bytes up to this offset
+ * may be read with the mask as it is then.  0: none yet, or a worker has it.
+ */
+uint64_t job_readable(struct job *job);
+/* NULL: none (yet), or a worker has them. */
+const struct notes *job_notes(const struct job *job);
+/* Those of the ticket whose directory this is: saved, or none yet. */
+MUST_CHECK enum rc notes_open(const char *dir, struct mask *mask,
+    struct notes **out, bool *saved, struct fault *fault);
+/* For a ticket without a job: read what its output says, and save it. */
+MUST_CHECK enum rc notes_seal(
+    const char *dir, struct mask *mask, struct fault *fault);
 
 /* The spec file: written before the ticket is accepted. */
 MUST_CHECK enum rc job_write_spec(const char *runs, const char *ticket,

@@ -7,7 +7,7 @@
 #include "common/fs.h"
 #include "tentacle/install.h"
 #include "tentacle/job.h"
-#include "tentacle/run.h"
+#include "tentacle/run_base.h"
 
 enum job_state {
 	JOB_QUEUED,
@@ -32,10 +32,13 @@ struct job {
 	uint8_t *blob_body; /* a script that came as a blob */
 	size_t blob_len;
 	struct mask *mask;
-	struct install *install; /* activate */
-	enum run_phase phase;    /* JOB_SCRIPT: which */
-	enum run_phase passed;   /* the last that is over */
-	enum run_phase adopted;  /* was started by an earlier life of ours */
+	struct notes *notes;       /* what it says in its output */
+	bool notes_saved;          /* in a file: the log may be masked */
+	struct run_user kept_user; /* whose files are kept */
+	struct install *install;   /* activate */
+	enum run_phase phase;      /* JOB_SCRIPT: which */
+	enum run_phase passed;     /* the last that is over */
+	enum run_phase adopted;    /* was started by an earlier life of ours */
 	atomic_bool cancel;
 	struct run *run;
 	struct loop_io *io;
@@ -67,6 +70,12 @@ MUST_CHECK enum rc job_start_script(
 /* Watch what runs, or find how it ended, or that it never began. */
 void job_adopt_script(struct job *job);
 void job_on_timer(void *arg);
+
+/* job_notes.c */
+/* From here on its output is looked at; job->mask is there. */
+MUST_CHECK enum rc job_watch_output(struct job *job, struct fault *fault);
+/* On a worker, before the log is masked: read the rest, keep files, save. */
+MUST_CHECK enum rc job_seal_notes(struct job *job, struct fault *fault);
 
 /* job_activate.c */
 MUST_CHECK enum rc job_begin_activate(struct job *job, struct fault *fault);

@@ -87,6 +87,8 @@ enum rc job_end_unknown(const struct job_place *place,
 	if (rc == RC_OK)
 		rc = runlog_load_mask(dir, &mask, fault);
 	if (rc == RC_OK)
+		rc = notes_seal(dir, mask, fault);
+	if (rc == RC_OK)
 		rc = runlog_seal(dir, mask, &r.log_size, r.log_sha256, fault);
 	mask_free(mask);
 	if (rc == RC_OK)

@@ -58,6 +58,7 @@ static struct run_spec spec_of(const struct job *job, enum run_phase phase)
 		.timeout_ms = job->m.timeout_ms,
 		.grace_ms = job->place->grace_ms,
 		.output_max = job->place->output_max,
+		.helpers = job->place->helpers,
 		.user = job->m.user,
 		.world = job->world,
 		.memory = job->m.memory,
@@ -103,6 +104,8 @@ enum rc job_start_script(
 
 	if (rc == RC_OK && job->mask == NULL)
 		rc = runlog_load_mask(job->dir, &job->mask, fault);
+	if (rc == RC_OK)
+		rc = job_watch_output(job, fault);
 	failpoint("script.prepared");
 	if (rc == RC_OK)
 		rc = ledger_mark(job->place->ledger, job->ticket, JOURNAL_EXEC,
@@ -125,7 +128,8 @@ void job_adopt_script(struct job *job)
 	enum rc rc;
 
 	/* Until the end it can also be read without: then nobody sees it. */
-	if (runlog_load_mask(job->dir, &job->mask, &fault) != RC_OK)
+	if (runlog_load_mask(job->dir, &job->mask, &fault) != RC_OK ||
+	    job_watch_output(job, &fault) != RC_OK)
 		log_warn("job", job->ticket, "%s", fault.text);
 	rc = run_adopt(job->dir, name_of(job->adopted), job->place->guardian,
 	    &job->run, &fault);

@@ -12,6 +12,7 @@ struct pattern {
 	uint8_t *text;
 	uint16_t *border;
 	size_t len;
+	uint64_t from;
 };
 
 struct mask {
@@ -58,23 +59,26 @@ static size_t advance(const struct pattern *p, size_t matched, uint8_t byte)
 	return matched + 1;
 }
 
-static bool is_known(const struct mask *m, struct bytes value)
+static bool is_known(struct mask *m, struct bytes value, uint64_t from)
 {
 	for (size_t i = 0; i < m->count; i++) {
-		const struct pattern *p = &m->patterns[i];
+		struct pattern *p = &m->patterns[i];
 
-		if (bytes_equal(bytes_of(p->text, p->len), value))
-			return true;
+		if (!bytes_equal(bytes_of(p->text, p->len), value))
+			continue;
+		if (from < p->from)
+			p->from = from;
+		return true;
 	}
 	return false;
 }
 
-static enum rc add_pattern(struct mask *m, struct bytes value)
+static enum rc add_pattern(struct mask *m, struct bytes value, uint64_t from)
 {
-	struct pattern p = { .len = value.len };
+	struct pattern p = { .len = value.len, .from = from };
 	size_t matched = 0;
 
-	if (value.len < MASK_VALUE_MIN || is_known(m, value))
+	if (value.len < MASK_VALUE_MIN || is_known(m, value, from))
 		return RC_OK;
 	if (m->count == MASK_PATTERN_MAX)
 		return RC_LIMIT;
@@ -104,7 +108,7 @@ static struct bytes without_newlines(struct bytes v)
 }
 
 /* Programs indent, quote or sort what they print: lines count alone. */
-static enum rc add_lines(struct mask *m, struct bytes value)
+static enum rc add_lines(struct mask *m, struct bytes value, uint64_t from)
 {
 	enum rc rc = RC_OK;
 
@@ -114,7 +118,7 @@ static enum rc add_lines(struct mask *m, struct bytes value)
 		struct bytes line = without_newlines(bytes_of(value.p, len));
 
 		if (line.len >= MASK_LINE_MIN)
-			rc = add_pattern(m, line);
+			rc = add_pattern(m, line, from);
 		len += end != NULL ? 1 : 0;
 		value = bytes_of(value.p + len, value.len - len);
 	}
@@ -123,14 +127,19 @@ static enum rc add_lines(struct mask *m, struct bytes value)
 
 enum rc mask_add(struct mask *m, struct bytes value)
 {
+	return mask_add_from(m, value, 0);
+}
+
+enum rc mask_add_from(struct mask *m, struct bytes value, uint64_t from)
+{
 	enum rc rc;
 
 	if (value.len > MASK_VALUE_MAX)
 		return RC_LIMIT;
 	value = without_newlines(value);
-	rc = add_pattern(m, value);
+	rc = add_pattern(m, value, from);
 	if (rc == RC_OK)
-		rc = add_lines(m, value);
+		rc = add_lines(m, value, from);
 	return rc;
 }
 
@@ -140,6 +149,27 @@ size_t mask_context(const struct mask *m)
 }
 
 size_t mask_copy(const struct mask *m, struct bytes raw, uint8_t *out)
+{
+	return mask_copy_at(m, UINT64_MAX - raw.len, raw, out);
+}
+
+bool mask_finds(const struct mask *m, struct bytes raw)
+{
+	for (size_t i = 0; i < m->count; i++) {
+		const struct pattern *p = &m->patterns[i];
+		size_t matched = 0;
+
+		for (size_t at = 0; at < raw.len; at++) {
+			matched = advance(p, matched, raw.p[at]);
+			if (matched == p->len)
+				return true;
+		}
+	}
+	return false;
+}
+
+size_t mask_copy_at(
+    const struct mask *m, uint64_t offset, struct bytes raw, uint8_t *out)
 {
 	size_t hold = 0;
 
@@ -157,6 +187,8 @@ size_t mask_copy(const struct mask *m, struct bytes raw, uint8_t *out)
 			if (matched < p->len)
 				continue;
 			from = at + 1 - p->len;
+			if (offset + from < p->from)
+				continue;
 			if (from < masked_to)
 				from = masked_to;
 			memset(out + from, '*', at + 1 - from);

@@ -6,6 +6,9 @@
  * end, and each of its longer lines by itself.  Values shorter than
  * MASK_VALUE_MIN are not masked: they would blank half of any text.
  *
+ * A value that became secret while the log was written is masked from there on:
+ * what came before may have been sent already, and must stay as it was.
+ *
  * Whether a byte is masked depends only on MASK_CONTEXT bytes around it, so any
  * range of a file can be masked alone.  One thread; linear time.
  */
@@ -14,6 +17,8 @@
 
 #include "proto/bytes.h"
 #include "proto/rc.h"
+
+#include <stdbool.h>
 
 #define MASK_VALUE_MIN   4
 #define MASK_VALUE_MAX   32768
@@ -26,13 +31,22 @@ MUST_CHECK enum rc mask_new(struct mask **out);
 void mask_free(struct mask *m); /* NULL is fine */
 /* RC_LIMIT: longer than MASK_VALUE_MAX, or too many patterns. */
 MUST_CHECK enum rc mask_add(struct mask *m, struct bytes value);
+/* Only where it begins at this offset or behind it. */
+MUST_CHECK enum rc mask_add_from(
+    struct mask *m, struct bytes value, uint64_t from);
 
 /* Bytes before (and after) a range that must be read to mask it. */
 size_t mask_context(const struct mask *m);
 /*
- * out (as long as raw) becomes raw, masked.  Returns how many bytes at the end
+ * out (as long as raw) becomes raw, which is at this offset of the log, masked.
+ * Returns how many bytes at the end
  * may be the beginning of a value: hold them back while more may follow.
  */
+size_t mask_copy_at(
+    const struct mask *m, uint64_t offset, struct bytes raw, uint8_t *out);
+/* The same for what is no part of the log: all values count. */
 size_t mask_copy(const struct mask *m, struct bytes raw, uint8_t *out);
+/* Is any of them in there? */
+bool mask_finds(const struct mask *m, struct bytes raw);
 
 #endif

@@ -263,6 +263,24 @@ static void sweep_runs(struct operations *ops)
 	free(names);
 }
 
+/* Beside the guardians' program, wherever that was found. */
+static void find_helpers(struct operations *ops)
+{
+	char link[48], *slash;
+	ssize_t n;
+
+	(void)snprintf(
+	    link, sizeof(link), "/proc/self/fd/%d", ops->place.guardian);
+	n = readlink(link, ops->helpers, sizeof(ops->helpers) - 1);
+	ops->helpers[n > 0 ? n : 0] = '\0';
+	slash = strrchr(ops->helpers, '/');
+	if (slash != NULL)
+		*slash = '\0';
+	/* It would end the entry of PATH. */
+	if (strchr(ops->helpers, ':') != NULL)
+		ops->helpers[0] = '\0';
+}
+
 static enum rc make_places(struct operations *ops, struct fault *fault)
 {
 	const char *state = ops->config.state;
@@ -284,6 +302,8 @@ static enum rc make_places(struct operations *ops, struct fault *fault)
 	if (rc == RC_OK)
 		rc = run_open_guardian(
 		    ops->config.guardian, &ops->place.guardian, fault);
+	if (rc == RC_OK)
+		find_helpers(ops);
 	return rc;
 }
 
@@ -325,6 +345,7 @@ static void copy_config(struct operations *ops, struct loop *loop,
 		.machine = ops->machine,
 		.home = ops->home,
 		.worlds = ops->worlds,
+		.helpers = ops->helpers,
 		.guardian = -1,
 		.unpack = config->unpack,
 		.output_max = config->output_max,
@@ -398,6 +419,7 @@ void operations_close(struct operations *ops)
 	}
 	for (size_t i = 0; i < OPERATIONS_HEALTH_MAX; i++)
 		operations_check_free(&ops->health[i]);
+	operations_notes_drop(ops);
 	blob_store_close(ops->blobs);
 	if (ops->place.guardian >= 0)
 		(void)close(ops->place.guardian);
@@ -518,6 +540,7 @@ enum rc operations_read(struct operations *ops, const char *ticket,
 	const struct ticket *t = operations_find_ticket(ops, ticket);
 	const struct entry *e = operations_find_job(ops, ticket);
 	char dir[FS_PATH_MAX];
+	uint64_t readable;
 
 	range->got = 0;
 	*ended = t == NULL || t->ended;
@@ -526,7 +549,10 @@ enum rc operations_read(struct operations *ops, const char *ticket,
 	if (t->ended)
 		return read_ended(dir, t, range);
 	/* Before it began there is nothing, and nothing to mask by. */
-	if (e == NULL || job_mask(e->job) == NULL)
+	readable = e != NULL ? job_readable(e->job) : 0;
+	if (readable <= range->offset)
 		return RC_OK;
+	if (range->size > readable - range->offset)
+		range->size = (size_t)(readable - range->offset);
 	return runlog_read(dir, job_mask(e->job), false, range);
 }

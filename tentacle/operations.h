@@ -98,6 +98,19 @@ MUST_CHECK enum rc operations_read(struct operations *ops, const char *ticket,
 MUST_CHECK enum rc operations_result(
     const struct operations *ops, const char *ticket, struct msg_result *out);
 
+/*
+ * What its script says: note `number` (1...), borrowed until the next call.
+ * RC_AGAIN: not said yet; RC_NOTFOUND: it has ended and said no more.
+ */
+MUST_CHECK enum rc operations_note(struct operations *ops, const char *ticket,
+    uint32_t number, struct msg_note *out);
+/* How far it says it is (number 0).  false: as when *version was this. */
+bool operations_state(struct operations *ops, const char *ticket,
+    uint32_t *version, struct msg_note *out);
+/* Bytes of the artifact that is note `number`; range->got 0: the end. */
+MUST_CHECK enum rc operations_artifact(struct operations *ops,
+    const char *ticket, uint32_t number, struct runlog_range *range);
+
 /* For status. */
 size_t operations_open_tickets(const struct operations *ops);
 

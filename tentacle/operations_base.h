@@ -38,9 +38,13 @@ struct operations {
 	size_t running;
 	bool told_fatal, closing;
 	char runs[FS_PATH_MAX], checks[FS_PATH_MAX];
-	char worlds[FS_PATH_MAX];
+	char worlds[FS_PATH_MAX], helpers[FS_PATH_MAX];
 	char apps[FS_PATH_MAX], machine[ID_SIZE], home[FS_PATH_MAX];
 	struct check health[OPERATIONS_HEALTH_MAX];
+	/* Of a ticket that has ended, and is asked about. */
+	char noted[ID_SIZE];
+	struct mask *noted_mask;
+	struct notes *noted_notes;
 	struct ticket_plan plan; /* of the request at hand; large */
 };
 
@@ -69,6 +73,9 @@ void operations_send(struct operations_caller caller, enum rc rc,
     struct packbuf *b, uint32_t id);
 void operations_refuse(struct operations *ops, enum msg_op op, uint32_t id,
     const struct fault *fault, struct operations_caller caller);
+
+/* operations_notes.c */
+void operations_notes_drop(struct operations *ops);
 
 /* operations_health.c */
 MUST_CHECK enum rc operations_on_health(struct operations *ops,

@@ -269,6 +269,7 @@ static enum rc on_tickets(struct operations *ops, struct bytes frame,
 static enum rc forget_all(
     struct operations *ops, const struct msg_id_list *ids, struct fault *why)
 {
+	operations_notes_drop(ops);
 	for (size_t i = 0; i < ids->count; i++) {
 		const char *id = ids->items[i].text;
 		const struct ticket *t = operations_find_ticket(ops, id);

@@ -58,6 +58,7 @@ struct run_spec {
 	uint64_t timeout_ms; /* 0: RUN_TIMEOUT_DEFAULT_MS */
 	uint64_t grace_ms;   /* 0: RUN_GRACE_MS */
 	uint64_t output_max; /* bytes of the output file; 0: RUN_OUTPUT_MAX */
+	const char *helpers; /* directory in front of PATH; NULL, "": none */
 	const char *user;    /* NULL or "": as we are */
 	const char *world;   /* needed with another user; made when missing */
 	uint64_t memory;     /* bytes, of all that it starts; 0: no limit */

@@ -72,9 +72,10 @@ static enum rc build_environment(const struct run_spec *spec,
     struct fault *fault)
 {
 	const char *name = user->name[0] != '\0' ? user->name : NULL;
+	char path[FS_PATH_MAX + sizeof(RUN_PATH)] = RUN_PATH;
 	struct environment *e = NULL;
 	enum rc rc = environment_new(&e);
-	const char *const ours[][2] = { { "PATH", RUN_PATH },
+	const char *const ours[][2] = { { "PATH", path },
 		{ "HOME", home_of(spec, user) }, { "USER", name },
 		{ "LOGNAME", name }, { "LONGARM_TICKET", spec->ticket },
 		{ "LONGARM_MACHINE", spec->machine },
@@ -82,6 +83,9 @@ static enum rc build_environment(const struct run_spec *spec,
 		{ "LONGARM_SECRETS_DIR", secrets },
 		{ "LONGARM_PACKAGE_DIR", spec->package_dir },
 		{ "LONGARM_PREVIOUS_DIR", spec->previous_dir } };
+	if (spec->helpers != NULL && spec->helpers[0] != '\0')
+		(void)snprintf(
+		    path, sizeof(path), "%s:" RUN_PATH, spec->helpers);
 	for (size_t i = 0; rc == RC_OK && i < sizeof(ours) / sizeof(*ours); i++)
 		rc = set_if(e, ours[i][0], ours[i][1]);
 	bool lang = false;

@@ -145,7 +145,8 @@ static enum rc window_read(
 	w->before = offset < context ? (size_t)offset : context;
 	rc = read_at(fd, w->raw, w->size, offset - w->before, &w->len);
 	if (rc == RC_OK)
-		w->hold = mask_copy(mask, bytes_of(w->raw, w->len), w->clean);
+		w->hold = mask_copy_at(mask, offset - w->before,
+		    bytes_of(w->raw, w->len), w->clean);
 	return rc;
 }
 
@@ -214,7 +215,8 @@ static enum rc seal_blocks(int fd, const struct mask *mask, uint64_t size,
 		if (rc != RC_OK)
 			return rc;
 		w->len += got;
-		(void)mask_copy(mask, bytes_of(w->raw, w->len), w->clean);
+		(void)mask_copy_at(
+		    mask, done - w->before, bytes_of(w->raw, w->len), w->clean);
 		range = w->len - w->before;
 		if (w->len == w->size)
 			range -= context;

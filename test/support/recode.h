@@ -44,6 +44,7 @@
 	DO(stage_from)                                                         \
 	DO(piece)                                                              \
 	DO(staged)                                                             \
+	DO(note)                                                               \
 	DO(enrol)                                                              \
 	DO(enrolled)                                                           \
 	DO(pending)                                                            \

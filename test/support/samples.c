@@ -172,7 +172,7 @@ static const struct msg_stage_query sample_stage_query = { 6, DIGEST };
 static const struct msg_stage_query_reply sample_stage_query_reply = {
 	{ 6, ID_A, 13, { REASON_NONE, "", "" } }, 4096, true
 };
-static const struct msg_attach sample_attach = { ID_A, 500, "task-7", 3 };
+static const struct msg_attach sample_attach = { ID_A, 500, "task-7", 3, 7 };
 static const struct msg_output sample_output = { 500, B("123456789"), 0 };
 static const struct msg_ack sample_ack = { 509 };
 static const struct msg_stage sample_stage = { DIGEST, 1 << 20, B("web"),
@@ -180,6 +180,23 @@ static const struct msg_stage sample_stage = { DIGEST, 1 << 20, B("web"),
 static const struct msg_stage_from sample_stage_from = { 0, false };
 static const struct msg_piece sample_piece = { 16000, B("\x1f\x8b") };
 static const struct msg_staged sample_staged = { DIGEST };
+static const struct msg_note sample_note = {
+	.number = 3,
+	.kind = NOTE_ARTIFACT,
+	.name = B("report.html"),
+	.text = B("a\0b"),
+	.sensitive = true,
+	.percent = 100,
+	.warnings = 4,
+	.from = 12,
+	.size = 77,
+	.digest = DIGEST,
+};
+static const struct msg_note sample_note_state = {
+	.kind = NOTE_STATE,
+	.text = B("copying"),
+	.percent = 40,
+};
 static const struct msg_enrol sample_enrol = {
 	.token_id = ID_A,
 	.secret = TOKEN,
@@ -285,11 +302,13 @@ ALL_MESSAGES(SAMPLE_OF)
 SAMPLE_ENCODE(hello, hello_anonymous)
 SAMPLE_ENCODE(health_reply, health_refused)
 SAMPLE_ENCODE(start, start_activate)
+SAMPLE_ENCODE(note, note_state)
 
 #define SAMPLE_ENTRY(X) { #X, encode_##X },
 const struct sample samples[] = {
 	ALL_MESSAGES(SAMPLE_ENTRY){ "hello", encode_hello_anonymous },
 	{ "health_reply", encode_health_refused },
 	{ "start", encode_start_activate },
+	{ "note", encode_note_state },
 };
 const size_t sample_count = sizeof(samples) / sizeof(samples[0]);

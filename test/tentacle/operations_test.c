@@ -322,6 +322,73 @@ static void test_secrets_are_masked_while_it_runs_and_after(void **state)
 	assert_int_not_equal(access(path, F_OK), 0);
 }
 
+static const char noting[] =
+    "longarm-step set Plain \"it's\"\n"
+    "printf 'deep\\nsecret' | longarm-step set --sensitive Deep -\n"
+    "longarm-step progress 50% half; longarm-step warning 'take | care'\n"
+    "echo content >file; longarm-step artifact file; ln -s spec link\n"
+    "longarm-step artifact link; longarm-step artifact ../../journal\n"
+    "echo up\n"
+    "while [ ! -e $LONGARM_RUN_DIR/stop ]; do sleep 0.02; done\n"
+    "printf 'deep\\nsecret'; echo\n";
+
+static void assert_noted(
+    const char *id, uint32_t number, const char *name, const char *text)
+{
+	struct msg_note m;
+
+	assert_int_equal(operations_note(ops, id, number, &m), RC_OK);
+	assert_true(bytes_equal(m.name, bytes_text(name)));
+	assert_int_equal(m.text.len, strlen(text));
+	assert_memory_equal(m.text.p, text, m.text.len);
+}
+
+static void test_what_a_script_says_is_told_now_and_after(void **state)
+{
+	struct msg_start m = script(3, noting);
+	struct runlog_range range = { .out = (uint8_t *)log_text, .size = 64 };
+	char path[FS_PATH_MAX], live[sizeof(log_text)];
+	uint32_t version = 0;
+	struct msg_note note;
+
+	(void)state;
+	start(&m);
+	wait_text(3, "\nup\n");
+	memcpy(live, log_text, sizeof(live));
+	assert_noted(m.ticket, 1, "Plain", "it's");
+	assert_noted(m.ticket, 2, "Deep", "deep\nsecret");
+	assert_noted(m.ticket, 3, "", "take | care");
+	assert_int_equal(operations_note(ops, m.ticket, 4, &note), RC_AGAIN);
+	assert_true(operations_state(ops, m.ticket, &version, &note));
+	assert_int_equal(note.percent, 50);
+	assert_false(operations_state(ops, m.ticket, &version, &note));
+	/* The next life reads it all again, and masks alike. */
+	shut_down();
+	start_up();
+	(void)snprintf(
+	    path, sizeof(path), "%s/runs/%s/stop", state_dir, m.ticket);
+	assert_int_equal(fs_write_atomic(path, "", 0, 0600, NULL), RC_OK);
+	(void)finish(3);
+	assert_memory_equal(live, log_text, strlen(live));
+	assert_null(strstr(log_text, "deep\nsecret"));
+	assert_null(strstr(log_text, "deep|nsecret"));
+	assert_noted(m.ticket, 2, "Deep", "deep\nsecret");
+	assert_noted(m.ticket, 3, "", "take | care");
+	assert_int_equal(operations_note(ops, m.ticket, 4, &note), RC_OK);
+	assert_int_equal(note.kind, NOTE_ARTIFACT);
+	assert_int_equal(note.size, 8);
+	assert_int_equal(operations_artifact(ops, m.ticket, 4, &range), RC_OK);
+	assert_int_equal(range.got, 8);
+	assert_memory_equal(log_text, "content\n", 8);
+	/* What leads elsewhere is not kept. */
+	for (uint32_t i = 5; i <= 6; i++) {
+		assert_int_equal(
+		    operations_note(ops, m.ticket, i, &note), RC_OK);
+		assert_int_equal(note.kind, NOTE_WARNING);
+	}
+	assert_int_equal(operations_note(ops, m.ticket, 7, &note), RC_NOTFOUND);
+}
+
 static void test_cancel_ends_what_runs_and_what_waits(void **state)
 {
 	struct msg_start m;
@@ -970,6 +1037,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_script_runs_once_however_often_it_is_ordered),
 		TEST(test_secrets_are_masked_while_it_runs_and_after),
+		TEST(test_what_a_script_says_is_told_now_and_after),
 		TEST(test_cancel_ends_what_runs_and_what_waits),
 		TEST(test_a_run_goes_on_without_the_tentacle_and_is_adopted),
 		TEST(test_a_run_that_ended_meanwhile_is_told),

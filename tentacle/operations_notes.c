@@ -1,0 +1,119 @@
+/* What scripts say of themselves, for those who follow them. */
+#include "tentacle/operations_base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+void operations_notes_drop(struct operations *ops)
+{
+	notes_free(ops->noted_notes);
+	mask_free(ops->noted_mask);
+	ops->noted_notes = NULL;
+	ops->noted_mask = NULL;
+	ops->noted[0] = '\0';
+}
+
+/* One ticket's at a time: whoever follows reads them to the end at once. */
+static MUST_CHECK enum rc load_ended(struct operations *ops, const char *ticket)
+{
+	char dir[FS_PATH_MAX];
+	bool saved;
+	enum rc rc;
+
+	if (strcmp(ops->noted, ticket) == 0)
+		return RC_OK;
+	operations_notes_drop(ops);
+	rc = fs_join(dir, sizeof(dir), ops->runs, ticket);
+	if (rc == RC_OK)
+		rc = mask_new(&ops->noted_mask);
+	if (rc == RC_OK)
+		rc = notes_open(
+		    dir, ops->noted_mask, &ops->noted_notes, &saved, NULL);
+	if (rc != RC_OK) {
+		operations_notes_drop(ops);
+		return rc;
+	}
+	(void)snprintf(ops->noted, sizeof(ops->noted), "%s", ticket);
+	return RC_OK;
+}
+
+/* RC_AGAIN: not there now. */
+static MUST_CHECK enum rc find_notes(struct operations *ops, const char *ticket,
+    const struct notes **out, bool *ended)
+{
+	const struct ticket *t = operations_find_ticket(ops, ticket);
+	const struct entry *e = operations_find_job(ops, ticket);
+	enum rc rc = RC_OK;
+
+	*ended = t == NULL || t->ended;
+	*out = NULL;
+	if (t == NULL || t->forgotten)
+		return RC_NOTFOUND;
+	if (t->ended) {
+		rc = load_ended(ops, ticket);
+		*out = ops->noted_notes;
+	} else if (e != NULL) {
+		*out = job_notes(e->job);
+	}
+	return rc == RC_OK && *out == NULL ? RC_AGAIN : rc;
+}
+
+enum rc operations_note(struct operations *ops, const char *ticket,
+    uint32_t number, struct msg_note *out)
+{
+	const struct notes *n;
+	bool ended;
+	enum rc rc = find_notes(ops, ticket, &n, &ended);
+
+	if (rc != RC_OK)
+		return rc;
+	if (number == 0 || number > notes_count(n))
+		return ended ? RC_NOTFOUND : RC_AGAIN;
+	notes_get(n, number, out);
+	return RC_OK;
+}
+
+bool operations_state(struct operations *ops, const char *ticket,
+    uint32_t *version, struct msg_note *out)
+{
+	const struct notes *n;
+	uint32_t now;
+	bool ended;
+
+	if (find_notes(ops, ticket, &n, &ended) != RC_OK)
+		return false;
+	notes_state(n, out, &now);
+	if (now == *version)
+		return false;
+	*version = now;
+	return true;
+}
+
+enum rc operations_artifact(struct operations *ops, const char *ticket,
+    uint32_t number, struct runlog_range *range)
+{
+	char dir[FS_PATH_MAX], path[FS_PATH_MAX], name[48];
+	ssize_t got;
+	enum rc rc = fs_join(dir, sizeof(dir), ops->runs, ticket);
+	int fd;
+
+	range->got = 0;
+	(void)snprintf(name, sizeof(name), "artifacts/%u", (unsigned)number);
+	if (rc == RC_OK)
+		rc = fs_join(path, sizeof(path), dir, name);
+	if (rc != RC_OK)
+		return rc;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return errno == ENOENT ? RC_NOTFOUND : RC_IO;
+	got = pread(fd, range->out, range->size, (off_t)range->offset);
+	if (got < 0)
+		rc = RC_IO;
+	else
+		range->got = (size_t)got;
+	(void)close(fd);
+	return rc;
+}
