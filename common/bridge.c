@@ -23,7 +23,8 @@ struct bridge {
 
 struct bridges {
 	struct loop *loop;
-	char name[NAME_SIZE];
+	char name[NAME_SIZE + 16];
+	bool hidden; /* from `via` */
 	uint32_t count, max;
 	uint32_t life_ms; /* 0: no limit */
 	bridge_tap_fn tap;
@@ -52,6 +53,11 @@ void bridges_free(struct bridges *all)
 void bridges_set_life(struct bridges *all, uint32_t ms)
 {
 	all->life_ms = ms;
+}
+
+void bridges_hide(struct bridges *all)
+{
+	all->hidden = true;
 }
 
 void bridges_tap(struct bridges *all, bridge_tap_fn fn, void *arg)
@@ -114,9 +120,10 @@ static void on_data(struct half *half, const struct mux_event *event)
 	reset_other(half, &fault, true);
 }
 
-static void add_to_way(
-    const char *name, const struct msg_accept *beyond, struct msg_accept *out)
+static void add_to_way(const struct bridges *all,
+    const struct msg_accept *beyond, struct msg_accept *out)
 {
+	const char *name = all->hidden ? "" : all->name;
 	bool both = name[0] != '\0' && beyond->via[0] != '\0';
 
 	/* A way that is too long to be told is only longer, not wrong. */
@@ -139,7 +146,7 @@ static void on_accepted(struct half *half, const struct mux_event *event)
 	if (b->in.link == NULL ||
 	    msg_accept_decode(event->data, &beyond, &fault) != RC_OK)
 		return;
-	add_to_way(b->all->name, &beyond, &accept);
+	add_to_way(b->all, &beyond, &accept);
 	if (link_accept(b->in.link, b->in.stream, b->class, &accept,
 		&b->in.user) != RC_OK) {
 		fault_set(&fault, REASON_MEMORY, b->all->name,

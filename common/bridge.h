@@ -17,13 +17,14 @@ struct bridges;
 /* For tests of blindness: sees every payload byte, in either direction. */
 typedef void (*bridge_tap_fn)(void *arg, const uint8_t *data, size_t len);
 
-/* name: this relay's, for `via` and faults; "": nothing that a way names.  max:
- * bridges at once. */
+/* name: this relay's, for `via` and faults.  max: bridges at once. */
 MUST_CHECK enum rc bridges_new(
     struct loop *loop, const char *name, uint32_t max, struct bridges **out);
 void bridges_free(struct bridges *all); /* the links must be gone */
 /* From now on every bridge ends so long after it was accepted; 0: never. */
 void bridges_set_life(struct bridges *all, uint32_t ms);
+/* Our name is in no `via`: we are no relay, only a part of the target. */
+void bridges_hide(struct bridges *all);
 void bridges_tap(struct bridges *all, bridge_tap_fn fn, void *arg);
 uint32_t bridges_count(const struct bridges *all);
 

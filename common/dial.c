@@ -297,6 +297,10 @@ static void ask_proxy(struct dialler *d)
 	if (p->credentials != NULL)
 		rc = proxy_credentials_read(
 		    p->credentials, &credentials, &fault);
+	if (rc != RC_OK && p->held != NULL) {
+		credentials = *p->held;
+		rc = RC_OK;
+	}
 	if (rc != RC_OK) {
 		proxy_failed(d, fault.text);
 		return;

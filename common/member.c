@@ -402,7 +402,7 @@ enum rc member_set_peers(struct member *m, const struct msg_peer *peers,
 	copy = calloc(PEERS_MAX, sizeof(*copy));
 	if (copy == NULL)
 		return RC_NOMEM;
-	rc = save_peers(m->dir, peers, count, fault);
+	rc = m->follows ? RC_OK : save_peers(m->dir, peers, count, fault);
 	if (rc != RC_OK) {
 		free(copy);
 		return rc;

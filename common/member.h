@@ -34,6 +34,9 @@ struct member_inbox {
 struct member {
 	char dir[1024];
 	int lock_fd;
+	/* Another process keeps the files: nothing is written here.  Set after
+	 * member_look(). */
+	bool follows;
 	struct identity *identity;
 	bool unsaved; /* its certificate is newer than the one on the disk */
 	uint64_t trust_number; /* of the newest trust bundle; 0: none */

@@ -49,8 +49,11 @@ static bool is_later(const struct member *m, const struct certs *chain)
 enum rc member_save_identity(struct member *m, struct fault *fault)
 {
 	char path[FS_PATH_MAX];
-	enum rc rc = fs_join(path, sizeof(path), m->dir, "identity");
+	enum rc rc;
 
+	if (m->follows)
+		return RC_OK;
+	rc = fs_join(path, sizeof(path), m->dir, "identity");
 	if (rc == RC_OK)
 		rc = identity_save(m->identity, path, fault);
 	m->unsaved = rc != RC_OK;
@@ -92,6 +95,8 @@ enum rc member_renew(struct member *m, const struct certs *chain, int64_t now_s,
 		return rc;
 	}
 	*changed = true;
+	if (m->follows)
+		return RC_OK; /* who keeps the files says so */
 	certs_date(identity_not_after_s(m->identity), until);
 	log_info("member", m->name, "certificate renewed until %s", until);
 	return RC_OK;

@@ -83,7 +83,7 @@ static MUST_CHECK enum rc save(
 
 	if (rc == RC_OK)
 		rc = fs_join(path, sizeof(path), m->dir, TRUST_FILE);
-	if (rc == RC_OK)
+	if (rc == RC_OK && !m->follows)
 		rc = fs_write_atomic(path, bytes.p, bytes.len, 0600, fault);
 	m->trust_unsaved = rc != RC_OK;
 	return rc;
@@ -103,7 +103,7 @@ static MUST_CHECK enum rc take(struct member *m, struct bytes bytes,
 		rc = save(m, bytes, fault);
 	if (rc == RC_OK)
 		rc = member_new_contexts(m, fault);
-	if (rc == RC_OK)
+	if (rc == RC_OK && !m->follows)
 		log_info_with("member", m->name,
 		    LOG_FIELDS(LOG_NUMBER("number", (int64_t)bundle->number),
 			LOG_NUMBER("roots", (int64_t)bundle->roots.count),

@@ -117,7 +117,7 @@ static MUST_CHECK enum rc take_list(struct member *m,
 	if (rc != RC_OK)
 		return rc;
 	rc = fs_join(path, sizeof(path), m->dir, list_files[kind]);
-	if (rc == RC_OK)
+	if (rc == RC_OK && !m->follows)
 		rc = fs_write_atomic(path, list.p, list.len, 0600, fault);
 	return rc;
 }
@@ -171,14 +171,14 @@ static MUST_CHECK enum rc on_revoked(
 	else
 		log_warn("member", m->name, "list of revoked keys: %s",
 		    reply.reply.fault.text);
-	if (changed) {
+	if (changed && !m->follows)
 		log_info_with("member", m->name,
 		    LOG_FIELDS(
 			LOG_TEXT("list", revocation_kind_name(piece.list)),
 			LOG_NUMBER("number", (int64_t)piece.number)),
 		    "keys were revoked");
+	if (changed)
 		link_net_recheck(u->net);
-	}
 	reply.reply.id = piece.id;
 	reply.revocations = member_revocations(m);
 	msg_revoked_clear(&piece);
@@ -341,13 +341,12 @@ static MUST_CHECK enum rc on_peers(
 	else
 		log_error("member", m->name, "peers are not kept: %s",
 		    reply.reply.fault.text);
-	if (rc == RC_OK && changed) {
+	if (rc == RC_OK && changed && !m->follows)
 		log_info_with("member", m->name,
 		    LOG_FIELDS(LOG_NUMBER("peers", (int64_t)m->peer_count)),
 		    "peers");
-		if (u->peers_changed != NULL)
-			loop_timer_set(u->peers_changed, 0);
-	}
+	if (rc == RC_OK && changed && u->peers_changed != NULL)
+		loop_timer_set(u->peers_changed, 0);
 	if (reply.reply.id == 0)
 		return RC_OK; /* no reply is wanted */
 	packbuf_init(&pack, 4096);

@@ -67,7 +67,10 @@ bool proxy_is_exempt(const char *const *rules, size_t count, const char *host);
 struct proxy_settings {
 	bool is_set;
 	struct proxy proxy;
-	const char *credentials;   /* path, or NULL; borrowed */
+	const char *credentials; /* path, or NULL; borrowed */
+	/* What was in it, for who cannot read it any more; NULL: it is read at
+	 * every dial.  Borrowed. */
+	const struct proxy_credentials *held;
 	const char *const *exempt; /* borrowed */
 	size_t exempt_count;
 };

@@ -39,6 +39,9 @@ static const char *const op_names[OP_COUNT] = {
 	[OP_CERTIFICATE] = "certificate",
 	[OP_TRUST] = "trust",
 	[OP_HOP] = "hop",
+	[OP_PORT_LIFE] = "port-life",
+	[OP_PORT_READY] = "port-ready",
+	[OP_PORT_CONTEST] = "port-contest",
 	[OP_FAULT] = "fault",
 };
 

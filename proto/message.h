@@ -85,6 +85,10 @@ enum msg_op {
 	OP_TRUST,
 	/* trace */
 	OP_HOP,
+	/* between the processes of a tentacle */
+	OP_PORT_LIFE,
+	OP_PORT_READY,
+	OP_PORT_CONTEST,
 	/* any seal: the fault that ends what was asked */
 	OP_FAULT,
 	OP_COUNT

@@ -4,8 +4,12 @@
 #include "common/fs.h"
 #include "common/log.h"
 #include "common/member_program.h"
-#include "tentacle/agent.h"
-#include "tentacle/executor.h"
+#include "tentacle/carrier.h"
+#include "tentacle/network.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static const struct config_option options[] = {
 	SETTINGS_LOG,
@@ -83,13 +87,20 @@ static const struct config_option options[] = {
 	    .max = 60000,
 	    .help = "How often a followed log is looked at" },
 	{ .section = "tentacle",
+	    .key = "net-user",
+	    .type = CONFIG_STRING,
+	    .needs_restart = true,
+	    .help = "User of the process that has the network, when run by "
+		    "root; unset: longarm, if there is one" },
+	{ .section = "tentacle",
 	    .key = "workers",
 	    .type = CONFIG_INT,
 	    .initial = "2",
 	    .min = 1,
 	    .max = 64,
 	    .needs_restart = true,
-	    .help = "Threads for handshakes, hashing and unpacking" },
+	    .help = "Threads for handshakes, hashing and unpacking, in each "
+		    "of both processes" },
 };
 
 static void read_settings(const struct config *c, struct agent_settings *out)
@@ -112,71 +123,152 @@ static void read_settings(const struct config *c, struct agent_settings *out)
 	settings_link(c, &out->link);
 }
 
-static MUST_CHECK enum rc open_agent(struct executor *e,
-    const struct agent_settings *settings, struct agent **out,
-    struct fault *fault)
-{
-	const struct agent_inside inside = {
-		.opened = executor_opened,
-		.contested = executor_contested,
-		.arg = e,
-	};
-	struct executor_carrier carrier = { .net = NULL };
-	enum rc rc =
-	    agent_new(e->loop, settings, e->member, &inside, out, fault);
+/* --- The two processes ---------------------------------------------------- */
 
-	if (rc != RC_OK)
-		return rc;
-	carrier.net = (*out)->net;
-	carrier.peers_changed = (*out)->peers_changed;
-	executor_carry(e, &carrier);
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+/* Program, command, --config FILE, and --set SETTING for each option. */
+#define ARGS_MAX (4 + 2 * COUNT(options))
+
+struct args {
+	char *list[ARGS_MAX + 1];
+	size_t count;
+};
+
+static void args_fini(struct args *a)
+{
+	for (size_t i = 0; i < a->count; i++)
+		free(a->list[i]);
+}
+
+static MUST_CHECK enum rc add_setting(
+    struct args *a, const struct config_item *item)
+{
+	const struct config_option *o = item->option;
+	char *set = strdup("--set");
+
+	if (set == NULL)
+		return RC_NOMEM;
+	a->list[a->count++] = set;
+	if (asprintf(&a->list[a->count], "%s.%s=%s", o->section, o->key,
+		item->value) < 0)
+		return RC_NOMEM;
+	a->count++;
 	return RC_OK;
+}
+
+/* The settings as they are now, whatever becomes of their files. */
+static MUST_CHECK enum rc args_for_network(
+    const struct config *c, struct args *a)
+{
+	static const char *const first[] = { "longarm-tentacle", "net",
+		"--config", "/dev/null" };
+	enum rc rc = RC_OK;
+
+	memset(a, 0, sizeof(*a));
+	for (size_t i = 0; i < COUNT(first); i++) {
+		a->list[a->count] = strdup(first[i]);
+		if (a->list[a->count] == NULL)
+			return RC_NOMEM;
+		a->count++;
+	}
+	for (size_t i = 0; i < config_item_count(c) && rc == RC_OK; i++) {
+		const struct config_item item = config_item_at(c, i);
+
+		if (item.value != NULL && strcmp(item.origin, "default") != 0)
+			rc = add_setting(a, &item);
+	}
+	return rc;
+}
+
+/* Scripts begin in other directories than ours. */
+struct places {
+	char state[FS_PATH_MAX], apps[FS_PATH_MAX];
+};
+
+static MUST_CHECK enum rc find_places(
+    struct agent_settings *s, struct places *p, struct fault *fault)
+{
+	enum rc rc =
+	    fs_absolute(p->state, sizeof(p->state), s->state_dir, fault);
+
+	if (rc == RC_OK)
+		rc = fs_absolute(p->apps, sizeof(p->apps), s->apps_dir, fault);
+	s->state_dir = p->state;
+	s->apps_dir = p->apps;
+	return rc;
 }
 
 static enum command_exit serve(
     struct loop *loop, const struct config *c, struct fault *fault)
 {
 	struct agent_settings settings;
+	struct places places;
 	struct executor *executor = NULL;
-	struct agent *agent = NULL;
+	struct carrier *carrier = NULL;
+	struct args args;
 	enum command_exit code = COMMAND_ERROR;
-	char state[FS_PATH_MAX], apps[FS_PATH_MAX];
 
 	read_settings(c, &settings);
-	/* Scripts begin in other directories than ours. */
-	if (fs_absolute(state, sizeof(state), settings.state_dir, fault) !=
-		RC_OK ||
-	    fs_absolute(apps, sizeof(apps), settings.apps_dir, fault) != RC_OK)
+	if (find_places(&settings, &places, fault) != RC_OK ||
+	    executor_new(loop, &settings, &executor, fault) != RC_OK)
 		return COMMAND_ERROR;
-	settings.state_dir = state;
-	settings.apps_dir = apps;
-	if (executor_new(loop, &settings, &executor, fault) != RC_OK)
-		return COMMAND_ERROR;
-	if (open_agent(executor, &settings, &agent, fault) == RC_OK) {
-		log_info("agent", executor->member->name, "listening at %s",
-		    agent->listener != NULL ? listener_address(agent->listener)
-					    : "no address");
-		daemon_notify("READY=1");
+	fault_set(fault, REASON_MEMORY, "", "out of memory");
+	if (args_for_network(c, &args) == RC_OK &&
+	    carrier_new(executor, (const char *const *)args.list, &carrier,
+		fault) == RC_OK) {
+		fault_clear(fault);
 		loop_run(loop);
-		code = executor->failed ? COMMAND_ERROR : COMMAND_OK;
+		if (!executor->failed && !carrier_has_failed(carrier))
+			code = COMMAND_OK;
+		executor_leave(executor);
 	}
-	executor_leave(executor);
-	agent_free(agent);
+	carrier_free(carrier);
 	executor_free(executor);
+	args_fini(&args);
 	return code;
 }
+
+static enum command_exit serve_network(
+    struct loop *loop, const struct config *c, struct fault *fault)
+{
+	struct network_settings settings = {
+		.user = config_string(c, "tentacle", "net-user"),
+	};
+	struct places places;
+
+	read_settings(c, &settings.agent);
+	if (find_places(&settings.agent, &places, fault) != RC_OK ||
+	    network_serve(loop, &settings, fault) != RC_OK)
+		return COMMAND_ERROR;
+	return COMMAND_OK;
+}
+
+#define PROGRAM_CONFIG(file_)                                                  \
+	{                                                                      \
+		.program = "tentacle", .file = (file_), .options = options,    \
+		.option_count = COUNT(options)                                 \
+	}
 
 static const struct member_program program = {
 	.role = ROLE_TENTACLE,
 	.name = "longarm-tentacle",
-	.config = {
-		.program = "tentacle",
-		.file = "/etc/longarm/tentacle.conf",
-		.options = options,
-		.option_count = sizeof(options) / sizeof(options[0]),
-	},
+	.config = PROGRAM_CONFIG("/etc/longarm/tentacle.conf"),
 	.serve = serve,
 };
+
+static const struct member_program network_program = {
+	.role = ROLE_TENTACLE,
+	.name = "longarm-tentacle",
+	.config = PROGRAM_CONFIG(NULL),
+	.serve = serve_network,
+};
+
+/* --- Commands ------------------------------------------------------------- */
+
+static enum command_exit run_net(const struct command_line *line)
+{
+	return member_run(&network_program, line);
+}
 
 static enum command_exit run_run(const struct command_line *line)
 {
@@ -224,6 +316,10 @@ static const struct command_option run_options[] = {
 	    .help = "Where links are accepted (tentacle.listen)" },
 };
 
+static const struct command_option net_options[] = {
+	CONFIG_COMMAND_OPTIONS,
+};
+
 static const struct command_option join_options[] = {
 	CONFIG_COMMAND_OPTIONS,
 	MEMBER_STATE_OPTION,
@@ -242,8 +338,6 @@ static const struct command_option status_options[] = {
 	MEMBER_STATE_OPTION,
 	OUTPUT_COMMAND_OPTION,
 };
-
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static const struct command commands[] = {
 	{ .name = "join",
@@ -264,6 +358,12 @@ static const struct command commands[] = {
 	    .options = run_options,
 	    .option_count = COUNT(run_options),
 	    .run = run_run },
+	{ .name = "net",
+	    .help = "The process of `run` that has the network",
+	    .options = net_options,
+	    .option_count = COUNT(net_options),
+	    .hidden = true,
+	    .run = run_net },
 	{ .name = "status",
 	    .help = "Who this machine is, and whether it runs",
 	    .options = status_options,

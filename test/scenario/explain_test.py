@@ -1,7 +1,5 @@
 """Why can't it reach web-03?  route trace, and who is there, in a chain."""
 import json
-import os
-import signal
 import time
 
 import pytest
@@ -113,7 +111,7 @@ def test_presence_last_seen_route_and_round_trip_are_shown(w):
 
 def test_where_a_program_is_hung_is_told_and_the_hops_before_it_at_once(w):
     machine = w.machines["web-01"]
-    os.kill(machine.process.child.pid, signal.SIGSTOP)
+    machine.process.freeze()
     try:
         child = w.open_cli("route", "trace", "web-01")
         seen = []
@@ -126,7 +124,7 @@ def test_where_a_program_is_hung_is_told_and_the_hops_before_it_at_once(w):
         assert "relay dc2-c" in seen[-1] and " up " in seen[-1], seen
         out, err = child.communicate(timeout=60)
     finally:
-        os.kill(machine.process.child.pid, signal.SIGCONT)
+        machine.process.thaw()
     assert child.returncode == 9, (out, err)
     assert "web-01: " in out and "relay dc2-c says)" in out, out
     assert "no answer" in out, out

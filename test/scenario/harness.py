@@ -109,6 +109,7 @@ class Process:
         self.argv, self.log = argv, log
         self.environment, self.cwd = environment, cwd
         self.child = None
+        self.frozen = []
         self.start()
 
     def start(self):
@@ -135,6 +136,29 @@ class Process:
     def restart(self):
         self.kill()
         self.start()
+
+    def network_pid(self):
+        """Of a tentacle: its process that has the network; None: none."""
+        for path in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                parent = int((path / "stat").read_text().rsplit(")")[-1]
+                             .split()[1])
+                words = (path / "cmdline").read_bytes().split(b"\0")
+            except (OSError, IndexError, ValueError):
+                continue
+            if parent == self.child.pid and words[1:2] == [b"net"]:
+                return int(path.name)
+        return None
+
+    def freeze(self):
+        """All of it stands still, as when its machine does."""
+        self.frozen = [p for p in (self.network_pid(), self.child.pid) if p]
+        for pid in self.frozen:
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self):
+        for pid in self.frozen:
+            os.kill(pid, signal.SIGCONT)
 
     def end(self):
         """Whatever is left of it."""

@@ -2,10 +2,8 @@
 happened and what to do.  The last test fails for a code that has none."""
 import contextlib
 import json
-import os
 import re
 import shutil
-import signal
 import socket
 import sqlite3
 
@@ -334,13 +332,13 @@ def test_conflict(w):
 
 
 def test_too_many(w):
-    child = w.machines["web-01"].process.child
-    os.kill(child.pid, signal.SIGSTOP)
+    process = w.machines["web-01"].process
+    process.freeze()
     try:
         answers = [api(w, "POST", "/api/v1/machines/web-01/traces", "{}")
                    for _ in range(17)]
     finally:
-        os.kill(child.pid, signal.SIGCONT)
+        process.thaw()
     assert answers[0][0] == 201 and answers[-1][0] == 429, answers
     shown("too-many", answers[-1][1], None, "16 traces are under way")
     w.wait_presence("machine", "web-01")

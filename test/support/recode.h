@@ -9,6 +9,7 @@
 #include "proto/message_control.h"
 #include "proto/message_deploy.h"
 #include "proto/message_enrol.h"
+#include "proto/message_port.h"
 #include "proto/message_seal.h"
 #include "proto/message_standing.h"
 #include "proto/message_trace.h"
@@ -67,7 +68,10 @@
 	DO(trust_reply)                                                        \
 	DO(trust_bundle)                                                       \
 	DO(fault)                                                              \
-	DO(hop)
+	DO(hop)                                                                \
+	DO(port_life)                                                          \
+	DO(port_ready)                                                         \
+	DO(port_contest)
 
 #define RECODE_DEFINE(X)                                                       \
 	static inline enum rc recode_##X(                                      \

@@ -289,6 +289,9 @@ static const struct msg_hop sample_hop = {
 	    .version = B("0.1.0") },
 	.fault = { REASON_DEADLINE, "relay dc2-a", "web-03: no answer" },
 };
+static const struct msg_port_life sample_port_life = { { ID_A, 7, ID_A } };
+static const struct msg_port_ready sample_port_ready = { "10.0.0.3:10933" };
+static const struct msg_port_contest sample_port_contest = { 7 };
 static const struct msg_fault sample_fault = { { REASON_NOT_FOUND, "web-03",
     "no such ticket" } };
 
