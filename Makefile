@@ -16,7 +16,7 @@
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all tools loads failing unit test scenario soak chaos bench bench-fleet layers lint format tidy fuzz fuzz-all fuzz-replay \
+.PHONY: all tools loads failing unit test scenario soak chaos chaos-mutants bench bench-fleet layers lint format tidy fuzz fuzz-all fuzz-replay \
     demo install clean
 
 VERSION  := 0.1.0
@@ -191,7 +191,10 @@ soak: all tools $(KILL_TEST)
 # The set of programs with failpoints; the seed says what is done to them.
 chaos: all tools
 	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin exec /usr/bin/python3 test/chaos/chaos.py \
-	    --seconds $(or $(SECONDS),120) $(SEED:%=--seed %) $(MUTANT:%=--mutant %)
+	    --seconds $(or $(SECONDS),120) $(SEED:%=--seed %) $(MUTANT:%=--mutant %) \
+	    $(TENTACLES:%=--tentacles %)
+chaos-mutants: all tools
+	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin scripts/chaos-mutants $(SECONDS)
 
 bench: all tools loads
 	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin scripts/bench $(if $(ROWS),--rows $(ROWS)) \

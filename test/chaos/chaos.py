@@ -5,7 +5,8 @@ A server, two relays one behind the other, twenty tentacles, with links that
 break, programs that are killed, and steady new tasks.  Then all faults stop,
 everything must become final, and what was done is compared with what is told
 (history.py).  Writes build/chaos/summary.json; exit code 0 only when nothing
-was lost, done twice, misreported, or unknown without cause.
+was lost, done twice, misreported, or unknown without cause, 1 when something
+was, 2 when it could not be told.
 """
 import argparse
 import json
@@ -16,6 +17,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 
 sys.dont_write_bytecode = True
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -30,7 +32,6 @@ from history import KINDS, check, count  # noqa: E402
 from load import PROJECTS, Load, Projects  # noqa: E402
 from processes import guardians  # noqa: E402
 
-TENTACLES = 20
 QUIET = 60           # seconds until everything is final
 MUTANTS = ("no-dedupe", "no-sync", "ack-early", "reap-early")
 # What 120 seconds are to hold.
@@ -46,7 +47,7 @@ class Place(World):
         return via if via is not None and ":" in via else super().upstream(via)
 
 
-def build(directory, rng, mutant):
+def build(directory, rng, words):
     """(world, proxies); all online."""
     world = Place(directory)
     world.use_failing()
@@ -57,7 +58,7 @@ def build(directory, rng, mutant):
     world.relay("relay-b", upstream=proxies["relay-a"].address)
     proxies["relay-b"] = Proxy(world, world.upstream("relay-b"))
     others = []
-    for i in range(TENTACLES):
+    for i in range(words.tentacles):
         name, via = f"m{i:02}", (None, "relay-a", "relay-b", "relay-b")[i % 4]
         # Every fifth is dialled; the others share a few lines.
         if i % 5 == 0:
@@ -72,8 +73,8 @@ def build(directory, rng, mutant):
         machine.roles = role(i)[-1:]
     for name in world.machines:
         world.wait_presence("machine", name)
-        if mutant:
-            world.fail(name).mutant(mutant)
+        if words.mutant:
+            world.fail(name).mutant(words.mutant)
     return world, [*proxies.values(), *others]
 
 
@@ -154,6 +155,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--mutant", choices=MUTANTS)
+    parser.add_argument("--tentacles", type=int, default=20)
     parser.add_argument("--keep", action="store_true")
     words = parser.parse_args()
     if words.seed is None:
@@ -164,8 +166,7 @@ def main():
     world, findings, done = None, [], False
     try:
         began = time.monotonic()
-        world, proxies = build(directory, random.Random(words.seed),
-                               words.mutant)
+        world, proxies = build(directory, random.Random(words.seed), words)
         print(f"chaos: {len(world.machines)} tentacles online in "
               f"{time.monotonic() - began:.1f} s", flush=True)
         load, harm = run(world, proxies, words)
@@ -185,4 +186,8 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Exception:  # 1 is for what was found
+        traceback.print_exc()
+        sys.exit(2)

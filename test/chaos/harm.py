@@ -106,22 +106,25 @@ class Harm:
         names = sorted({g.machine for g in self.scan()})
         return names or sorted(self.world.machines)
 
-    def tentacle(self, name=None):
+    def tentacle(self, name=None, whole=False):
         name = name or self.rng.choice(
             self.busy() if self.rng.random() < 0.7
             else sorted(self.world.machines))
         running = [g for g in self.scan() if g.machine == name]
         self.hit("tentacle", running, name)
         process = self.world.machines[name].process
-        # It may be more than one process: one of them, and the rest after it.
-        victims = of_session(process.child.pid)
-        for pid in self.rng.sample(victims, len(victims)):
+        pids = of_session(process.child.pid)
+        if not whole and pids:
+            # It may be more than one process: the others see to it.
+            pids = [self.rng.choice(pids)]
+        for pid in pids:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        process.child.wait()
-        process.start()
+        if process.child.pid in pids:
+            process.child.wait()
+            process.start()
 
     def guardian(self, role):
         found = [g for g in self.scan() if g.role == role]
@@ -170,7 +173,7 @@ class Harm:
         self.kill_scripts([g for g in found if g.role == "shim"])
         for g in found:
             self.kill(g)
-        self.tentacle(name)
+        self.tentacle(name, whole=True)
 
     # --- Kills at a point --------------------------------------------------
 
