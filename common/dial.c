@@ -49,6 +49,7 @@ struct dialler {
 	struct link *link;
 	struct link *former; /* alive until the next one is up; NULL: none */
 	struct loop_timer *refresh;
+	uint32_t told_ms; /* by who refused us in this round */
 	struct fault fault;
 	bool first_of_round; /* fault is still that of the last one */
 	unsigned failures;
@@ -138,6 +139,7 @@ static void on_link_down(
 	if (!link_was_up(link)) {
 		/* Perhaps it is somebody else's address. */
 		keep_fault(d, fault);
+		d->told_ms = link_retry_ms(link);
 		go_on(d);
 		return;
 	}
@@ -495,7 +497,10 @@ static void advance(struct dialler *d)
 		return;
 	}
 	d->failures++;
-	rest(d);
+	if (d->told_ms > 0)
+		rest_as_told(d, d->told_ms);
+	else
+		rest(d);
 	log_info("dial", d->label, "%s", d->fault.text);
 	if (d->changed != NULL)
 		d->changed(d->arg, d);
@@ -509,6 +514,7 @@ static void on_timer(void *arg)
 	switch (d->state) {
 	case DIAL_RESTING:
 		d->first_of_round = true;
+		d->told_ms = 0;
 		d->endpoint = 0;
 		try_endpoint(d);
 		break;
@@ -624,6 +630,11 @@ void dial_now(struct dialler *d)
 {
 	if (d->state == DIAL_RESTING)
 		loop_timer_set(d->timer, 0);
+}
+
+uint32_t dial_told_ms(const struct dialler *d)
+{
+	return d->told_ms;
 }
 
 unsigned dial_failures(const struct dialler *d)

@@ -57,6 +57,8 @@ struct link *dial_link(const struct dialler *d);
 const struct fault *dial_fault(const struct dialler *d);
 /* Do not wait for the back-off. */
 void dial_now(struct dialler *d);
+/* Who refused us last asked us to come again after so long; 0: nobody did. */
+uint32_t dial_told_ms(const struct dialler *d);
 /* How often it failed since it last was up. */
 unsigned dial_failures(const struct dialler *d);
 

@@ -19,6 +19,9 @@
 #define RETRY_MIN_MS 1000
 #define RETRY_MAX_MS 300000
 
+/* So long for a place among others who join. */
+#define FULL_MAX_MS 300000
+
 #define KEY_DIGITS  16 /* of a key's hash, for people */
 #define TRACE_BYTES 6  /* of an id that is found in the logs of all hops */
 
@@ -39,6 +42,7 @@ struct attempt {
 	const struct endpoint *endpoint;
 	struct joined *out;
 	uint32_t retry_ms;        /* pending: ask again then; 0: not pending */
+	uint32_t full_ms;         /* no room: come again then; 0: it has */
 	char waits_as[NAME_SIZE]; /* as operators see it; may be empty */
 	enum rc rc;               /* RC_AGAIN: still under way */
 	struct fault fault;
@@ -328,7 +332,10 @@ static const struct link_ops link_ops = {
 
 static void on_dial_failed(void *arg, struct dialler *d)
 {
-	fail(arg, dial_fault(d));
+	struct attempt *a = arg;
+
+	a->full_ms = dial_told_ms(d);
+	fail(a, dial_fault(d));
 }
 
 static void on_timeout(void *arg)
@@ -429,6 +436,7 @@ static MUST_CHECK enum rc try_once(const struct join *join,
     struct joined *out, struct fault *fault)
 {
 	uint64_t end_ms = clock_monotonic_ms() + join->wait_ms;
+	uint64_t full_until_ms = clock_monotonic_ms() + FULL_MAX_MS;
 	struct attempt a;
 	char label[ENDPOINT_SIZE];
 	bool told = false;
@@ -447,6 +455,11 @@ static MUST_CHECK enum rc try_once(const struct join *join,
 		if (rc == RC_OK)
 			loop_run(a.loop);
 		clean_up(&a);
+		if (a.full_ms > 0 && clock_monotonic_ms() < full_until_ms) {
+			progress(join, "%s", a.fault.text);
+			rest(a.full_ms / 2 + (uint32_t)random_below(a.full_ms));
+			continue;
+		}
 		if (a.retry_ms == 0)
 			break;
 		if (!told)

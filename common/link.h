@@ -173,7 +173,8 @@ bool link_is_up(const struct link *link);
 bool link_was_up(const struct link *link); /* ever */
 /* How long it is up, or was; 0: never.  Milliseconds. */
 uint64_t link_up_ms(const struct link *link);
-/* The peer said good-bye, and to come back within so long; 0: it did not. */
+/* The peer said good-bye, or refused us, and to come back within so long; 0: it
+ * did not say so. */
 uint32_t link_retry_ms(const struct link *link);
 const struct peer *link_peer(const struct link *link);
 enum mux_role link_role(const struct link *link);

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define FULL_PART 10 /* of the time that a stranger has at most */
+
 void link_hello_send(struct link *link, const struct fault *refused)
 {
 	struct msg_hello hello = {
@@ -27,6 +29,9 @@ void link_hello_send(struct link *link, const struct fault *refused)
 	link->net->ops->hello(link->net->owner, &link->peer, &hello);
 	if (refused != NULL)
 		hello.refused = *refused;
+	/* A place is free again soon, if not at once. */
+	if (refused != NULL && refused->code == REASON_TOO_MANY)
+		hello.retry_ms = link->net->config->anonymous_ms / FULL_PART;
 	packbuf_init(&pack, FRAME_PAYLOAD_MAX);
 	rc = msg_hello_encode(&hello, &pack);
 	if (rc == RC_OK)
@@ -111,6 +116,7 @@ void link_hello_received(struct link *link, struct bytes payload)
 	keep_hello(link, &hello);
 	msg_hello_clear(&hello);
 	if (link->hello.refused.code != REASON_NONE) {
+		link->retry_ms = link->hello.retry_ms;
 		link_fail(link, link->hello.refused.code, "%s",
 		    link->hello.refused.text);
 		return;

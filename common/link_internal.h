@@ -62,7 +62,7 @@ struct link {
 	bool labelled;     /* by link_set_label() */
 	bool counted;      /* among the net's handshakes */
 	bool stranger;     /* among the net's strangers */
-	uint32_t retry_ms; /* as the peer's GOAWAY told */
+	uint32_t retry_ms; /* as the peer told when it sent us away */
 	bool enrols;       /* a stranger's one stream was opened */
 	bool we_expired;   /* to the peer we are a stranger */
 	bool beside;       /* another, which it shall replace */

@@ -78,8 +78,6 @@ static const struct field goaway_fields[] = {
 	{ SHAPE_U32("last", msg_goaway, last) },
 	{ SHAPE_FAULT("reason", msg_goaway, fault) },
 	{ SHAPE_U32("retry_ms", msg_goaway, retry_ms), .optional = true },
-	{ SHAPE_NAME("elsewhere", msg_goaway, elsewhere, endpoint_is_valid),
-	    .optional = true },
 };
 
 static const struct shape goaway = { .name = "GOAWAY",
@@ -109,6 +107,7 @@ static const struct field hello_fields[] = {
 	{ SHAPE_STRUCT(
 	    "revocations", msg_hello, revocations, &part_revocations) },
 	{ SHAPE_FAULT("refused", msg_hello, refused) },
+	{ SHAPE_U32("retry_ms", msg_hello, retry_ms), .optional = true },
 };
 
 static const char *hello_problem(const void *payload)

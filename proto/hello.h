@@ -58,8 +58,7 @@ MSG_CODEC(reset);
 struct msg_goaway {
 	uint32_t last; /* highest id opened by the receiver and taken up */
 	struct fault fault;
-	uint32_t retry_ms;             /* come back then; 0: as you like */
-	char elsewhere[ENDPOINT_SIZE]; /* dial this instead; may be empty */
+	uint32_t retry_ms; /* come back then; 0: as you like */
 };
 
 MSG_CODEC(goaway);
@@ -79,6 +78,7 @@ struct msg_hello {
 	char boot_id[ID_SIZE]; /* of the host; may be empty */
 	struct msg_revocations revocations;
 	struct fault refused; /* REASON_NONE: accepted */
+	uint32_t retry_ms;    /* refused: come again then; 0: as you like */
 };
 
 MSG_CODEC(hello);

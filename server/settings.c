@@ -119,7 +119,9 @@ static const struct config_option options[] = {
 		    "is not preferred until it was steady for flap-stable; "
 		    "0: it always is" },
 	DURATION("fleet", "flap-window", "5m", 10, "See flap-falls"),
-	DURATION("fleet", "flap-stable", "2m", 10, "See flap-falls"),
+	DURATION("fleet", "flap-stable", "2m", 10,
+	    "See flap-falls; streams go back to a better route when it was "
+	    "good for so long"),
 	{ .section = "fleet",
 	    .key = "certificate",
 	    .type = CONFIG_DURATION,

@@ -203,3 +203,16 @@ def test_what_is_no_request_or_no_answer_is_said_to_be_none(w):
                    "--answer", "x", "--request", "y"])
     assert both.code == 2, both
     assert w.row("machine", "typo") is None
+
+
+def test_who_finds_no_place_to_join_comes_again_as_told(w):
+    relay = w.relay("narrow", settings={
+        "link.anonymous-max": "1", "link.anonymous": "2s"})
+    names = [f"many-{i}" for i in range(6)]
+    for name in names:
+        w.token(name, "-e", "prod")
+    joins = [join(w, name, via="narrow") for name in names]
+    assert [ended(process) for process in joins] == [0] * len(names)
+    assert all(w.row("machine", name) for name in names)
+    assert any("others are joining here" in p.text() for p in joins)
+    assert "others are joining here" in relay.text()

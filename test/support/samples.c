@@ -37,7 +37,7 @@ static const struct msg_reset sample_reset = {
 	{ REASON_NO_ROUTE, "relay dc2-a", "no route to m\xc3\xbcller" }, true
 };
 static const struct msg_goaway sample_goaway = { 7,
-	{ REASON_DRAINING, "", "update" }, 1000, "[fd00::1]:10943" };
+	{ REASON_DRAINING, "", "update" }, 1000 };
 static const struct msg_hello sample_hello = {
 	.proto_min = 1,
 	.proto_max = 2,
@@ -49,6 +49,7 @@ static const struct msg_hello sample_hello = {
 	.boot_id = ID_A,
 	.revocations = { 1, UINT64_MAX },
 	.refused = { REASON_REVOKED, "server", "certificate 17" },
+	.retry_ms = 3000,
 };
 static const struct msg_hello sample_hello_anonymous = {
 	.proto_min = 1,
