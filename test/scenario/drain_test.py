@@ -146,6 +146,43 @@ def test_a_relay_that_an_operator_drains_is_left_and_comes_back(w):
     finish(w, ran, deployed)
 
 
+def test_a_relay_behind_another_is_left_first_too(w):
+    """By an operator, and by a signal, while a script runs through it."""
+    behind = w.relay("dc2-c", via="dc2-a")
+    w.cli("relay", "set-listen", "dc2-c", f"127.0.0.1:{behind.port}")
+    machine = w.tentacle("deep", via="dc2-c", dialled=False, words=(
+        "-e", "prod", "--route", "dc2-a/dc2-c", "--route", "dc2-b"))
+    wait_until(lambda: explain(w, "deep").count(": up") == 2, "both ways")
+    task = w.start_run(SCRIPT, "-m", "deep")
+    longer(w, task, ["deep"])
+    assert streams(w, "dc2-c") > 0
+    w.cli("relay", "drain", "dc2-c")
+    wait_until(lambda: streams(w, "dc2-c") == 0, "the streams to leave")
+    longer(w, task, ["deep"])
+    w.cli("relay", "resume", "dc2-c")
+    w.cli("relay", "drain", "dc2-b")
+    wait_until(lambda: streams(w, "dc2-c") > 0, "the streams to come back")
+    w.cli("relay", "resume", "dc2-b")
+    longer(w, task, ["deep"])
+    assert behind.stop() == 0
+    longer(w, task, ["deep"])
+    assert w.row("machine", "deep")["presence"] == "online"
+    ident = w.row("machine", "deep")["id"]
+    log = w.server_process.text().split("dc2-c: is stopping")[1]
+    assert f"server {ident}: not reachable" not in log, log
+    behind.start()
+    machine.touch("go")
+    w.cli("task", "wait", task)
+    assert machine.lines("ran") == ["x"]
+    mine = [x.split("| ")[1] for x in w.cli("task", "log", task).lines()
+            if x.startswith("deep ")]
+    count = len(mine) - 1
+    assert mine == [f"line {i + 1}" for i in range(count)] + [f"end {count}"]
+    w.cli("machine", "remove", "deep")
+    machine.process.stop()
+    w.machines.pop("deep")
+
+
 def test_a_server_that_is_stopped_is_not_ready_first_and_tasks_go_on(w):
     ran, deployed = begin(w)
     w.server_process.stop()
