@@ -3,7 +3,6 @@
 #include "common/clock.h"
 #include "common/fs.h"
 #include "common/log.h"
-#include "server/ca/ca_files.h"
 #include "server/ca/https_cert.h"
 #include "server/ca/rotation.h"
 #include "server/init.h"
@@ -134,66 +133,21 @@ static void renew_node(struct keeper *k)
 		    identity_not_after_s(keys->identity), fault.text);
 }
 
-/* When the certificate of the HTTPS port ends; 0: nobody can read it. */
-static int64_t https_end(const struct server_settings *settings, bool *half)
-{
-	struct fault fault;
-	struct certs chain;
-	int64_t from = 0, until = 0;
-
-	certs_init(&chain);
-	if (ca_files_certs(settings->state, "../https/cert.pem", &chain,
-		&fault) != RC_OK ||
-	    certs_validity(chain.cert[0], &from, &until) != RC_OK)
-		until = 0;
-	certs_fini(&chain);
-	*half =
-	    until != 0 && clock_wall_ms() / 1000 > from + (until - from) / 2;
-	return until;
-}
-
-static MUST_CHECK enum rc issue_https(
-    const struct server_settings *settings, struct fault *fault)
-{
-	struct https_wish wish = { .state = settings->state,
-		.now_s = clock_wall_ms() / 1000 - TRUST_SKEW_S };
-	struct certs chain;
-	struct ca *root = NULL;
-	enum rc rc = ca_files_load(settings->state, "root", &root, fault);
-
-	certs_init(&chain);
-	wish.root = wish.next = root;
-	if (rc == RC_OK)
-		rc = https_cert_issue(&wish, &chain, fault);
-	if (rc == RC_OK)
-		rc = ca_files_replace(
-		    settings->state, "https/cert.pem", &chain, fault);
-	certs_fini(&chain);
-	ca_free(root);
-	return rc;
-}
-
 static void renew_https(struct keeper *k)
 {
-	const struct server_settings *settings = k->parts.settings;
-	bool half = false;
-	int64_t until_s = https_end(settings, &half);
+	const int64_t now_s = clock_wall_ms() / 1000;
 	struct fault fault = { .code = REASON_NONE };
-	enum rc rc;
+	struct https_renewal renewal;
+	enum rc rc =
+	    https_cert_renew(k->parts.settings->state, now_s, &renewal, &fault);
 
-	if (!half)
-		return;
-	rc = ca_files_has_key(settings->state, "root")
-	         ? issue_https(settings, &fault)
-	         : RC_STATE;
-	if (rc == RC_OK) {
+	if (rc == RC_OK && renewal.changed) {
 		api_reload_certificate(k->parts.api);
 		log_info(
 		    "keeper", NULL, "the HTTPS port's certificate is renewed");
-	} else if (until_s - clock_wall_ms() / 1000 < WARN_S) {
-		warn_once_a_day(k, "the HTTPS port", until_s,
-		    rc == RC_STATE ? "the root's key is not on this node"
-				   : fault.text);
+	} else if (rc != RC_OK && renewal.until_s - now_s < WARN_S) {
+		warn_once_a_day(
+		    k, "the HTTPS port", renewal.until_s, fault.text);
 	}
 }
 

@@ -2,6 +2,8 @@
 
 #include "common/fs.h"
 #include "common/secret.h"
+#include "common/trust.h"
+#include "server/ca/ca_files.h"
 
 #include <arpa/inet.h>
 #include <openssl/x509.h>
@@ -140,10 +142,69 @@ enum rc https_cert_issue(
 
 	certs_init(&old);
 	rc = read_chain(wish->state, &old, fault);
-	if (rc == RC_OK && !is_ours(&old, wish->root))
+	if (rc == RC_OK && !is_ours(&old, wish->root)) {
+		fault_set(fault, REASON_NOT_FOUND, "",
+		    "it is not signed by this cluster's root: replace it as it "
+		    "was put there");
 		rc = RC_NOTFOUND;
+	}
 	if (rc == RC_OK)
 		rc = issue(wish, old.cert[0], out, fault);
 	certs_fini(&old);
+	return rc;
+}
+
+/* When the one in use ends; 0: nobody can read it. */
+static int64_t end_of(const char *state, int64_t now_s, bool *half)
+{
+	struct fault fault;
+	struct certs chain;
+	int64_t from = 0, until = 0;
+
+	certs_init(&chain);
+	if (read_chain(state, &chain, &fault) != RC_OK ||
+	    certs_validity(chain.cert[0], &from, &until) != RC_OK)
+		until = 0;
+	certs_fini(&chain);
+	*half = until != 0 && now_s > from + (until - from) / 2;
+	return until;
+}
+
+static MUST_CHECK enum rc renew(
+    const char *state, int64_t now_s, struct fault *fault)
+{
+	struct https_wish wish = { .state = state,
+		.now_s = now_s - TRUST_SKEW_S };
+	struct certs chain;
+	struct ca *root = NULL;
+	enum rc rc = ca_files_load(state, "root", &root, fault);
+
+	certs_init(&chain);
+	wish.root = wish.next = root;
+	if (rc == RC_OK)
+		rc = https_cert_issue(&wish, &chain, fault);
+	if (rc == RC_OK)
+		rc = ca_files_replace(state, "https/cert.pem", &chain, fault);
+	certs_fini(&chain);
+	ca_free(root);
+	return rc;
+}
+
+enum rc https_cert_renew(const char *state, int64_t now_s,
+    struct https_renewal *out, struct fault *fault)
+{
+	bool half;
+	enum rc rc;
+
+	*out = (struct https_renewal){ .until_s = end_of(state, now_s, &half) };
+	if (!half)
+		return RC_OK;
+	if (!ca_files_has_key(state, "root")) {
+		fault_set(fault, REASON_NOT_FOUND, "",
+		    "the root's key is not on this node");
+		return RC_STATE;
+	}
+	rc = renew(state, now_s, fault);
+	out->changed = rc == RC_OK;
 	return rc;
 }

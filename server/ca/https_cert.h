@@ -22,4 +22,18 @@ struct https_wish {
 MUST_CHECK enum rc https_cert_issue(
     const struct https_wish *wish, struct certs *out, struct fault *fault);
 
+struct https_renewal {
+	int64_t until_s; /* when the one in use ends; 0: it cannot be read */
+	bool changed;
+};
+
+/*
+ * Replace the one on the disk by a new one when half of its life is over.
+ * Else, and when it cannot be read, RC_OK.  RC_STATE: the root's key is away;
+ * RC_NOTFOUND as above; others: the disk.  *fault says why; *out is set in any
+ * case.
+ */
+MUST_CHECK enum rc https_cert_renew(const char *state, int64_t now_s,
+    struct https_renewal *out, struct fault *fault);
+
 #endif
