@@ -1,11 +1,14 @@
 #include "common/output.h"
 #include "common/settings.h"
+#include "common/wiping.h"
+#include "server/api/http.h"
 #include "server/cli/cli.h"
 #include "server/init.h"
 #include "server/serve.h"
 
+#include <jansson.h>
+#include <openssl/crypto.h>
 #include <signal.h>
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -172,9 +175,42 @@ static bool is_operator(const char *name)
 	return strcmp(slash != NULL ? slash + 1 : name, "longarm") == 0;
 }
 
+static void *ssl_malloc(size_t size, const char *file, int line)
+{
+	(void)file, (void)line;
+	return malloc(size);
+}
+
+static void *ssl_realloc(void *block, size_t size, const char *file, int line)
+{
+	(void)file, (void)line;
+	return wiping_realloc(block, size);
+}
+
+static void ssl_free(void *block, const char *file, int line)
+{
+	(void)file, (void)line;
+	wiping_free(block);
+}
+
+/*
+ * Requests carry the root's key (ca rotate --root-key), values that are secret,
+ * API keys.  Our own copies are wiped where they end; those of the libraries in
+ * between are wiped with all else that they free.
+ */
+static void wipe_what_is_freed(void)
+{
+	json_set_alloc_funcs(malloc, wiping_free);
+	http_wipe_what_is_freed();
+	/* Its reader of PEM wipes nothing.  0: too late, so a bug of ours. */
+	if (CRYPTO_set_mem_functions(ssl_malloc, ssl_realloc, ssl_free) != 1)
+		abort();
+}
+
 int main(int argc, char **argv)
 {
 	(void)signal(SIGPIPE, SIG_IGN);
+	wipe_what_is_freed();
 	if (argc > 0 && is_operator(argv[0]))
 		return cli_main(argc, argv);
 	return command_main(&table, argc, argv);

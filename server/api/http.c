@@ -3,6 +3,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/loop_base.h"
+#include "common/secret.h"
+#include "common/wiping.h"
 #include "common/xalloc.h"
 
 #include <arpa/inet.h>
@@ -18,6 +20,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 #include <unistd.h>
@@ -65,6 +68,11 @@ struct http_server {
 	LIST_HEAD(, connection) connections;
 };
 
+void http_wipe_what_is_freed(void)
+{
+	event_set_mem_functions(malloc, wiping_realloc, wiping_free);
+}
+
 /* ---- certificate ---- */
 
 static enum rc tls_fault(struct fault *fault, const char *file)
@@ -88,9 +96,10 @@ static enum rc make_ctx(
 	if (ctx == NULL ||
 	    SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1)
 		goto out;
-	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION |
-				     SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
-				     SSL_OP_CIPHER_SERVER_PREFERENCE);
+	/* Bodies may hold keys: see common/wiping.h. */
+	SSL_CTX_set_options(ctx,
+	    SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
+		SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_CLEANSE_PLAINTEXT);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	if (SSL_CTX_set_cipher_list(
@@ -175,22 +184,21 @@ static void judge(struct connection *c)
 static void scan_input(struct connection *c, size_t offset)
 {
 	uint8_t chunk[4096];
+	struct evbuffer_ptr at;
+	ev_ssize_t got = 1;
 
-	while (c->scan.state == HTTP_SCAN_HEAD) {
-		struct evbuffer_ptr at;
-		ev_ssize_t got;
-
-		if (offset >= evbuffer_get_length(c->input) ||
-		    evbuffer_ptr_set(c->input, &at, offset, EVBUFFER_PTR_SET) !=
-			0)
-			return;
+	while (c->scan.state == HTTP_SCAN_HEAD && got > 0 &&
+	       offset < evbuffer_get_length(c->input) &&
+	       evbuffer_ptr_set(c->input, &at, offset, EVBUFFER_PTR_SET) == 0) {
 		got =
 		    evbuffer_copyout_from(c->input, &at, chunk, sizeof(chunk));
-		if (got <= 0)
-			return;
-		offset += http_scan_feed(&c->scan, chunk, (size_t)got);
+		if (got > 0)
+			offset += http_scan_feed(&c->scan, chunk, (size_t)got);
 	}
-	judge(c);
+	/* The head has a key, and the body begins behind it. */
+	secret_wipe(chunk, sizeof(chunk));
+	if (c->scan.state != HTTP_SCAN_HEAD)
+		judge(c);
 }
 
 /* Runs when bytes come in, before evhttp reads them. */

@@ -60,6 +60,10 @@ struct http_counts {
 	uint64_t waiting; /* requests not yet answered */
 };
 
+/* Bodies may hold keys: buffers are wiped when they are freed, by every loop of
+ * this process.  Before the first of them is made. */
+void http_wipe_what_is_freed(void);
+
 /* RC_IO, RC_CRYPTO: *fault says which address or file. */
 MUST_CHECK enum rc http_server_new(struct loop *loop,
     const struct http_options *options, struct http_handler *handler,

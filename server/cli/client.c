@@ -2,6 +2,7 @@
 
 #include "common/buf.h"
 #include "common/certs.h"
+#include "common/wiping.h"
 #include "common/xalloc.h"
 
 #include <curl/curl.h>
@@ -101,6 +102,7 @@ static CURLcode on_ssl_ctx(CURL *curl, void *ctx, void *arg)
 {
 	(void)curl;
 	SSL_CTX_set_cert_verify_callback(ctx, verify, arg);
+	SSL_CTX_set_options(ctx, SSL_OP_CLEANSE_PLAINTEXT);
 	return CURLE_OK;
 }
 
@@ -154,7 +156,9 @@ enum rc client_new(
 
 	c->login = *login;
 	*login = (struct login){ 0 };
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK) {
+	/* A small body is copied: it may hold a key. */
+	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wiping_free,
+		wiping_realloc, strdup, calloc) == CURLE_OK) {
 		c->curl = curl_easy_init();
 		rc = set_up(c);
 	}
