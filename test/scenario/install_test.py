@@ -129,6 +129,7 @@ def test_nothing_in_the_tentacles_unit_is_inherited_by_scripts(root):
 def test_units_and_users_and_directories_agree(root):
     users = (root / "usr/lib/sysusers.d/longarm.conf").read_text()
     places = (root / "usr/lib/tmpfiles.d/longarm.conf").read_text()
+    assert "u longarm - " in users  # of the tentacle's network process
     for name in ("server", "relay"):
         unit = (root / f"lib/systemd/system/longarm-{name}.service").read_text()
         user = f"longarm-{name}"

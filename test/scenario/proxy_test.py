@@ -1,4 +1,5 @@
 """Dialling through real proxies: HTTP CONNECT (tinyproxy), SOCKS5 (microsocks)."""
+import os
 import shutil
 import socket
 import threading
@@ -93,6 +94,19 @@ def test_a_relay_joins_and_dials_the_server_through_a_proxy(w, kind):
     proxy.process.start()
     w.wait_presence("relay", name)
     assert PASSWORD not in relay.text() + joined.out + joined.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another")
+def test_a_machine_keeps_what_its_network_process_cannot_read(w):
+    proxy = Proxy(w, "http")
+    machine = w.tentacle("other-user", dialled=False, settings=proxy.settings(
+        credentials(w, "other-user")) | {"tentacle.net-user": "nobody"})
+    w.cli("run", "-m", "other-user", "--", "true")
+    proxy.process.kill()
+    w.wait_presence("machine", "other-user", "offline")
+    proxy.process.start()
+    w.wait_presence("machine", "other-user")
+    assert PASSWORD not in machine.process.text()
 
 
 @pytest.mark.parametrize("kind", KINDS)
