@@ -107,6 +107,10 @@ static void on_data(struct half *half, const struct mux_event *event)
 		return;
 	if (all->tap != NULL)
 		all->tap(all->tap_arg, event->data.p, event->data.len);
+	if (link_pass(other->link, other->stream, event->data)) {
+		link_consumed(half->link, half->stream, event->data.len);
+		return;
+	}
 	/* Its queue holds a whole window, so it takes all that we granted. */
 	if (link_send(other->link, other->stream, event->data.p,
 		event->data.len, &taken) == RC_OK &&

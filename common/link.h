@@ -218,6 +218,13 @@ MUST_CHECK enum rc link_accept(struct link *link, uint32_t stream,
     struct stream_user *user);
 MUST_CHECK enum rc link_send(struct link *link, uint32_t stream,
     const uint8_t *data, size_t len, size_t *taken);
+/*
+ * For splicing: data is what an event of another link of this net has just
+ * brought; send it as it lies there, with a header of ours in the place of the
+ * one that it came with, when it could be the next to go out.  true: it has
+ * gone.  false: link_send().
+ */
+bool link_pass(struct link *link, uint32_t stream, struct bytes data);
 void link_end(struct link *link, uint32_t stream);
 /* done: the target may have seen the stream.  No event follows, not even when
  * the link is going down. */

@@ -9,6 +9,7 @@
  *     link_hello.c      HELLO and its verdict
  *     link_io.c         bytes in and out of the socket
  *     link_pace.c       how much bulk goes to the kernel, and when
+ *     link_pass.c       frames that go on from link to link without a copy
  *     link_keepalive.c  PING, PONG, and who is given up
  *     link_renew.c      a newer link beside an older one
  *     link_streams.c    the interface for streams
@@ -98,8 +99,29 @@ struct link {
 	/* Ciphertext that the kernel did not take. */
 	uint8_t *unsent;
 	size_t unsent_len, unsent_at;
+	bool lost; /* no memory for more of it: the link cannot go on */
 	struct send_cap cap;
 	struct loop_timer *pace; /* there will be room for bulk */
+};
+
+/* What may go to the kernel in this turn, bytes; control always may. */
+struct link_room {
+	size_t bulk;     /* bulk and deploy together */
+	size_t health;   /* and all of them */
+	size_t held;     /* what it holds, sent or not */
+	uint64_t now_us; /* 0: there was nothing to send */
+};
+
+/*
+ * What is passed on to one link while frames of another are handed out: first
+ * encrypted frames, then some that are not yet and lie side by side.
+ */
+struct link_passing {
+	struct link *link; /* NULL: nothing */
+	struct link_room room;
+	uint8_t *plain;
+	size_t plain_len, wire_len;
+	uint8_t wire[LINK_WIRE_MAX];
 };
 
 struct link_guest;
@@ -141,6 +163,7 @@ struct link_net {
 	uint8_t plain_buf[LINK_PLAIN_MAX];
 	uint8_t batch_buf[LINK_BATCH_MAX];
 	uint8_t wire_buf[LINK_WIRE_MAX];
+	struct link_passing passing;
 };
 
 /* link_room.c */
@@ -176,20 +199,23 @@ void link_feed(struct link *link, const uint8_t *data, size_t len);
 void link_drain_events(struct link *link);
 /* Send ciphertext, or keep it until the kernel takes it. */
 void link_write(struct link *link, const uint8_t *data, size_t len);
+/* The same, but the link is not closed before the end of the turn. */
+void link_write_frames(struct link *link, const uint8_t *data, size_t len);
 /* Write what can be written now. */
 void link_flush(struct link *link);
 
 /* link_pace.c */
-/* What may go to the kernel in this turn, bytes; control always may. */
-struct link_room {
-	size_t bulk;     /* bulk and deploy together */
-	size_t health;   /* and all of them */
-	size_t held;     /* what it holds, sent or not */
-	uint64_t now_us; /* 0: there was nothing to send */
-};
 struct link_room link_pace_room(struct link *link);
+/* The same when nothing waits yet. */
+struct link_room link_pace_look(struct link *link);
 /* After the turn: come again when there is room for what is left. */
 void link_pace_wait(struct link *link, const struct link_room *room);
+
+/* link_pass.c */
+/* Write what is being passed on, if it is to this link; NULL: to any. */
+void link_pass_flush(struct link_net *net, const struct link *link);
+/* It is closed: nothing goes to it any more. */
+void link_pass_forget(struct link *link);
 
 /* link_handshake.c */
 MUST_CHECK enum rc link_handshake_begin(

@@ -49,6 +49,7 @@ static void hand_out(struct link *link, const uint8_t *data, size_t len)
 		if (rc == RC_OK)
 			link_on_event(link, &event);
 	}
+	link_pass_flush(link->net, NULL);
 	if (link->state == LINK_ST_CLOSED)
 		return;
 	if (rc == RC_AGAIN)
@@ -167,21 +168,18 @@ static void want(struct link *link)
 	loop_io_want(link->io, LOOP_READ | (write ? LOOP_WRITE : 0U));
 }
 
-static void keep_unsent(struct link *link, const uint8_t *data, size_t len)
+static MUST_CHECK enum rc keep_unsent(
+    struct link *link, const uint8_t *data, size_t len)
 {
 	size_t left = link->unsent_len - link->unsent_at;
 	uint8_t *grown;
 
 	/* Frames wait in the mux: these are answers of TLS itself. */
-	if (left + len > LINK_UNSENT_MAX) {
-		link_fail(link, REASON_PROTOCOL, "does not read our answers");
-		return;
-	}
+	if (left + len > LINK_UNSENT_MAX)
+		return RC_LIMIT;
 	grown = malloc(left + len);
-	if (grown == NULL) {
-		link_fail(link, REASON_MEMORY, "out of memory");
-		return;
-	}
+	if (grown == NULL)
+		return RC_NOMEM;
 	if (link->unsent != NULL)
 		memcpy(grown, link->unsent + link->unsent_at, left);
 	if (len > 0)
@@ -190,24 +188,54 @@ static void keep_unsent(struct link *link, const uint8_t *data, size_t len)
 	link->unsent = grown;
 	link->unsent_len = left + len;
 	link->unsent_at = 0;
+	return RC_OK;
 }
 
-void link_write(struct link *link, const uint8_t *data, size_t len)
+static MUST_CHECK enum rc write_now(
+    struct link *link, const uint8_t *data, size_t len)
 {
 	ssize_t sent = 0;
 
-	if (link->state == LINK_ST_CLOSED)
-		return;
 	if (link->unsent == NULL) {
 		sent = send(link->fd, data, len, MSG_NOSIGNAL);
 		/* An error shows again when the socket is read. */
 		if (sent < 0)
 			sent = 0;
 	}
-	if ((size_t)sent < len)
-		keep_unsent(link, data + sent, len - (size_t)sent);
-	if (link->state != LINK_ST_CLOSED)
+	if ((size_t)sent == len)
+		return RC_OK;
+	return keep_unsent(link, data + sent, len - (size_t)sent);
+}
+
+static void fail_unsent(struct link *link, enum rc rc)
+{
+	if (rc == RC_LIMIT)
+		link_fail(link, REASON_PROTOCOL, "does not read our answers");
+	else
+		link_fail(link, REASON_MEMORY, "out of memory");
+}
+
+void link_write(struct link *link, const uint8_t *data, size_t len)
+{
+	enum rc rc;
+
+	if (link->state == LINK_ST_CLOSED)
+		return;
+	link_pass_flush(link->net, link);
+	rc = write_now(link, data, len);
+	if (rc == RC_OK)
 		want(link);
+	else
+		fail_unsent(link, rc);
+}
+
+void link_write_frames(struct link *link, const uint8_t *data, size_t len)
+{
+	if (write_now(link, data, len) != RC_OK) {
+		link->lost = true;
+		link_kick(link);
+	}
+	want(link);
 }
 
 static bool put(struct link *link, size_t len, struct tls_out *out)
@@ -287,18 +315,21 @@ void link_flush(struct link *link)
 
 	if (link->state == LINK_ST_CLOSED || link->state == LINK_ST_HANDSHAKE)
 		return;
+	link_pass_flush(net, link);
 	room = link_pace_room(link);
-	while (link->unsent == NULL && link->state != LINK_ST_CLOSED) {
+	while (link->unsent == NULL && !link->lost) {
 		struct tls_out out = { .p = net->wire_buf,
 			.cap = sizeof(net->wire_buf) };
 
 		if (fill(link, &room, &out) == 0)
 			break;
 		room.held += out.len;
-		link_write(link, out.p, out.len);
+		link_write_frames(link, out.p, out.len);
 	}
-	if (link->state == LINK_ST_CLOSED)
+	if (link->lost) {
+		fail_unsent(link, RC_NOMEM);
 		return;
+	}
 	link_pace_wait(link, &room);
 	want(link);
 	link_drain_events(link);
@@ -353,7 +384,7 @@ void link_kick(struct link *link)
 	    link->state == LINK_ST_HANDSHAKE)
 		return;
 	if (TAILQ_EMPTY(&link->net->dirty))
-		loop_timer_set(link->net->flush, 0);
+		loop_timer_soon(link->net->flush);
 	TAILQ_INSERT_TAIL(&link->net->dirty, link, dirty);
 	link->is_dirty = true;
 }
@@ -374,6 +405,7 @@ enum rc link_io_start(struct link *link)
 
 void link_io_stop(struct link *link)
 {
+	link_pass_forget(link);
 	loop_io_free(link->io);
 	link->io = NULL;
 	loop_timer_free(link->timer);

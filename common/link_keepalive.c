@@ -1,6 +1,8 @@
 #include "common/clock.h"
 #include "common/link_internal.h"
 
+#define QUIET_MS 1000 /* whoever sends is answered with credit, too */
+
 static uint64_t ms_since(uint64_t then_us, uint64_t now_us)
 {
 	return now_us > then_us ? (now_us - then_us) / 1000 : 0;
@@ -101,6 +103,8 @@ void link_timer_fired(void *arg)
 	keep_alive(link, now);
 	if (link->state == LINK_ST_CLOSED)
 		return;
+	if (ms_since(link->last_recv_us, now) >= QUIET_MS)
+		tls_rest(link->tls);
 	step = least(
 	    config->dead_ms, least(config->ping_busy_ms, config->ping_idle_ms));
 	loop_timer_set(link->timer, step / 2 > 0 ? step / 2 : 1);

@@ -25,13 +25,11 @@ static void measure(struct link *link, uint64_t now_us)
 	}
 }
 
-struct link_room link_pace_room(struct link *link)
+struct link_room link_pace_look(struct link *link)
 {
 	struct link_room room = { .held = 0 };
 	int held = 0;
 
-	if (!mux_has_output(link->mux, CLASS_BULK))
-		return room;
 	room.now_us = clock_monotonic_us();
 	if (send_cap_is_due(&link->cap, room.now_us))
 		measure(link, room.now_us);
@@ -41,6 +39,13 @@ struct link_room link_pace_room(struct link *link)
 	if (room.held < link->cap.limit + LINK_AHEAD_MAX)
 		room.health = link->cap.limit + LINK_AHEAD_MAX - room.held;
 	return room;
+}
+
+struct link_room link_pace_room(struct link *link)
+{
+	if (mux_has_output(link->mux, CLASS_BULK))
+		return link_pace_look(link);
+	return (struct link_room){ .held = 0 };
 }
 
 void link_pace_wait(struct link *link, const struct link_room *room)

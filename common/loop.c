@@ -272,6 +272,12 @@ void loop_timer_set(struct loop_timer *t, uint64_t ms)
 	loop_timer_set_us(t, ms * 1000);
 }
 
+void loop_timer_soon(struct loop_timer *t)
+{
+	(void)evtimer_del(t->event);
+	event_active(t->event, EV_TIMEOUT, 1);
+}
+
 void loop_timer_stop(struct loop_timer *t)
 {
 	(void)evtimer_del(t->event);

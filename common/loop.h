@@ -67,6 +67,9 @@ MUST_CHECK enum rc loop_timer_new(
 /* Fire once, ms from now; an earlier setting is forgotten. */
 void loop_timer_set(struct loop_timer *t, uint64_t ms);
 void loop_timer_set_us(struct loop_timer *t, uint64_t us);
+/* Fire once, at the end of this turn of the loop: after what is ready already,
+ * and without asking the kernel again.  Not for who would do so for ever. */
+void loop_timer_soon(struct loop_timer *t);
 void loop_timer_stop(struct loop_timer *t);
 bool loop_timer_pending(const struct loop_timer *t);
 void loop_timer_free(struct loop_timer *t); /* NULL is fine */

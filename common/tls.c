@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define ALERT_OFFSET SSL_AD_REASON_OFFSET /* of alerts among the reasons */
+#define BUSY_BYTES   8192
 #define KEY_UPDATE   64 /* room for one that OpenSSL may want to send first */
 
 const char *tls_openssl_words(unsigned long error)
@@ -170,6 +171,27 @@ static void leave(struct tls *t)
 	t->out = NULL;
 }
 
+/*
+ * An idle session holds no buffers, but to take and free one for each full
+ * record costs more than to keep it.
+ */
+static void keep_buffers(struct tls *t, size_t len)
+{
+	if (t->busy || len < BUSY_BYTES)
+		return;
+	(void)SSL_clear_mode(t->ssl, SSL_MODE_RELEASE_BUFFERS);
+	t->busy = true;
+}
+
+void tls_rest(struct tls *t)
+{
+	if (!t->busy)
+		return;
+	(void)SSL_set_mode(t->ssl, SSL_MODE_RELEASE_BUFFERS);
+	(void)SSL_free_buffers(t->ssl); /* not while part of a record waits */
+	t->busy = false;
+}
+
 /* OpenSSL is content; are we? */
 static MUST_CHECK enum rc finish_handshake(struct tls *t)
 {
@@ -225,6 +247,7 @@ enum rc tls_recv(struct tls *t, struct tls_in *in, struct tls_out *out,
 		return RC_DENIED;
 	if (t->state == TLS_HANDSHAKE)
 		return RC_STATE;
+	keep_buffers(t, in->len);
 	enter(t, in, out);
 	while (*got < cap && t->state == TLS_OPEN) {
 		if (SSL_read_ex(t->ssl, plain + *got, cap - *got, &n) == 1) {
@@ -254,6 +277,7 @@ enum rc tls_send(struct tls *t, const uint8_t *data, size_t len,
 		return RC_DENIED;
 	if (t->state == TLS_HANDSHAKE || t->closing)
 		return RC_STATE;
+	keep_buffers(t, len);
 	enter(t, NULL, out);
 	while (*taken < len && rc == RC_OK) {
 		size_t n = 0, piece = len - *taken;

@@ -116,6 +116,11 @@ MUST_CHECK enum rc tls_recv(struct tls *t, struct tls_in *in,
 MUST_CHECK enum rc tls_send(struct tls *t, const uint8_t *data, size_t len,
     struct tls_out *out, size_t *taken);
 
+/*
+ * Nothing has come or gone for a while: free what is kept for records.  It
+ * comes back with the next large one.
+ */
+void tls_rest(struct tls *t);
 /* Append close_notify; nothing can be sent afterwards, receiving goes on. */
 void tls_close(struct tls *t, struct tls_out *out);
 

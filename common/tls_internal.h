@@ -24,6 +24,7 @@ struct tls {
 	enum tls_kind kind;
 	enum tls_state state;
 	bool closing; /* we have sent close_notify */
+	bool busy;    /* OpenSSL keeps its buffers between records */
 	SSL *ssl;
 	struct tls_in *in;   /* of the running call; NULL between calls */
 	struct tls_out *out; /* the same */

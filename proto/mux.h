@@ -105,6 +105,15 @@ const char *mux_failure(const struct mux *m);
  */
 void mux_pull(struct mux *m, uint64_t now_us, enum stream_class lowest,
     uint8_t *out, size_t cap, struct mux_batch *batch);
+/*
+ * For splicing, without a copy: may a DATA frame with these len bytes be the
+ * very next, as nothing at all waits here, the stream has the credit, and its
+ * class is not below lowest?  Then
+ * it counts as written, its header is in head, and the caller writes both
+ * before it pulls again.  No MUX_WRITABLE follows.  false: mux_send().
+ */
+bool mux_pass(struct mux *m, uint32_t stream, enum stream_class lowest,
+    size_t len, uint8_t head[FRAME_HEADER_LEN]);
 /* Would mux_pull() write something? */
 bool mux_has_output(const struct mux *m, enum stream_class lowest);
 /* Largest DATA frame with header, bytes; kept within 1024..FRAME_LEN_MAX. */

@@ -196,6 +196,39 @@ static bool write_data(
 	return true;
 }
 
+static bool is_quiet(const struct mux *m)
+{
+	for (int class = 0; class < CLASS_COUNT; class ++) {
+		if (m->ready_count[class] > 0)
+			return false;
+	}
+	return mux_is_up(m) && !mux_control_waits(m);
+}
+
+bool mux_pass(struct mux *m, uint32_t stream, enum stream_class lowest,
+    size_t len, uint8_t head[FRAME_HEADER_LEN])
+{
+	struct mux_stream *s = mux_stream_of(m, stream);
+	const uint32_t cost = (uint32_t)len + FRAME_HEADER_LEN;
+	struct frame f = { .type = FRAME_DATA, .len = (uint16_t)len };
+
+	/* Class control is limited by a bucket, which is the queue's matter. */
+	if (s == NULL || s->phase != PHASE_OPEN || s->local != HALF_OPEN ||
+	    s->class == CLASS_CONTROL || s->class > lowest || s->out.len > 0 ||
+	    !is_quiet(m))
+		return false;
+	if (len == 0 || len > m->frame_max - FRAME_HEADER_LEN ||
+	    cost > s->send_credit)
+		return false;
+	f.id = s->id;
+	frame_encode(&f, head);
+	s->send_credit -= cost;
+	m->stats.frames_out++;
+	m->stats.bytes_out += cost;
+	account(m, s->class, cost);
+	return true;
+}
+
 /* One DATA frame; false when there is none, or none that fits. */
 static bool serve_one(struct mux *m, enum stream_class lowest, struct writer *w)
 {

@@ -32,7 +32,8 @@
 #include <unistd.h>
 
 #define PING        64
-#define PIECE       65536
+#define PIECES      16 /* full frames that wait */
+#define PIECE       (FRAME_LEN_MAX - FRAME_HEADER_LEN)
 #define WIRE_READ   (1 << 20)
 #define FULL_CREDIT (0x7fffffff - 2 * MUX_INITIAL_CREDIT)
 /* A full frame in a record: TLS adds 22 bytes, our header is 8. */
@@ -196,9 +197,11 @@ static void on_near(
 			send_bulk(n);
 	} else if (event->type == MUX_ACCEPTED) {
 		b->accepted++;
-		if (n < b->near + b->bulk)
+		if (n < b->near + b->bulk) {
+			mux_set_queue_max(
+			    link_mux(link), n->stream, PIECES * PIECE, false);
 			send_bulk(n);
-		else if (b->idle)
+		} else if (b->idle)
 			send_ping(n);
 		if (b->accepted == b->near_count && !b->idle)
 			warm_up(b);

@@ -42,6 +42,56 @@ static void test_a_timer_fires_once(void **state)
 	loop_free(seen.loop);
 }
 
+struct order {
+	struct loop_timer *soon, *zero;
+	struct seen seen;
+	int soon_was; /* how many had fired before it */
+};
+
+static void on_soon(void *arg)
+{
+	struct order *o = arg;
+
+	o->soon_was = o->seen.count;
+}
+
+static void set_both(void *arg)
+{
+	struct order *o = arg;
+
+	loop_timer_set(o->zero, 0);
+	loop_timer_soon(o->soon);
+	assert_true(loop_timer_pending(o->soon));
+}
+
+static void test_soon_is_before_any_timer_that_is_set_now(void **state)
+{
+	struct order o = { .soon_was = -1 };
+
+	(void)state;
+	assert_int_equal(loop_new(&o.seen.loop), RC_OK);
+	assert_int_equal(
+	    loop_timer_new(o.seen.loop, on_soon, &o, &o.soon), RC_OK);
+	assert_int_equal(
+	    loop_timer_new(o.seen.loop, note_and_stop, &o.seen, &o.zero),
+	    RC_OK);
+	assert_int_equal(loop_post(o.seen.loop, set_both, &o), RC_OK);
+	loop_run(o.seen.loop);
+	assert_int_equal(o.soon_was, 0);
+	assert_false(loop_timer_pending(o.soon));
+	/* Stopped, it does not come. */
+	o.soon_was = -1;
+	loop_timer_soon(o.soon);
+	loop_timer_stop(o.soon);
+	assert_false(loop_timer_pending(o.soon));
+	loop_timer_set(o.zero, 0);
+	loop_run(o.seen.loop);
+	assert_int_equal(o.soon_was, -1);
+	loop_timer_free(o.soon);
+	loop_timer_free(o.zero);
+	loop_free(o.seen.loop);
+}
+
 static void *post_from_thread(void *arg)
 {
 	struct seen *seen = arg;
@@ -155,6 +205,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_who_came_by_ipv4_is_shown_so),
 		cmocka_unit_test(test_a_timer_fires_once),
+		cmocka_unit_test(test_soon_is_before_any_timer_that_is_set_now),
 		cmocka_unit_test(test_another_thread_wakes_the_loop),
 		cmocka_unit_test(test_a_numeric_host_is_answered_at_once),
 		cmocka_unit_test(

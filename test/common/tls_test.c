@@ -265,6 +265,39 @@ static void test_many_records_are_read_in_one_call(void **state)
 	pair_free(p);
 }
 
+/* Also in the middle of a record. */
+static void test_a_session_that_rests_loses_nothing(void **state)
+{
+	struct pair *p = open_seal(*state);
+	static uint8_t data[100000], plain[100000];
+	size_t taken = 0, got = 0, more = 0, cut = 50000;
+	struct tls_in in = { .p = p->a.sent };
+
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * 31 >> 3);
+	for (int again = 0; again < 2; again++) {
+		p->a.out.len = 0;
+		assert_int_equal(
+		    tls_send(p->a.t, data, sizeof(data), &p->a.out, &taken),
+		    RC_OK);
+		tls_rest(p->a.t);
+		in = (struct tls_in){ .p = p->a.sent, .len = cut };
+		assert_int_equal(tls_recv(p->b.t, &in, &p->b.out, plain,
+				     sizeof(plain), &got),
+		    RC_OK);
+		tls_rest(p->b.t);
+		in = (struct tls_in){ .p = p->a.sent + cut,
+			.len = p->a.out.len - cut };
+		assert_int_equal(tls_recv(p->b.t, &in, &p->b.out, plain + got,
+				     sizeof(plain) - got, &more),
+		    RC_OK);
+		assert_int_equal(got + more, sizeof(data));
+		assert_memory_equal(plain, data, sizeof(data));
+		tls_rest(p->b.t);
+	}
+	pair_free(p);
+}
+
 static void test_one_full_seal_record_fills_one_frame(void **state)
 {
 	struct pair *p = open_seal(*state);
@@ -743,6 +776,7 @@ int main(void)
 		    test_a_handshake_goes_on_after_its_output_was_full),
 		cmocka_unit_test(test_data_arrives_byte_by_byte_and_in_order),
 		cmocka_unit_test(test_many_records_are_read_in_one_call),
+		cmocka_unit_test(test_a_session_that_rests_loses_nothing),
 		cmocka_unit_test(test_one_full_seal_record_fills_one_frame),
 		cmocka_unit_test(test_one_full_frame_is_one_link_record),
 		cmocka_unit_test(test_sending_stops_when_the_output_is_full),
