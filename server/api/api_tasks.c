@@ -94,6 +94,14 @@ static enum rc show(struct api_call *call, struct db *db)
 	return rc == RC_OK ? call_answer(call, 200, wire_task(&task)) : rc;
 }
 
+static json_t *progress_json(const struct store_run *r)
+{
+	if (!r->has_progress)
+		return json_null();
+	return json_pack("{s:I, s:o, s:I}", "percent", (json_int_t)r->percent,
+	    "text", json_safe(r->said), "warnings", (json_int_t)r->warnings);
+}
+
 static json_t *run_json(const struct store_run *r)
 {
 	char id[48];
@@ -101,7 +109,7 @@ static json_t *run_json(const struct store_run *r)
 	(void)snprintf(id, sizeof(id), "%u-%u-%u", r->row.key.block,
 	    r->row.key.target, r->row.key.action);
 	return json_pack("{s:s, s:o, s:o, s:o, s:s, s:s, s:s, s:i, s:i, s:I, "
-			 "s:I, s:I, s:I, s:s, s:I, s:o}",
+			 "s:I, s:I, s:I, s:s, s:I, s:o, s:o}",
 	    "run", id, "block", json_safe(r->block), "machine",
 	    json_safe(r->machine), "step", json_safe(r->action), "type",
 	    action_type_name(r->type), "state", run_state_name(r->row.state),
@@ -111,7 +119,8 @@ static json_t *run_json(const struct store_run *r)
 	    (json_int_t)r->row.running_ms, "ended_ms",
 	    (json_int_t)r->row.ended_ms, "health",
 	    machine_health_name(r->row.health), "log_size",
-	    (json_int_t)r->log_size, "fault", wire_fault(&r->row.fault));
+	    (json_int_t)r->log_size, "fault", wire_fault(&r->row.fault),
+	    "progress", progress_json(r));
 }
 
 /* "0-12-1" */

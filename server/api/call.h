@@ -58,7 +58,9 @@ struct api_call {
 	int status;     /* 200 unless the handler says more */
 	json_t *answer; /* NULL with status 204 */
 	char *text;     /* instead of answer: text/plain */
-	uint64_t etag;  /* 0: none */
+	uint8_t *bytes; /* instead of both: octets */
+	size_t bytes_len;
+	uint64_t etag; /* 0: none */
 	struct fault fault;
 
 	enum api_event event;

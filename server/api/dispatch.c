@@ -29,6 +29,7 @@ static void call_free(struct api_call *call)
 	json_decref(call->answer);
 	free(call->part);
 	free(call->text);
+	free(call->bytes);
 	caller_clear(&call->caller);
 	log_read_free(call->log);
 	upload_part_free(call->upload);
@@ -39,6 +40,7 @@ static void call_free(struct api_call *call)
 struct answer {
 	int status;
 	char *body; /* wiped and freed when sent */
+	size_t len;
 	const char *type;
 	char etag[32];
 };
@@ -60,9 +62,16 @@ static void send_answer(
 	if (a->body != NULL) {
 		reply.content_type = a->type;
 		reply.body = a->body;
-		reply.len = head_only ? 0 : strlen(a->body);
+		reply.len = head_only ? 0 : a->len;
 	}
 	http_reply(http, &reply);
+}
+
+/* Given away; NULL: no memory. */
+static void put_text(struct answer *a, char *text)
+{
+	a->body = text;
+	a->len = text != NULL ? strlen(text) : 0;
 }
 
 static void problem(struct answer *a, int status, const struct fault *fault,
@@ -72,8 +81,8 @@ static void problem(struct answer *a, int status, const struct fault *fault,
 
 	a->status = status;
 	a->type = "application/problem+json";
-	a->body =
-	    document != NULL ? json_dumps(document, JSON_INDENT(1)) : NULL;
+	put_text(
+	    a, document != NULL ? json_dumps(document, JSON_INDENT(1)) : NULL);
 	json_decref(document);
 }
 
@@ -100,11 +109,16 @@ void api_finish(struct api_call *call, enum rc rc)
 		problem(&a, status, &call->fault, call->route->pattern);
 	} else if (call->text != NULL) {
 		a.type = "text/plain; charset=utf-8";
-		a.body = call->text;
+		put_text(&a, call->text);
 		call->text = NULL;
+	} else if (call->bytes != NULL) {
+		a.type = "application/octet-stream";
+		a.body = (char *)call->bytes;
+		a.len = call->bytes_len;
+		call->bytes = NULL;
 	} else if (call->answer != NULL) {
 		a.type = "application/json";
-		a.body = json_dumps(call->answer, JSON_COMPACT);
+		put_text(&a, json_dumps(call->answer, JSON_COMPACT));
 		if (a.body == NULL)
 			a.status = 503;
 	}
@@ -113,7 +127,7 @@ void api_finish(struct api_call *call, enum rc rc)
 		    (unsigned long long)call->etag);
 	send_answer(call->http, &a, call->head_only);
 	if (a.body != NULL)
-		secret_wipe(a.body, strlen(a.body));
+		secret_wipe(a.body, a.len);
 	free(a.body);
 	call_free(call);
 }

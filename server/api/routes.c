@@ -9,6 +9,7 @@ static const struct route *const tables[] = {
 	held_routes,
 	join_routes,
 	machine_routes,
+	note_routes,
 	package_routes,
 	project_routes,
 	relay_routes,

@@ -298,6 +298,9 @@ static enum rc perform(struct client *c, const struct client_request *request,
 	free(key);
 	if (code == CURLE_OK) {
 		answer->status = (int)status;
+		if (request->bytes != NULL && status / 100 == 2 &&
+		    buf_add(request->bytes, buf.data, buf.len) != RC_OK)
+			answer->status = 500;
 		answer->body = json_loadb((const char *)buf.data, buf.len,
 		    JSON_REJECT_DUPLICATES, NULL);
 	}

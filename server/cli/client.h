@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 
+struct buf;
 struct client;
 
 struct client_request {
@@ -22,7 +23,8 @@ struct client_request {
 	/* Of a POST that is repeated for 30 s when its connection breaks; or
 	 * NULL. */
 	const char *idempotency_key;
-	long timeout_s; /* 0: 60 */
+	struct buf *bytes; /* where a good answer goes, instead of JSON */
+	long timeout_s;    /* 0: 60 */
 };
 
 struct client_answer {
@@ -53,7 +55,6 @@ void client_catch_interrupts(void);
 bool client_interrupted(void);
 
 /* Append text with everything but unreserved characters as %XX. */
-struct buf;
 MUST_CHECK enum rc client_escape(struct buf *to, const char *text);
 
 #endif

@@ -41,6 +41,7 @@ static const struct output_column run_columns[] = {
 	{ "starting_ms", "STARTED", false },
 	{ "ended_ms", "ENDED", false },
 	{ "why", "WHY", false },
+	{ "said", "SAYS", false },
 	{ "health", "HEALTH", true },
 	{ "type", "TYPE", true },
 	{ "log_size", "LOG", true },
@@ -48,7 +49,7 @@ static const struct output_column run_columns[] = {
 };
 static const enum cell run_types[] = { CELL_TEXT, CELL_TEXT, CELL_TEXT,
 	CELL_TEXT, CELL_TEXT, CELL_NUMBER, CELL_TIME, CELL_TIME, CELL_TEXT,
-	CELL_TEXT, CELL_TEXT, CELL_NUMBER, CELL_TEXT };
+	CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_NUMBER, CELL_TEXT };
 static const struct cells run_cells = CELLS(run_columns, run_types);
 
 /* fault.text as a member of its own, for the table. */
@@ -59,6 +60,31 @@ static void add_why(json_t *item)
 
 	if (text != NULL)
 		(void)json_object_set(item, "why", text);
+}
+
+/* "40% copying, 2 warnings" */
+static void add_said(json_t *item)
+{
+	const json_t *p = json_object_get(item, "progress");
+	const char *text = json_string_value(json_object_get(p, "text"));
+	long long percent =
+	    (long long)json_integer_value(json_object_get(p, "percent"));
+	long long warnings =
+	    (long long)json_integer_value(json_object_get(p, "warnings"));
+	char *done, *said;
+
+	if (!json_is_object(p))
+		return;
+	done = percent > 0 || (text != NULL && *text != '\0')
+	           ? xprintf("%lld%% %s", percent, text != NULL ? text : "")
+	           : xstrdup("");
+	said = warnings > 0 ? xprintf("%s%s%lld warning%s", done,
+				  *done != '\0' ? ", " : "", warnings,
+				  warnings == 1 ? "" : "s")
+	                    : xstrdup(done);
+	(void)json_object_set_new(item, "said", json_string(said));
+	free(done);
+	free(said);
 }
 
 static const char *id_of(const json_t *task)
@@ -364,8 +390,10 @@ static enum command_exit run_task_show(const struct command_line *line)
 	path = session_path("/api/v1/tasks/%s/runs", command_argument(line, 0));
 	runs = task != NULL ? session_list(&s, path) : NULL;
 	free(path);
-	for (size_t i = 0; i < json_array_size(runs); i++)
+	for (size_t i = 0; i < json_array_size(runs); i++) {
 		add_why(json_array_get(runs, i));
+		add_said(json_array_get(runs, i));
+	}
 	if (task != NULL && runs != NULL &&
 	    output_format_of(line) == OUTPUT_JSON) {
 		(void)json_object_set_new(task, "runs", runs);

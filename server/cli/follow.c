@@ -1,4 +1,5 @@
 #include "server/cli/follow.h"
+#include "server/cli/commands.h"
 
 #include "common/buf.h"
 #include "common/clock.h"
@@ -11,6 +12,8 @@
 #define WAIT_S       20
 #define AWAY_MS      120000 /* how long a server may be away */
 #define LINE_MAX_LEN 65536
+#define SAID_SIZE    256
+#define WARNINGS_MAX 10 /* shown at the end */
 
 /* ---- lines ---- */
 
@@ -22,6 +25,7 @@ struct pending {
 
 struct line_joiner {
 	struct pending *first;
+	char said[SAID_SIZE];
 };
 
 struct line_joiner *line_joiner_new(void)
@@ -47,10 +51,49 @@ static struct pending *find(
 	return p;
 }
 
-static void print_line(struct pending *p, FILE *out)
+/*
+ * What scripts say to the server is shown in other ways: how far they are in
+ * said (of SAID_SIZE bytes), which is all that is done about it here.
+ */
+static bool is_said(const char *prefix, const char *line, char *said)
+{
+	static const char *const verbs[] = { "set ", "artifact ", "warning " };
+	static const char begin[] = "##longarm[",
+			  progress[] = "progress percent='";
+	int percent, text;
+
+	if (strncmp(line, begin, sizeof(begin) - 1) != 0)
+		return false;
+	line += sizeof(begin) - 1;
+	for (size_t i = 0; i < COUNT_OF(verbs); i++) {
+		if (strncmp(line, verbs[i], strlen(verbs[i])) == 0)
+			return true;
+	}
+	if (strncmp(line, progress, sizeof(progress) - 1) != 0)
+		return false;
+	line += sizeof(progress) - 1;
+	percent = (int)strspn(line, "0123456789");
+	line += percent;
+	text =
+	    strncmp(line, "' text='", 8) == 0 ? (int)strcspn(line + 8, "'") : 0;
+	(void)snprintf(said, SAID_SIZE, ", %.60s: %.*s%% %.*s", prefix, percent,
+	    line - percent, text < 80 ? text : 80, text > 0 ? line + 8 : "");
+	return true;
+}
+
+static void print_line(struct line_joiner *j, struct pending *p, FILE *out)
 {
 	const char *text =
 	    p->text.data != NULL ? (const char *)p->text.data : "";
+
+	if (is_said(p->prefix, text, j->said)) {
+		buf_clear(&p->text);
+		return;
+	}
+	if (out == NULL) {
+		buf_clear(&p->text);
+		return;
+	}
 
 	output_progress_end();
 	(void)fprintf(out, "%s | ", p->prefix);
@@ -77,10 +120,10 @@ void line_joiner_add(struct line_joiner *j, const char *run, const char *prefix,
 			if (p->text.len > 0 &&
 			    p->text.data[p->text.len - 1] == '\r')
 				p->text.data[--p->text.len] = '\0';
-			print_line(p, out);
+			print_line(j, p, out);
 			text++;
 		} else if (p->text.len == LINE_MAX_LEN) {
-			print_line(p, out);
+			print_line(j, p, out);
 		}
 	}
 }
@@ -89,9 +132,10 @@ void line_joiner_end(struct line_joiner *j, FILE *out)
 {
 	for (struct pending *p = j->first; p != NULL; p = p->next) {
 		if (p->text.len > 0)
-			print_line(p, out);
+			print_line(j, p, out);
 	}
-	(void)fflush(out);
+	if (out != NULL)
+		(void)fflush(out);
 }
 
 void line_joiner_free(struct line_joiner *j)
@@ -173,7 +217,7 @@ static void print_segments(struct follower *f, const json_t *segments)
 		    "%s %s", text_of(one, "machine"), text_of(one, "step"));
 
 		line_joiner_add(f->lines, text_of(one, "run"), prefix,
-		    text_of(one, "text"), stdout);
+		    text_of(one, "text"), f->options->log ? stdout : NULL);
 		free(prefix);
 	}
 	(void)fflush(stdout);
@@ -183,11 +227,12 @@ static void show_progress(const struct follower *f)
 {
 	const json_t *t = f->task;
 
-	output_progress("%s %s: %lld of %lld machines done, %lld failed", f->id,
-	    text_of(t, "state"),
+	output_progress("%s %s: %lld of %lld machines done, %lld failed%s",
+	    f->id, text_of(t, "state"),
 	    (long long)json_integer_value(json_object_get(t, "ok")),
 	    (long long)json_integer_value(json_object_get(t, "machines")),
-	    (long long)json_integer_value(json_object_get(t, "failed")));
+	    (long long)json_integer_value(json_object_get(t, "failed")),
+	    f->lines->said);
 }
 
 /* A server that is being restarted: try again for a while. */
@@ -216,8 +261,7 @@ static void take(struct follower *f, const json_t *answer)
 	const char *cursor = text_of(answer, "cursor");
 
 	f->away_since_ms = 0;
-	if (f->options->log)
-		print_segments(f, json_object_get(answer, "segments"));
+	print_segments(f, json_object_get(answer, "segments"));
 	free(f->cursor);
 	f->cursor = xstrdup(cursor);
 	json_decref(f->task);
@@ -300,6 +344,29 @@ static enum command_exit tell_outcome(struct follower *f)
 	return code;
 }
 
+/* They are no failure, and easily missed among the output. */
+static void tell_warnings(struct follower *f)
+{
+	char *path = session_path("/api/v1/tasks/%s/notes?kind=warning", f->id);
+	json_t *all = session_list(f->s, path);
+	size_t count = json_array_size(all);
+
+	free(path);
+	for (size_t i = 0; i < count && i < WARNINGS_MAX; i++) {
+		const json_t *one = json_array_get(all, i);
+
+		(void)fprintf(stderr,
+		    "  warning: %s %s: ", text_of(one, "machine"),
+		    text_of(one, "step"));
+		output_safe(stderr, text_of(one, "text"));
+		(void)fputc('\n', stderr);
+	}
+	if (count > WARNINGS_MAX)
+		(void)fprintf(
+		    stderr, "  and %zu warnings more\n", count - WARNINGS_MAX);
+	json_decref(all);
+}
+
 static bool is_late(const struct follower *f)
 {
 	return f->options->timeout_s != 0 &&
@@ -322,7 +389,7 @@ enum command_exit follow_task(
 	client_catch_interrupts();
 	while (ok && !f.done && !client_interrupted() && !is_late(&f))
 		ok = step(&f);
-	line_joiner_end(f.lines, stdout);
+	line_joiner_end(f.lines, options->log ? stdout : NULL);
 	if (client_interrupted()) {
 		tell_detached(&f);
 		code = COMMAND_INTERRUPTED;
@@ -335,6 +402,7 @@ enum command_exit follow_task(
 		code = COMMAND_WAIT_TIMED_OUT;
 	} else if (!options->once) {
 		code = tell_outcome(&f);
+		tell_warnings(&f);
 	}
 	output_progress_end();
 	line_joiner_free(f.lines);

@@ -13,7 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LIST_MAX 1000000
+#define LIST_MAX          1000000
+#define SESSION_BYTES_MAX (4u << 20) /* of one answer */
 
 static const char *program(const struct session *s)
 {
@@ -128,6 +129,17 @@ json_t *session_create(struct session *s, const char *path, json_t *body)
 
 	random_hex(key, ID_BYTES);
 	return call(s, &request, body);
+}
+
+bool session_bytes(struct session *s, const char *path, struct buf *out)
+{
+	const struct client_request request = {
+		.method = "GET", .path = path, .bytes = out
+	};
+
+	buf_init(out, SESSION_BYTES_MAX);
+	json_decref(call(s, &request, NULL));
+	return s->failed == COMMAND_OK;
 }
 
 json_t *session_list(struct session *s, const char *path)

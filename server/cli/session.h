@@ -7,6 +7,7 @@
 #ifndef SERVER_CLI_SESSION_H
 #define SERVER_CLI_SESSION_H
 
+#include "common/buf.h"
 #include "common/output.h"
 #include "server/cli/client.h"
 
@@ -38,6 +39,8 @@ json_t *session_call(
 /* As session_call() by POST, and done once, however often the connection
  * breaks: for what would be done twice by a second call. */
 json_t *session_create(struct session *s, const char *path, json_t *body);
+/* The bytes of a GET as they are; buf_fini() in any case. */
+bool session_bytes(struct session *s, const char *path, struct buf *out);
 /* All pages of a list: an array that the caller owns, or NULL. */
 json_t *session_list(struct session *s, const char *path);
 

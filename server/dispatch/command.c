@@ -70,6 +70,7 @@ void run_let_go(struct work_run *run)
 	fleet_request_cancel(run->cancel);
 	fleet_detach(run->follow);
 	fleet_stage_cancel(run->bring);
+	run_drop_file(run);
 	run->ask = NULL;
 	run->cancel = NULL;
 	run->follow = NULL;
@@ -82,6 +83,7 @@ void run_free(struct work_run *run)
 {
 	if (run->dirty)
 		TAILQ_REMOVE(&run->task->dispatch->dirty, run, dirty_link);
+	run_drop_file(run);
 	resolved_variables_clear(&run->variables);
 	if (run->fd >= 0)
 		(void)close(run->fd);
@@ -96,7 +98,7 @@ void run_release(struct work_run *run)
 
 	if (run->ask != NULL || run->cancel != NULL || run->follow != NULL ||
 	    run->bring != NULL || run->dirty || run->syncing ||
-	    run->paced.item.state != PACE_OUT)
+	    run->noting > 0 || run->paced.item.state != PACE_OUT)
 		return;
 	if (!task->gone &&
 	    engine_run_row(task->dispatch->engine, &run->key, &row) == RC_OK &&

@@ -19,10 +19,12 @@ static void tell_down(struct work_run *run, const struct fault *fault)
 	work_tell(run->task->dispatch, &fact);
 }
 
-static void give_up(struct work_run *run, const struct fault *fault)
+void run_give_up(struct work_run *run, const struct fault *fault)
 {
+	run_drop_file(run);
 	fleet_detach(run->follow);
 	run->follow = NULL;
+	run->has_result = false;
 	tell_down(run, fault);
 }
 
@@ -47,7 +49,7 @@ static void on_output(void *arg, uint64_t offset, struct bytes data)
 		    "%s: output at %llu, expected at %llu", run->machine->name,
 		    (unsigned long long)offset,
 		    (unsigned long long)run->written);
-		give_up(run, &fault);
+		run_give_up(run, &fault);
 		return;
 	}
 	if (fs_pwrite_all(run->fd, data.p, data.len, offset) != RC_OK) {
@@ -55,7 +57,7 @@ static void on_output(void *arg, uint64_t offset, struct bytes data)
 		    errno == ENOSPC ? REASON_NO_SPACE : REASON_INTERNAL,
 		    "server", "the log of %s cannot be written: %s",
 		    run->machine->name, strerrordesc_np(errno));
-		give_up(run, &fault);
+		run_give_up(run, &fault);
 		return;
 	}
 	if (offset + data.len > run->written)
@@ -129,6 +131,7 @@ static void on_down(void *arg, const struct fault *fault)
 	struct work_run *run = arg;
 
 	run->follow = NULL;
+	run_drop_file(run);
 	tell_down(run, fault);
 	run_settle(run);
 }
@@ -141,7 +144,10 @@ void run_follow(struct work_run *run)
 		.ticket = run->ticket,
 		.task = name,
 		.epoch = task->epoch,
+		.notes = run->notes,
 		.output = on_output,
+		.note = run_take_note,
+		.piece = run_take_piece,
 		.result = on_result,
 		.down = on_down,
 		.arg = run };

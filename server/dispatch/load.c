@@ -86,6 +86,8 @@ static enum rc load(struct db *db, struct store_job *job)
 	rc = load_roles(db, l->task);
 	if (rc == RC_OK)
 		rc = load_release(db, l);
+	if (rc == RC_OK)
+		rc = work_outputs_load(db, l->task);
 	return rc;
 }
 
@@ -275,6 +277,7 @@ void work_load(struct dispatch *d, uint64_t number)
 	l->task = xcalloc(1, sizeof(*l->task));
 	l->task->dispatch = d;
 	TAILQ_INIT(&l->task->runs);
+	TAILQ_INIT(&l->task->outputs);
 	l->job.run = load;
 	l->job.done = loaded;
 	if (d->loading < LOADS_MAX)
@@ -307,6 +310,7 @@ void work_task_free(struct work_task *task)
 	for (size_t i = 0; i < task->payload_count; i++)
 		plan_payload_fini(&task->payloads[i]);
 	free(task->payloads);
+	work_outputs_free(task);
 	variable_set_clear(&task->variables);
 	store_task_rows_clear(&task->rows);
 	free(task);

@@ -218,7 +218,7 @@ static void synced(struct work_run *run, const struct sync_item *item)
 		fleet_follow_ack(run->follow, run->committed);
 	if (item->end && item->mismatch)
 		fetch_again(run);
-	else if (item->end)
+	else if (item->end && run->noting == 0)
 		run_ended(run);
 }
 

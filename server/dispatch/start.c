@@ -41,6 +41,27 @@ static uint32_t machine_index(const struct work_run *run)
 	return plan->blocks[run->key.block].targets[run->key.target];
 }
 
+/* The release's variables, and what earlier steps have said. */
+static enum rc resolve(struct work_run *run, const struct plan *plan,
+    const struct plan_machine *machine, struct fault *fault)
+{
+	struct work_task *task = run->task;
+	struct variable_set all = { .items = NULL };
+	enum rc rc;
+
+	if (TAILQ_EMPTY(&task->outputs))
+		return planner_variables(plan, run->payload, machine,
+		    &task->variables, &run->variables, fault);
+	rc = variable_set_join(&all, &task->variables, fault);
+	if (rc == RC_OK)
+		rc = work_outputs_join(run, &all, fault);
+	if (rc == RC_OK)
+		rc = planner_variables(
+		    plan, run->payload, machine, &all, &run->variables, fault);
+	variable_set_clear(&all);
+	return rc;
+}
+
 enum rc start_prepare(struct work_run *run, struct fault *fault)
 {
 	struct work_task *task = run->task;
@@ -66,8 +87,7 @@ enum rc start_prepare(struct work_run *run, struct fault *fault)
 	for (size_t i = 0; i < roles->count && i < STORE_NAMES_MAX; i++)
 		items[i] = roles->at[i];
 	resolved_variables_clear(&run->variables);
-	rc = planner_variables(&plan, run->payload, &machine, &task->variables,
-	    &run->variables, fault);
+	rc = resolve(run, &plan, &machine, fault);
 	if (rc == RC_OK &&
 	    variables_bytes(run) + hooks_bytes(run->payload) > MESSAGE_ROOM) {
 		fault_set(fault, REASON_TOO_MANY, "",

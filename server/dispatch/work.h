@@ -8,6 +8,7 @@
  *     command.c   what each command asks of the fleet, and the answers
  *     start.c     the message that starts a script or an activation
  *     follow.c    attach, output, result
+ *     note.c      what scripts say: rows, files, variables for later steps
  *     log_sync.c  log files: synced in batches, then told in the rows
  *     health.c    one check and what it says
  *     schedule.c  checks on a schedule, all of them under one budget
@@ -19,6 +20,7 @@
 #ifndef SERVER_DISPATCH_WORK_H
 #define SERVER_DISPATCH_WORK_H
 
+#include "proto/message_deploy.h"
 #include "server/dispatch/dispatch.h"
 #include "server/dispatch/pace.h"
 #include "server/process/planner.h"
@@ -28,6 +30,7 @@
 #include <sys/queue.h>
 
 struct log_sync;
+struct note_job;
 struct schedule;
 struct work_task;
 struct batch;
@@ -68,9 +71,27 @@ struct work_run {
 	bool refetched;     /* the log was fetched twice: take it as it is */
 	bool told_attached;
 	struct msg_result result; /* without outputs */
+
+	uint32_t notes;        /* of what it says: begun to be kept */
+	unsigned noting;       /* of these, not committed */
+	bool note_failed;      /* some must be told again */
+	struct note_job *file; /* its bytes are coming */
+	uint64_t file_left;
 };
 
 TAILQ_HEAD(work_run_list, work_run);
+
+/* A variable that a step has set for later ones. */
+struct work_output {
+	TAILQ_ENTRY(work_output) link;
+	struct run_key key;
+	char ticket[TASK_TICKET_SIZE];
+	char name[NOTE_NAME_MAX + 1];
+	char *value;
+	bool sensitive;
+};
+
+TAILQ_HEAD(work_output_list, work_output);
 
 struct work_task {
 	TAILQ_ENTRY(work_task) link;
@@ -82,6 +103,8 @@ struct work_task {
 	struct variable_set variables;
 	struct fault fault; /* code NONE, or why nothing of it can be started */
 	struct work_run_list runs;
+	struct work_output_list outputs; /* of its steps */
+	size_t output_count;
 	bool gone; /* final, or another node's: only cleaning up */
 };
 
@@ -195,8 +218,24 @@ MUST_CHECK enum rc start_encode(
 /* ---- follow.c ---- */
 
 void run_follow(struct work_run *run);
+/* Lost: it is to be attached to again. */
+void run_give_up(struct work_run *run, const struct fault *fault);
 /* The log, and then the result, are on the disk: tell the engine. */
 void run_ended(struct work_run *run);
+
+/* ---- note.c ---- */
+
+/* For fleet_attach; arg is the run. */
+void run_take_note(void *arg, const struct msg_note *note);
+void run_take_piece(void *arg, uint64_t offset, struct bytes data);
+/* A file that came in part only. */
+void run_drop_file(struct work_run *run);
+/* On the SQL thread. */
+MUST_CHECK enum rc work_outputs_load(struct db *db, struct work_task *task);
+void work_outputs_free(struct work_task *task);
+/* Add what earlier steps have set for this one. */
+MUST_CHECK enum rc work_outputs_join(
+    const struct work_run *run, struct variable_set *set, struct fault *fault);
 
 /* ---- log_sync.c ---- */
 

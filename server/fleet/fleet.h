@@ -167,10 +167,15 @@ struct fleet_attach {
 	const char *machine; /* id */
 	const char *ticket;
 	uint64_t offset;  /* of the log: what is committed already */
+	uint32_t notes;   /* so many are kept already */
 	const char *task; /* it is of: the machine obeys no earlier owner, */
 	uint64_t epoch;   /* from this one on */
 	/* Pieces in order and without gaps, from offset on. */
 	void (*output)(void *arg, uint64_t offset, struct bytes data);
+	/* Note by note, each number once; the bytes of an artifact follow it,
+	 * whole.  It may begin anew: its note comes again. */
+	void (*note)(void *arg, const struct msg_note *note);
+	void (*piece)(void *arg, uint64_t offset, struct bytes data);
 	/* The end; the last callback.  result borrows. */
 	void (*result)(void *arg, const struct msg_result *result);
 	/* Lost, or refused by the machine (its fault); the last callback:

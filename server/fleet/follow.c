@@ -13,6 +13,9 @@ struct fleet_follow {
 	char ticket[ID_SIZE];
 	char task[TASK_SIZE];
 	uint64_t offset; /* of the next piece */
+	uint32_t notes;  /* whole ones */
+	uint64_t file;   /* bytes of the artifact at hand that came */
+	uint64_t file_left;
 };
 
 static void follow_free(struct fleet_follow *w, const struct fault *fault)
@@ -68,6 +71,60 @@ static void on_output(struct fleet_follow *w, struct bytes message)
 	w->user.output(w->user.arg, offset, output.data);
 }
 
+static void out_of_order(struct fleet_follow *w)
+{
+	struct fault fault;
+
+	fault_set(&fault, REASON_PROTOCOL, w->way.fleet->at,
+	    "%s: what its script says came out of order", w->way.station->name);
+	down(w, &fault);
+}
+
+static void on_note(struct fleet_follow *w, struct bytes message)
+{
+	const struct fleet_attach user = w->user;
+	struct msg_note note;
+	struct fault fault;
+
+	if (msg_note_decode(message, &note, &fault) != RC_OK) {
+		down(w, &fault);
+		return;
+	}
+	if (w->file_left > 0 ||
+	    (note.number > 0 && note.number != w->notes + 1)) {
+		msg_note_clear(&note);
+		out_of_order(w);
+		return;
+	}
+	w->file = 0;
+	w->file_left = note.kind == NOTE_ARTIFACT ? note.size : 0;
+	if (note.number > 0 && w->file_left == 0)
+		w->notes = note.number;
+	user.note(user.arg, &note);
+	msg_note_clear(&note);
+}
+
+static void on_piece(struct fleet_follow *w, struct bytes message)
+{
+	uint64_t offset = w->file;
+	struct msg_piece piece;
+	struct fault fault;
+
+	if (msg_piece_decode(message, &piece, &fault) != RC_OK) {
+		down(w, &fault);
+		return;
+	}
+	if (piece.offset != offset || piece.data.len > w->file_left) {
+		out_of_order(w);
+		return;
+	}
+	w->file += piece.data.len;
+	w->file_left -= piece.data.len;
+	if (w->file_left == 0)
+		w->notes++;
+	w->user.piece(w->user.arg, offset, piece.data);
+}
+
 static void on_result(struct fleet_follow *w, struct bytes message)
 {
 	const struct fleet_attach user = w->user;
@@ -105,6 +162,10 @@ static void on_message(struct way *way, struct bytes message)
 		refuse(w, &fault);
 	else if (head.op == OP_OUTPUT)
 		on_output(w, message);
+	else if (head.op == OP_NOTE)
+		on_note(w, message);
+	else if (head.op == OP_PIECE)
+		on_piece(w, message);
 	else if (head.op == OP_RESULT)
 		on_result(w, message);
 	else if (head.op == OP_FAULT)
@@ -114,11 +175,13 @@ static void on_message(struct way *way, struct bytes message)
 static void on_ready(struct way *way)
 {
 	struct fleet_follow *w = (struct fleet_follow *)way;
-	struct msg_attach attach = { .offset = w->offset,
-		.epoch = w->user.epoch };
+	struct msg_attach attach = {
+		.offset = w->offset, .epoch = w->user.epoch, .notes = w->notes
+	};
 	struct packbuf pack;
 	struct fault fault;
 
+	w->file_left = 0;
 	memcpy(attach.ticket, w->ticket, sizeof(attach.ticket));
 	memcpy(attach.task, w->task, sizeof(attach.task));
 	packbuf_init(&pack, 1024);
@@ -176,6 +239,7 @@ enum rc fleet_attach(struct fleet *f, const struct fleet_attach *attach,
 	w->user = *attach;
 	w->user.machine = w->user.ticket = w->user.task = NULL;
 	w->offset = attach->offset;
+	w->notes = attach->notes;
 	(void)snprintf(w->ticket, sizeof(w->ticket), "%s", attach->ticket);
 	(void)snprintf(w->task, sizeof(w->task), "%s", attach->task);
 	TAILQ_INSERT_TAIL(&f->follows, w, all);

@@ -13,6 +13,7 @@ static const struct migration ours[] = {
 	{ "copies of machines", schema_003 },
 	{ "joins that wait for approval", schema_004 },
 	{ "routes of relays", schema_005 },
+	{ "what scripts say", schema_006 },
 };
 
 const struct migration *migrations(uint32_t *count)

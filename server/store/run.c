@@ -95,7 +95,10 @@ enum rc store_run_log_end(struct db *db, const struct run_key *key,
 
 #define JOINED                                                                 \
 	"SELECT " RUN_COLUMNS ", m.id, m.name, b.name, a.name, a.type,"        \
-	" r.log_sha256 IS NOT NULL, lower(hex(r.log_sha256)) FROM run r"       \
+	" r.log_sha256 IS NOT NULL, lower(hex(r.log_sha256)),"                 \
+	" p.task IS NOT NULL, p.percent, p.warnings, p.text FROM run r"        \
+	" LEFT JOIN run_progress p ON p.task = r.task AND p.block = r.block"   \
+	"  AND p.target = r.target AND p.action = r.action"                    \
 	" JOIN block b ON b.task = r.task AND b.ordinal = r.block"             \
 	" JOIN action a ON a.task = r.task AND a.block = r.block"              \
 	"  AND a.ordinal = r.action"                                           \
@@ -116,6 +119,12 @@ static void read_joined(struct query *q, struct store_run *r)
 		r->type = ACTION_TYPE_SCRIPT;
 	r->log_ended = query_get_bool(q, RUN_AFTER + 5);
 	query_copy_text(q, RUN_AFTER + 6, r->log_sha256, sizeof(r->log_sha256));
+	r->has_progress = query_get_bool(q, RUN_AFTER + 7);
+	if (!r->has_progress)
+		return;
+	r->percent = (uint32_t)query_get_u64(q, RUN_AFTER + 8);
+	r->warnings = (uint32_t)query_get_u64(q, RUN_AFTER + 9);
+	query_copy_text(q, RUN_AFTER + 10, r->said, sizeof(r->said));
 }
 
 enum rc store_run_list(struct db *db, uint64_t number,

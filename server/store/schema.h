@@ -9,5 +9,6 @@ extern const char *const schema_002[];
 extern const char *const schema_003[];
 extern const char *const schema_004[];
 extern const char *const schema_005[];
+extern const char *const schema_006[];
 
 #endif

@@ -146,6 +146,10 @@ struct store_run {
 	uint64_t log_size;
 	bool log_ended;
 	char log_sha256[STORE_SHA256_HEX]; /* "" until ended */
+	/* What its script says of itself. */
+	bool has_progress;
+	uint32_t percent, warnings;
+	char said[STORE_TEXT_SIZE];
 };
 /* Runs that have left waiting, by block, target, action; after NULL: from the
  * start.  free(*rows). */

@@ -39,6 +39,8 @@ static const char *const golden[] = {
 	"GET /api/v1/machines/{name}/route route.explain machine.view",
 	"POST /api/v1/machines/{name}/traces route.trace health.run",
 	"GET /api/v1/machines/{name}/traces/{trace} route.traced machine.view",
+	"GET /api/v1/tasks/{id}/notes task.notes task.view",
+	"GET /api/v1/tasks/{id}/artifacts/{artifact} task.artifact task.view",
 	"GET /api/v1/packages package.list project.view",
 	"GET /api/v1/packages/{name}/{version} package.show project.view",
 	"POST /api/v1/packages/{name}/{version} package.push package.push",

@@ -1,0 +1,57 @@
+/*
+ * note.h - what scripts said of themselves: outputs, warnings, artifacts, and
+ * how far they are.  SQL thread only.
+ */
+#ifndef SERVER_STORE_NOTE_H
+#define SERVER_STORE_NOTE_H
+
+#include "proto/message_deploy.h"
+#include "server/engine/task.h"
+#include "server/store/db.h"
+#include "server/store/types.h"
+
+struct store_note {
+	struct run_key key;
+	char ticket[TASK_TICKET_SIZE];
+	uint32_t number; /* 1... */
+	enum note_kind kind;
+	char name[MSG_TEXT_MAX + 1];
+	bool sensitive;
+	uint8_t *text; /* wrapped when sensitive; never NULL when read */
+	size_t text_len;
+	uint64_t size;            /* artifact: bytes */
+	char digest[DIGEST_SIZE]; /* artifact: of the blob */
+	uint64_t at_ms;
+	/* For people; filled when read. */
+	char machine_id[TASK_MACHINE_SIZE], machine[TASK_MACHINE_SIZE];
+	char action[TASK_NAME_SIZE];
+};
+
+void store_notes_free(struct store_note *rows, size_t count);
+
+/* Again with the same number is fine.  Those of an earlier ticket of this run
+ * go. */
+MUST_CHECK enum rc store_note_put(struct db *db, const struct store_note *note);
+/* By run and number, behind *after (NULL: from the start); kind
+ * NOTE_KIND_COUNT: all.  The caller frees the rows. */
+struct store_note_place {
+	struct run_key key;
+	uint32_t number;
+};
+MUST_CHECK enum rc store_note_list(struct db *db, uint64_t task,
+    enum note_kind kind, const struct store_note_place *after,
+    struct store_note **rows, size_t *count);
+/* RC_NOTFOUND.  Clear by store_notes_free(note, 1) of an allocated one. */
+MUST_CHECK enum rc store_note_artifact(struct db *db,
+    const struct store_note_place *place, char digest[DIGEST_SIZE]);
+
+/* How far a run is; the last word counts. */
+struct store_progress {
+	struct run_key key;
+	uint32_t percent, warnings;
+	char text[MSG_TEXT_MAX + 1];
+};
+MUST_CHECK enum rc store_progress_put(
+    struct db *db, const struct store_progress *p);
+
+#endif
