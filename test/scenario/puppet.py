@@ -68,10 +68,11 @@ def _next(d):
 class Puppet:
     """A link with the identity in a directory; ends with the world."""
 
-    def __init__(self, w, address, identity, start=None, journal=None):
+    def __init__(self, w, address, identity, start=None, journal=None,
+                 nonce=None):
         self.instance = {"journal": journal or secrets.token_hex(16),
                          "start": start or int(time.time() * 1000),
-                         "nonce": secrets.token_hex(16)}
+                         "nonce": nonce or secrets.token_hex(16)}
         self.child = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", str(TOOLS / "puppet"), address,
              str(identity), str(self.instance["start"]),
