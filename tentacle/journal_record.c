@@ -337,8 +337,10 @@ static bool take_record(
 	in = (struct reader){ body, len, false };
 	type = take_number(&in, 1);
 	*known = type >= JOURNAL_ACCEPTED && type <= JOURNAL_INCARNATION;
-	if (!*known)
-		return !in.bad;
+	if (!*known) {
+		c->newer = type < JOURNAL_SKIPPABLE ? (unsigned)type : 0;
+		return !in.bad && c->newer == 0;
+	}
 	memset(r, 0, sizeof(*r));
 	r->type = (enum journal_type)type;
 	r->at_ms = take_number(&in, 8);
@@ -423,6 +425,21 @@ void journal_cursor_init(
 	};
 }
 
+static void tell_unreadable(const struct journal_cursor *c, struct fault *fault)
+{
+	if (c->newer != 0)
+		fault_set(fault, REASON_VERSION, "",
+		    "the journal holds a record of type %u, which a newer "
+		    "longarm-tentacle has written: go on with that one",
+		    c->newer);
+	else
+		/* Its checksum holds: written wrong, not rot. */
+		fault_set(fault, REASON_JOURNAL, "",
+		    "the journal holds a record that cannot be read, before "
+		    "byte %zu",
+		    c->offset);
+}
+
 enum rc journal_cursor_next(
     struct journal_cursor *c, struct journal_record *r, struct fault *fault)
 {
@@ -437,11 +454,7 @@ enum rc journal_cursor_next(
 			continue;
 		}
 		if (!take_record(c, r, &known)) {
-			/* Its checksum holds: written wrong, not rot. */
-			fault_set(fault, REASON_JOURNAL, "",
-			    "the journal holds a record that cannot be read, "
-			    "before byte %zu",
-			    c->offset);
+			tell_unreadable(c, fault);
 			c->frame.len = 0;
 			return RC_PROTO;
 		}
@@ -473,7 +486,8 @@ enum rc journal_header_decode(
 	}
 	if (h->version != JOURNAL_VERSION) {
 		fault_set(fault, REASON_VERSION, "",
-		    "the journal has version %u, this program reads %d",
+		    "the journal has version %u, this longarm-tentacle reads "
+		    "%d: go on with the one that has written it",
 		    h->version, JOURNAL_VERSION);
 		return RC_PROTO;
 	}

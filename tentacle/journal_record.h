@@ -10,8 +10,10 @@
  *
  * All numbers are little-endian, CRC is CRC-32 of zlib.  One frame is what one
  * sync wrote: the tail of a file holds all of a frame or none.  A later version
- * may add record types (they are skipped) and fields at the end of a record
- * (they are ignored).
+ * may add fields at the end of a record (they are ignored) and record types:
+ * those from JOURNAL_SKIPPABLE on are skipped, and lost when the file is
+ * written anew; one below it means that only the newer program may go on with
+ * this file.
  */
 #ifndef TENTACLE_JOURNAL_RECORD_H
 #define TENTACLE_JOURNAL_RECORD_H
@@ -19,6 +21,7 @@
 #include "proto/message_standing.h"
 
 #define JOURNAL_VERSION        1
+#define JOURNAL_SKIPPABLE      128 /* record types */
 #define JOURNAL_HEADER_LEN     40
 #define JOURNAL_FRAME_HEAD     20
 #define JOURNAL_FRAME_MAX      262144 /* bytes of records in one frame */
@@ -118,6 +121,7 @@ struct journal_cursor {
 	size_t offset;      /* of the next frame */
 	struct bytes frame; /* records not yet read */
 	uint64_t counter;   /* after the last whole frame */
+	unsigned newer;     /* type of a record that we must know; 0: none */
 };
 
 /* After the header, whose counter is given. */

@@ -359,6 +359,49 @@ static void test_a_newer_version_is_refused(void **state)
 	assert_int_equal(f.code, REASON_VERSION);
 }
 
+/* A frame of two records: one of a type that we do not have, one that we do. */
+static enum rc open_with_type(uint8_t type, struct fault *f, unsigned *count)
+{
+	struct journal_header h = { .version = JOURNAL_VERSION };
+	struct journal_record r = accepted(1);
+	uint8_t file[JOURNAL_HEADER_LEN + JOURNAL_FRAME_HEAD + 8 +
+		     JOURNAL_RECORD_MAX];
+	uint8_t *records = file + JOURNAL_HEADER_LEN + JOURNAL_FRAME_HEAD;
+	const uint8_t newer[] = { 4, 0, type, 1, 2, 3 };
+	struct journal *j = NULL;
+	size_t len;
+	enum rc rc;
+
+	memset(h.id, 'a', ID_SIZE - 1);
+	journal_header_encode(&h, file);
+	memcpy(records, newer, sizeof(newer));
+	assert_int_equal(
+	    journal_record_encode(&r, records + sizeof(newer), &len), RC_OK);
+	len += sizeof(newer);
+	journal_frame_encode(
+	    2, bytes_of(records, len), file + JOURNAL_HEADER_LEN);
+	write_file(file, JOURNAL_HEADER_LEN + JOURNAL_FRAME_HEAD + len);
+	rc = journal_open(dir, &j, f);
+	if (rc == RC_OK)
+		*count = replay_count(j);
+	journal_close(j);
+	return rc;
+}
+
+static void test_newer_records_are_skipped_only_where_they_may_be(void **state)
+{
+	struct fault f = { 0 };
+	unsigned count = 0;
+
+	(void)state;
+	assert_int_equal(open_with_type(JOURNAL_SKIPPABLE, &f, &count), RC_OK);
+	assert_int_equal(count, 1);
+	assert_int_equal(
+	    open_with_type(JOURNAL_SKIPPABLE - 1, &f, &count), RC_PROTO);
+	assert_int_equal(f.code, REASON_VERSION);
+	assert_non_null(strstr(f.text, "type 127"));
+}
+
 static void test_no_allocation_that_fails_is_missed(void **state)
 {
 	(void)state;
@@ -394,6 +437,7 @@ int main(void)
 		TEST(
 		    test_a_record_with_a_bad_name_is_refused_and_nothing_written),
 		TEST(test_a_newer_version_is_refused),
+		TEST(test_newer_records_are_skipped_only_where_they_may_be),
 		TEST(test_no_allocation_that_fails_is_missed),
 	};
 
