@@ -6,6 +6,7 @@
 #include "server/ca/https_cert.h"
 #include "server/ca/rotation.h"
 #include "server/init.h"
+#include "server/store/node.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@ struct look {
 	struct store_job job;
 	struct keeper *keeper;
 	struct server_ca_rows rows;
+	struct store_node node; /* what we are ourselves */
 	bool moved;
 };
 
@@ -159,7 +161,22 @@ static enum rc look_job(struct db *db, struct store_job *job)
 	enum rc rc = rotation_tick(db, (uint64_t)clock_wall_ms(),
 	    l->keeper->parts.settings->settle_ms, &l->moved);
 
+	if (rc == RC_OK)
+		rc = store_node_seen(db, &l->node);
 	return rc == RC_OK ? server_ca_rows_read(db, &l->rows) : rc;
+}
+
+static void fill_node(const struct keeper *k, struct store_node *node)
+{
+	const struct identity *identity = k->parts.keys->identity;
+
+	(void)snprintf(node->name, sizeof(node->name), "%s",
+	    identity_spiffe(identity)->name);
+	(void)snprintf(
+	    node->version, sizeof(node->version), "%s", LONGARM_VERSION);
+	memcpy(node->spki, identity_key_hash(identity), sizeof(node->spki));
+	node->not_after_ms = (uint64_t)identity_not_after_s(identity) * 1000;
+	node->seen_ms = (uint64_t)clock_wall_ms();
 }
 
 static void set_timer(struct keeper *k)
@@ -205,6 +222,7 @@ static void on_timer(void *arg)
 
 	if (l != NULL) {
 		l->keeper = k;
+		fill_node(k, &l->node);
 		l->job.run = look_job;
 		l->job.done = looked;
 		l->job.loop = k->parts.loop;

@@ -7,6 +7,7 @@
 #include "server/api/wire.h"
 #include "server/ca/ca_files.h"
 #include "server/ca/rotation.h"
+#include "server/store/node.h"
 #include "server/store/token.h"
 
 #include <stdio.h>
@@ -181,11 +182,8 @@ static enum rc rotate(struct api_call *call, struct db *db)
 
 /* ---- a node ---- */
 
-/* Of this node itself: it would be alone at once. */
-static enum rc refuse_own(
-    struct api_call *call, const uint8_t key[KEY_HASH_SIZE])
+static enum rc own_key(struct api_call *call, uint8_t key[KEY_HASH_SIZE])
 {
-	uint8_t own[KEY_HASH_SIZE];
 	struct certs certs;
 	enum rc rc;
 
@@ -193,13 +191,75 @@ static enum rc refuse_own(
 	rc = ca_files_certs(
 	    call->options->state_dir, "../node/cert.pem", &certs, &call->fault);
 	if (rc == RC_OK)
-		rc = certs_key_hash(certs.cert[0], own);
-	if (rc == RC_OK && memcmp(own, key, sizeof(own)) == 0)
-		rc = call_fail(call, RC_STATE, REASON_CONFLICT,
-		    "this is the key of the server that you are asking: let "
-		    "it have another first, by: longarm ca rotate nodes");
+		rc = certs_key_hash(certs.cert[0], key);
 	certs_fini(&certs);
 	return rc;
+}
+
+static json_t *node_json(const struct store_node *n, const uint8_t *own)
+{
+	char key[(2 * STORE_SHA256_SIZE) + 1];
+
+	hex_encode(n->spki, sizeof(n->spki), key);
+	return json_pack("{s:o, s:s, s:b, s:b, s:I, s:I, s:I, s:o}", "name",
+	    json_safe(n->name), "key_sha256", key, "this",
+	    memcmp(n->spki, own, sizeof(n->spki)) == 0 ? 1 : 0, "revoked",
+	    n->revoked ? 1 : 0, "not_after_ms", (json_int_t)n->not_after_ms,
+	    "first_seen_ms", (json_int_t)n->first_ms, "last_seen_ms",
+	    (json_int_t)n->seen_ms, "version", json_safe(n->version));
+}
+
+static enum rc list_nodes(struct api_call *call, struct db *db)
+{
+	struct store_node *rows = NULL;
+	uint8_t own[KEY_HASH_SIZE];
+	json_t *items = json_array();
+	size_t count = 0;
+	enum rc rc = check(call);
+
+	if (rc == RC_OK)
+		rc = own_key(call, own);
+	if (rc == RC_OK)
+		rc = store_node_list(db, &rows, &count);
+	for (size_t i = 0; i < count && rc == RC_OK; i++) {
+		if (json_array_append_new(items, node_json(&rows[i], own)) != 0)
+			rc = RC_NOMEM;
+	}
+	if (rc == RC_OK)
+		rc = call_answer_list(call, json_incref(items), NULL);
+	json_decref(items);
+	free(rows);
+	return rc;
+}
+
+/* The key that is meant: not this node's own, it would be alone at once. */
+static enum rc read_key(
+    struct api_call *call, struct db *db, uint8_t key[KEY_HASH_SIZE])
+{
+	const char *text = call_text(call, "key_sha256");
+	const char *name = call_param(call, 0);
+	uint8_t own[KEY_HASH_SIZE];
+	struct store_node node;
+	enum rc rc = own_key(call, own);
+
+	if (rc != RC_OK)
+		return rc;
+	if (text == NULL) {
+		rc = store_node_find(db, name, own, &node, &call->fault);
+		if (rc == RC_OK)
+			memcpy(key, node.spki, KEY_HASH_SIZE);
+		return rc;
+	}
+	if (strlen(text) != (size_t)2 * KEY_HASH_SIZE ||
+	    hex_decode(text, key, KEY_HASH_SIZE) != RC_OK)
+		return call_fail(call, RC_PROTO, REASON_BAD_CONFIG,
+		    "key_sha256 is 64 hexadecimal digits, as longarm node list "
+		    "shows them");
+	if (memcmp(own, key, sizeof(own)) == 0)
+		return call_fail(call, RC_STATE, REASON_CONFLICT,
+		    "this is the key of the server that you are asking: let "
+		    "it have another first, by: longarm ca rotate nodes");
+	return RC_OK;
 }
 
 static enum rc check_signer(struct api_call *call)
@@ -217,6 +277,7 @@ static enum rc revoke_node(struct api_call *call, struct db *db)
 {
 	const char *why = call_text(call, "reason");
 	uint8_t key[KEY_HASH_SIZE];
+	char text[(2 * KEY_HASH_SIZE) + 1];
 	const struct store_revoke_key revoke = {
 		.role = STORE_ROLE_SERVER,
 		.name = call_param(call, 0),
@@ -228,15 +289,8 @@ static enum rc revoke_node(struct api_call *call, struct db *db)
 
 	if (rc == RC_OK)
 		rc = name_check("node", call_param(call, 0), &call->fault);
-	if (rc == RC_OK &&
-	    (strlen(call_text(call, "key_sha256")) != 2 * sizeof(key) ||
-		hex_decode(call_text(call, "key_sha256"), key, sizeof(key)) !=
-		    RC_OK))
-		rc = call_fail(call, RC_PROTO, REASON_BAD_CONFIG,
-		    "key_sha256 is 64 hexadecimal digits, as longarm ca show "
-		    "told of that node");
 	if (rc == RC_OK)
-		rc = refuse_own(call, key);
+		rc = read_key(call, db, key);
 	if (rc == RC_OK)
 		rc = check_signer(call);
 	if (rc == RC_OK)
@@ -246,14 +300,15 @@ static enum rc revoke_node(struct api_call *call, struct db *db)
 	call->event = API_EVENT_CA_CHANGED;
 	(void)snprintf(call->object, sizeof(call->object), "node %.200s",
 	    call_param(call, 0));
+	hex_encode(key, sizeof(key), text);
 	return call_answer(call, 200,
-	    json_pack("{s:o, s:s}", "name", json_safe(call_param(call, 0)),
-		"key_sha256", call_text(call, "key_sha256")));
+	    json_pack("{s:o, s:s, s:b}", "name", json_safe(call_param(call, 0)),
+		"key_sha256", text, "revoked", 1));
 }
 
 static const struct route_field revoke_fields[] = {
-	{ "key_sha256", ROUTE_TEXT, true, (uint64_t)2 * KEY_HASH_SIZE,
-	    "Of its key, in hexadecimal", NULL },
+	{ "key_sha256", ROUTE_TEXT, false, (uint64_t)2 * KEY_HASH_SIZE,
+	    "Of its key, in hexadecimal; none: the only one it has", NULL },
 	{ "reason", ROUTE_TEXT, false, STORE_TEXT_SIZE - 1, "For the record",
 	    NULL },
 	{ .name = NULL },
@@ -286,6 +341,13 @@ const struct route ca_routes[] = {
 	    .body = ROUTE_JSON,
 	    .fields = rotate_fields,
 	    .handler = rotate },
+	{ .method = HTTP_METHOD_GET,
+	    .pattern = "/api/v1/nodes",
+	    .operation = "node.list",
+	    .summary = "Keys that servers have or had, and until when",
+	    .access = ROUTE_KEY,
+	    .permission = PERM_STATUS_VIEW,
+	    .handler = list_nodes },
 	{ .method = HTTP_METHOD_POST,
 	    .pattern = "/api/v1/nodes/{name}/revoke",
 	    .operation = "node.revoke",

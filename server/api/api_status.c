@@ -33,31 +33,48 @@ static json_int_t end_of(const struct api_call *call, const char *file)
 }
 
 /* What is not renewed by itself, for lack of a key, is told in good time. */
+static const struct certificate {
+	const char *name, *file, *member;
+} certificates[] = {
+	{ "this node", "../node/cert.pem", "node_certificate_ends_ms" },
+	{ "the HTTPS port", "../https/cert.pem", "https_certificate_ends_ms" },
+	{ "the authority agents", "agents.crt", NULL },
+	{ "the authority nodes", "nodes.crt", NULL },
+	{ "the root", "root.crt", NULL },
+};
+
+#define CERTIFICATES (sizeof(certificates) / sizeof(certificates[0]))
+#define SOON_SIZE    128
+
+/* False: not soon, or it is not there. */
+static bool ends_soon(const struct api_call *call, const struct certificate *c,
+    json_int_t end_ms, char out[SOON_SIZE])
+{
+	char date[CERTS_DATE_SIZE];
+
+	if (end_ms == 0 || end_ms - call->now_ms >= WARN_MS)
+		return false;
+	certs_date(end_ms / 1000, date);
+	(void)snprintf(
+	    out, SOON_SIZE, "the certificate of %s ends %s", c->name, date);
+	return true;
+}
+
 static enum rc add_certificates(struct api_call *call)
 {
-	static const struct {
-		const char *name, *file, *member;
-	} all[] = {
-		{ "this node", "../node/cert.pem", "node_certificate_ends_ms" },
-		{ "the HTTPS port", "../https/cert.pem",
-		    "https_certificate_ends_ms" },
-	};
 	json_t *warnings = json_array();
 
-	for (size_t i = 0; i < 2; i++) {
-		json_int_t end_ms = end_of(call, all[i].file);
-		char date[CERTS_DATE_SIZE];
+	for (size_t i = 0; i < CERTIFICATES; i++) {
+		const struct certificate *c = &certificates[i];
+		json_int_t end_ms = end_of(call, c->file);
+		char soon[SOON_SIZE];
 
-		if (end_ms == 0)
-			continue;
-		(void)json_object_set_new(
-		    call->answer, all[i].member, json_integer(end_ms));
-		certs_date(end_ms / 1000, date);
-		if (end_ms - call->now_ms < WARN_MS)
+		if (end_ms != 0 && c->member != NULL)
+			(void)json_object_set_new(
+			    call->answer, c->member, json_integer(end_ms));
+		if (ends_soon(call, c, end_ms, soon))
 			(void)json_array_append_new(warnings,
-			    json_sprintf("the certificate of %s ends %s; see: "
-					 "longarm ca show",
-				all[i].name, date));
+			    json_sprintf("%s; see: longarm ca show", soon));
 	}
 	return json_object_set_new(call->answer, "attention", warnings) == 0
 	           ? RC_OK
@@ -117,20 +134,42 @@ static enum rc livez(struct api_call *call)
 	return answer_text(call, "ok\n");
 }
 
+/* They do not make it unready: who probes would take away the last one. */
+static void tell_certificates(
+    const struct api_call *call, char *out, size_t size)
+{
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < CERTIFICATES && len < size; i++) {
+		const struct certificate *c = &certificates[i];
+		char soon[SOON_SIZE];
+
+		if (ends_soon(call, c, end_of(call, c->file), soon))
+			len += (size_t)snprintf(
+			    out + len, size - len, "[!] %s\n", soon);
+	}
+	if (len == 0)
+		(void)snprintf(out, size, "[+] certificates ok\n");
+}
+
 static enum rc readyz(struct api_call *call)
 {
 	bool draining = atomic_load(&call->api->draining);
 	bool broken = store_broken(call->options->store);
-	char text[128];
+	char soon[CERTIFICATES * (SOON_SIZE + 8)];
+	char text[128 + sizeof(soon)];
 
 	call->status = draining || broken ? 503 : 200;
 	if (call_query(call, "verbose") == NULL)
 		return answer_text(call, draining ? "draining\n"
 					 : broken ? "not ready\n"
 						  : "ok\n");
-	(void)snprintf(text, sizeof(text), "[%c] store %s\n[%c] drain %s\n%s\n",
-	    broken ? '-' : '+', broken ? "failed: the disk" : "ok",
-	    draining ? '-' : '+', draining ? "draining" : "ok",
+	tell_certificates(call, soon, sizeof(soon));
+	(void)snprintf(text, sizeof(text),
+	    "[%c] store %s\n[%c] drain %s\n%s%s\n", broken ? '-' : '+',
+	    broken ? "failed: the disk" : "ok", draining ? '-' : '+',
+	    draining ? "draining" : "ok", soon,
 	    draining || broken ? "not ready" : "ready");
 	return answer_text(call, text);
 }

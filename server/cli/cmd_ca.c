@@ -184,10 +184,27 @@ static enum command_exit run_ca_rotate(const struct command_line *line)
 
 static const struct output_column node_columns[] = {
 	{ "name", "NAME", false },
+	{ "this", "THIS", false },
+	{ "revoked", "REVOKED", false },
+	{ "not_after_ms", "CERTIFICATE ENDS", false },
+	{ "last_seen_ms", "LAST SEEN", false },
+	{ "first_seen_ms", "FIRST SEEN", true },
+	{ "version", "VERSION", true },
 	{ "key_sha256", "SHA-256 OF ITS KEY", false },
 };
-static const enum cell node_types[] = { CELL_TEXT, CELL_TEXT };
+static const enum cell node_types[] = { CELL_TEXT, CELL_BOOL, CELL_BOOL,
+	CELL_TIME, CELL_TIME, CELL_TIME, CELL_TEXT, CELL_TEXT };
 static const struct cells node_cells = CELLS(node_columns, node_types);
+
+static enum command_exit run_node_list(const struct command_line *line)
+{
+	struct session s;
+
+	if (session_open(&s, line))
+		session_print(
+		    &s, &node_cells, session_list(&s, "/api/v1/nodes"));
+	return session_close(&s);
+}
 
 static enum command_exit run_node_revoke(const struct command_line *line)
 {
@@ -211,8 +228,7 @@ static enum command_exit run_node_revoke(const struct command_line *line)
 static const struct command_option revoke_options[] = {
 	{ .name = "key",
 	    .argument = "SHA256",
-	    .required = true,
-	    .help = "Of its key, as ca show told of that node" },
+	    .help = "Of its key, where it has several: longarm node list" },
 	{ .name = "reason", .argument = "TEXT", .help = "For the record" },
 };
 
@@ -243,10 +259,14 @@ const struct command ca_commands[] = {
 	    .options = rotate_options,
 	    .option_count = COUNT_OF(rotate_options),
 	    .run = run_ca_rotate },
+	{ .name = "node list",
+	    .help = "List the keys of servers, and when their certificates end",
+	    .run = run_node_list },
 	{ .name = "node revoke",
 	    .arguments = "NODE",
 	    .help = "Revoke a key of a server: nobody obeys it any more",
-	    .examples = "longarm node revoke n2 --key 9f86d0...",
+	    .examples = "longarm node revoke n2\n"
+			"longarm node revoke n2 --key 9f86d0...",
 	    .options = revoke_options,
 	    .option_count = COUNT_OF(revoke_options),
 	    .run = run_node_revoke },

@@ -14,6 +14,7 @@ static const struct migration ours[] = {
 	{ "joins that wait for approval", schema_004 },
 	{ "routes of relays", schema_005 },
 	{ "what scripts say", schema_006 },
+	{ "keys of servers", schema_007 },
 };
 
 const struct migration *migrations(uint32_t *count)

@@ -10,5 +10,6 @@ extern const char *const schema_003[];
 extern const char *const schema_004[];
 extern const char *const schema_005[];
 extern const char *const schema_006[];
+extern const char *const schema_007[];
 
 #endif

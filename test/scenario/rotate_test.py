@@ -181,6 +181,11 @@ def test_a_servers_key_is_revoked_and_told_without_its_authority(world):
                "a renewal")
     assert key_of(w, "node") == key
     assert "attention: the certificate of this node" in w.cli("status").err
+    status, text = w.api("GET", "/readyz?verbose=1")
+    assert status == 200 and "[!] the certificate of this node ends" in text
+    assert w.api("GET", "/readyz")[1] == "ok\n"
+    assert [(n["name"], n["key_sha256"], n["this"], n["revoked"])
+            for n in w.json("node", "list")] == [("n1", key, True, False)]
     nodes_key.rename(away)
     w.server_process.restart()
     w.wait_for_server()
@@ -188,3 +193,23 @@ def test_a_servers_key_is_revoked_and_told_without_its_authority(world):
         lambda: knows(w.relays["dc2-b"]), "the list that was kept")
     wait_until(lambda: "cannot be renewed" in w.server_process.text(),
                "a warning")
+
+
+def test_a_key_that_a_server_had_is_revoked_by_the_servers_name(world):
+    w = world
+    w.server({"fleet.settle": "100ms"})
+    relay = w.relay()
+    old = key_of(w, "node")
+    refused = w.cli("node", "revoke", "n1", code=None)
+    assert refused.code == 3 and "no key of it is known" in refused.err
+    w.cli("ca", "rotate", "nodes", "--wait")
+    keys = wait_until(lambda: len(w.json("node", "list")) == 2
+                      and w.json("node", "list"), "both keys")
+    assert [(k["key_sha256"] == old, k["this"]) for k in keys] \
+        == [(True, False), (False, True)]
+    w.cli("node", "revoke", "n1", "--reason", "its disk was stolen")
+    assert [k["revoked"] for k in w.json("node", "list")] == [True, False]
+    wait_until(lambda: (relay.state / "revoked-nodes").exists()
+               and bytes.fromhex(old)
+               in (relay.state / "revoked-nodes").read_bytes(), "word of it")
+    assert w.cli("node", "revoke", "n1", code=None).code == 3

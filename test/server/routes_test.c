@@ -17,6 +17,7 @@ static const char *const golden[] = {
 	"DELETE /api/v1/apikeys/{name} apikey.revoke apikey.edit",
 	"GET /api/v1/ca ca.show status.view",
 	"POST /api/v1/ca/rotations ca.rotate server.admin",
+	"GET /api/v1/nodes node.list status.view",
 	"POST /api/v1/nodes/{name}/revoke node.revoke server.admin",
 	"POST /api/v1/deployments deployment.create deploy",
 	"GET /api/v1/environments environment.list status.view",

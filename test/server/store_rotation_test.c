@@ -1,8 +1,10 @@
 /* Rows of rotations: the newest counts, phases go forward once, and who is
  * missing is known by name. */
 #include "server/store/machine.h"
+#include "server/store/node.h"
 #include "server/store/relay.h"
 #include "server/store/rotation.h"
+#include "server/store/token.h"
 #include "test/support/tempdb.h"
 
 #define WEB "11111111111111111111111111111111"
@@ -125,9 +127,64 @@ static void test_a_phase_is_left_once(void **state)
 	tempdb_close(&t);
 }
 
+static void see_key(struct db *db, uint8_t first, uint64_t now_ms)
+{
+	struct store_node n = { .name = "n2",
+		.spki = { first },
+		.version = "0.1.0",
+		.not_after_ms = now_ms + 1000,
+		.seen_ms = now_ms };
+
+	assert_int_equal(store_node_seen(db, &n), RC_OK);
+}
+
+static void test_a_servers_only_key_is_found_by_its_name(void **state)
+{
+	static const uint8_t second[STORE_SHA256_SIZE] = { 2 };
+	static const uint64_t day_ms = 24ULL * 3600 * 1000;
+	struct store_revocation r = { .role = STORE_ROLE_SERVER, .name = "n2" };
+	struct store_node n, *rows = NULL;
+	struct fault fault;
+	struct tempdb t;
+	size_t count = 0;
+
+	(void)state;
+	tempdb_open(&t);
+	assert_int_equal(
+	    store_node_find(t.db, "n2", NULL, &n, &fault), RC_NOTFOUND);
+	see_key(t.db, 1, 5000);
+	see_key(t.db, 1, 6000);
+	assert_int_equal(store_node_find(t.db, "n2", NULL, &n, &fault), RC_OK);
+	assert_int_equal(n.first_ms, 5000);
+	assert_int_equal(n.seen_ms, 6000);
+	assert_int_equal(n.not_after_ms, 7000);
+	see_key(t.db, 2, 8000);
+	assert_int_equal(
+	    store_node_find(t.db, "n2", NULL, &n, &fault), RC_STATE);
+	assert_non_null(strstr(fault.text, "has 2 keys"));
+	/* That of the server that is asked is not meant. */
+	assert_int_equal(
+	    store_node_find(t.db, "n2", second, &n, &fault), RC_OK);
+	assert_int_equal(n.spki[0], 1);
+	assert_int_equal(
+	    store_node_find(t.db, "n1", NULL, &n, &fault), RC_NOTFOUND);
+	r.spki[0] = 1;
+	assert_int_equal(store_revoke(t.db, &r), RC_OK);
+	assert_int_equal(store_node_find(t.db, "n2", NULL, &n, &fault), RC_OK);
+	assert_int_equal(n.spki[0], 2);
+	/* Old ones are forgotten in the end. */
+	see_key(t.db, 3, 200 * day_ms);
+	assert_int_equal(store_node_list(t.db, &rows, &count), RC_OK);
+	assert_int_equal(count, 1);
+	assert_int_equal(rows[0].spki[0], 3);
+	free(rows);
+	tempdb_close(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_servers_only_key_is_found_by_its_name),
 		cmocka_unit_test(test_who_is_not_there_yet_is_named),
 		cmocka_unit_test(test_a_phase_is_left_once),
 	};
