@@ -201,6 +201,9 @@ void link_drain_events(struct link *link);
 void link_write(struct link *link, const uint8_t *data, size_t len);
 /* The same, but the link is not closed before the end of the turn. */
 void link_write_frames(struct link *link, const uint8_t *data, size_t len);
+/* Encrypt frames of at most one record; false: the session is dead. */
+MUST_CHECK bool link_put(
+    struct link *link, const uint8_t *frames, size_t len, struct tls_out *out);
 /* Write what can be written now. */
 void link_flush(struct link *link);
 

@@ -238,9 +238,9 @@ void link_write_frames(struct link *link, const uint8_t *data, size_t len)
 	want(link);
 }
 
-static bool put(struct link *link, size_t len, struct tls_out *out)
+bool link_put(
+    struct link *link, const uint8_t *frames, size_t len, struct tls_out *out)
 {
-	const uint8_t *frames = link->net->batch_buf;
 	size_t taken;
 
 	if (!link->plain)
@@ -294,7 +294,7 @@ static size_t fill(
 		pull(link, room, &batch);
 		if (batch.len == 0)
 			break;
-		if (!put(link, batch.len, out))
+		if (!link_put(link, link->net->batch_buf, batch.len, out))
 			return 0; /* the session is dead: reading tells why */
 		total += batch.len;
 		room->bulk = less(room->bulk, batch.len);

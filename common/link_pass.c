@@ -9,14 +9,11 @@ static void encrypt_plain(struct link_passing *p)
 	struct tls_out out = {
 		.p = p->wire, .len = p->wire_len, .cap = sizeof(p->wire)
 	};
-	size_t taken;
 
 	if (p->plain_len == 0)
 		return;
 	/* Else the session is dead: reading tells why. */
-	if (tls_send(p->link->tls, p->plain, p->plain_len, &out, &taken) ==
-		RC_OK &&
-	    taken == p->plain_len)
+	if (link_put(p->link, p->plain, p->plain_len, &out))
 		p->wire_len = out.len;
 	p->plain_len = 0;
 }
@@ -62,8 +59,8 @@ static bool choose(struct link *link, size_t len)
 {
 	struct link_passing *p = &link->net->passing;
 
-	if (link->state != LINK_ST_UP || link->closing || link->plain ||
-	    link->lost || link->unsent != NULL)
+	if (link->state != LINK_ST_UP || link->closing || link->lost ||
+	    link->unsent != NULL)
 		return false;
 	if (p->link == link && p->wire_len + p->plain_len + len > WIRE_USUAL)
 		link_pass_flush(link->net, link);
