@@ -35,6 +35,7 @@ struct link_room link_pace_look(struct link *link)
 		measure(link, room.now_us);
 	if (ioctl(link->fd, SIOCOUTQ, &held) == 0 && held > 0)
 		room.held = (size_t)held;
+	send_cap_see(&link->cap, room.held);
 	room.bulk = send_cap_room(&link->cap, room.held);
 	if (room.held < link->cap.limit + LINK_AHEAD_MAX)
 		room.health = link->cap.limit + LINK_AHEAD_MAX - room.held;

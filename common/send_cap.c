@@ -5,6 +5,7 @@
 #define LOOK_US       500 /* the kernel's figures are not newer than that */
 #define WINDOW_MIN_US 10000
 #define SLACK_US      1000
+#define SLACK_MAX_US  8000
 #define FRAME_US      10000
 #define FRAME_MIN     1024
 #define LIMIT_MIN     ((size_t)8 * 1024)
@@ -31,6 +32,7 @@ void send_cap_init(struct send_cap *c)
 {
 	*c = (struct send_cap){ .limit = LIMIT_START,
 		.frame = FRAME_LEN_MAX,
+		.slack_us = SLACK_US,
 		.more_pause_us = MORE_PAUSE_US };
 }
 
@@ -44,7 +46,7 @@ static uint64_t planned_us(const struct send_cap *c)
 {
 	unsigned k = c->growing > 0 ? K_GROWING : K_STEADY;
 
-	return (uint64_t)c->base_us * k / 4 + SLACK_US;
+	return (uint64_t)c->base_us * k / 4 + c->slack_us;
 }
 
 static void set_limit(struct send_cap *c)
@@ -112,6 +114,22 @@ static void review_base(
 
 /* --- Windows -------------------------------------------------------------- */
 
+static void review_slack(struct send_cap *c)
+{
+	if (!c->dry)
+		c->slack_us -= (c->slack_us - SLACK_US) / 8;
+	else if (c->slack_us < SLACK_MAX_US)
+		c->slack_us += c->slack_us / 4;
+	c->dry = false;
+}
+
+void send_cap_see(struct send_cap *c, size_t held)
+{
+	/* What is less than a frame is on its way already. */
+	if (c->waits && held < c->frame)
+		c->dry = true;
+}
+
 static void begin_window(
     struct send_cap *c, uint64_t now_us, const struct send_sample *s)
 {
@@ -162,6 +180,7 @@ void send_cap_measure(
 	rate = (s->acked - c->began_acked) * 1000000 / elapsed;
 	if (c->waited_us * 2 >= elapsed || rate >= c->rate)
 		count_window(c, now_us, rate, s);
+	review_slack(c);
 	begin_window(c, now_us, s);
 	if (c->rate > 0)
 		set_limit(c);

@@ -7,8 +7,13 @@
  * acknowledged (tcpi_delivery_rate jumps with the sizes of segments), the round
  * trip is the least that the kernel has seen.
  *
- *     limit = rate x (k x base + 1 ms) + 2 frames;  k = 1.25, while growing 2
+ *     limit = rate x (k x base + slack) + 2 frames;  k = 1.25, while growing 2
  *     frame = rate x 10 ms, at most a whole one
+ *
+ * The slack is 1 ms, for who comes in time with more.  On a busy machine we
+ * come later, the kernel's queue has run dry, and a rate that is our own doing
+ * would make the limit smaller and smaller: so the slack grows while that
+ * happens.
  *
  * The base is not always the least round trip: the route may have become
  * longer, or others fill the queue in front of the bottleneck.  A limit for the
@@ -42,6 +47,8 @@ struct send_cap {
 	uint32_t frame; /* largest that is wanted, with its header */
 	uint32_t base_us, min_rtt_us;
 	/* The window that is being measured. */
+	uint32_t slack_us;
+	bool dry; /* the queue was, while bulk waited */
 	uint64_t began_us, began_acked, waited_us, looked_us, noted_us;
 	bool waits; /* bulk does */
 	uint64_t recent[SEND_CAP_RECENT];
@@ -66,6 +73,8 @@ void send_cap_init(struct send_cap *c);
 bool send_cap_is_due(const struct send_cap *c, uint64_t now_us);
 void send_cap_measure(
     struct send_cap *c, uint64_t now_us, const struct send_sample *sample);
+/* The kernel holds so much now, before more is written. */
+void send_cap_see(struct send_cap *c, size_t held);
 /* Is there bulk that finds no room?  Windows in which it did not wait tell
  * nothing of the path. */
 void send_cap_note(struct send_cap *c, uint64_t now_us, bool waits);

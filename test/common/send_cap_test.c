@@ -21,7 +21,7 @@ struct path {
 	struct send_cap cap;
 	uint64_t now_us, rate, acked, held, queued, others, sent;
 	uint32_t rtt_us, srtt_us, min_rtt_us;
-	uint64_t wake_us;
+	uint64_t wake_us, late_us; /* we wake so much later than we want */
 	uint64_t arriving[FLIGHT]; /* bytes acknowledged at a step */
 	uint64_t queue_sum, looks;
 	bool sends;
@@ -75,13 +75,15 @@ static void send_some(struct path *p)
 
 		send_cap_measure(&p->cap, p->now_us, &s);
 	}
+	send_cap_see(&p->cap, p->held);
 	room = send_cap_room(&p->cap, p->held);
 	room -= room % p->cap.frame;
 	p->held += room;
 	p->queued += room;
 	p->sent += room;
 	send_cap_note(&p->cap, p->now_us, true);
-	p->wake_us = p->now_us + send_cap_wait_us(&p->cap, p->held);
+	p->wake_us =
+	    p->now_us + send_cap_wait_us(&p->cap, p->held) + p->late_us;
 }
 
 static void run(struct path *p, uint32_t ms)
@@ -168,6 +170,21 @@ static void test_a_path_that_becomes_slower_or_faster_is_followed(void **state)
 	p.rate = GBIT;
 	run(&p, 500);
 	assert_in_range(used(&p, 1000), 95, 101);
+}
+
+/* On a busy machine.  When that is over the queue is short again. */
+static void test_who_is_woken_late_does_not_starve_himself(void **state)
+{
+	struct path p = path_of(GBIT, 500);
+
+	(void)state;
+	p.late_us = 3000;
+	run(&p, 2000);
+	assert_in_range(used(&p, 2000), 80, 101);
+	p.late_us = 0;
+	run(&p, 2000);
+	assert_in_range(used(&p, 2000), 95, 101);
+	assert_in_range(queue_us(&p), 0, 4500);
 }
 
 /* The least round trip that the kernel knows is of the old route. */
@@ -277,6 +294,8 @@ int main(void)
 		cmocka_unit_test(test_a_slow_path_is_not_taken_for_a_long_one),
 		cmocka_unit_test(
 		    test_a_path_that_becomes_slower_or_faster_is_followed),
+		cmocka_unit_test(
+		    test_who_is_woken_late_does_not_starve_himself),
 		cmocka_unit_test(
 		    test_a_route_that_becomes_longer_does_not_starve_us),
 		cmocka_unit_test(test_others_in_the_queue_do_not_starve_us),
