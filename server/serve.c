@@ -86,6 +86,17 @@ static void broken(void *owner, const struct fault *fault)
 	loop_stop(s->loop);
 }
 
+static void store_failed(void *arg)
+{
+	struct fault fault;
+
+	fault_set(&fault, REASON_INTERNAL, "",
+	    "the disk failed: what the database holds is known after the next "
+	    "start only");
+	log_error("server", NULL, "%s", fault.text);
+	broken(arg, &fault);
+}
+
 static const struct dispatch_ops dispatch_ops = {
 	.task_changed = task_changed,
 	.broken = broken,
@@ -112,6 +123,8 @@ static MUST_CHECK enum rc open_store(struct server *s, struct fault *fault)
 	if (rc == RC_OK)
 		rc = store_open(
 		    s->settings->state, store_post_to_loop, &s->store, fault);
+	if (rc == RC_OK)
+		store_on_broken(s->store, s->loop, store_failed, s);
 	if (rc == RC_OK)
 		rc = server_keys_load(s->settings, s->store, &s->keys, fault);
 	if (rc == RC_OK)

@@ -523,6 +523,11 @@ void api_job_done(struct store_job *job, enum rc rc)
 {
 	struct api_call *call = CONTAINER_OF(job, struct api_call, job);
 
+	/* Done or not, only the next start knows. */
+	if (rc == RC_IO && store_broken(call->options->store))
+		rc = call_fail(call, RC_AGAIN, REASON_INTERNAL,
+		    "the server's disk failed, and it stops: ask again when it "
+		    "is there");
 	if (rc != RC_OK) {
 		if (rc == RC_DENIED)
 			log_warn("api", call->route->operation,

@@ -322,6 +322,13 @@ static bool may_have_arrived(CURLcode code)
 	       code == CURLE_SEND_ERROR || code == CURLE_PARTIAL_FILE;
 }
 
+/* A server whose disk failed under the request says so, and stops: what it has
+ * kept of it, only its next start knows. */
+static bool is_unsure(const struct client_answer *answer)
+{
+	return answer->status == 503;
+}
+
 static enum rc perform_with_key(struct client *c,
     const struct client_request *request, const char *text,
     struct client_answer *answer)
@@ -329,10 +336,13 @@ static enum rc perform_with_key(struct client *c,
 	const struct timespec pause = { .tv_nsec = AGAIN_MS * 1000000L };
 	enum rc rc = perform(c, request, text, answer);
 
-	if (request->idempotency_key == NULL || !may_have_arrived(c->code))
+	if (request->idempotency_key == NULL ||
+	    (rc == RC_OK ? !is_unsure(answer) : !may_have_arrived(c->code)))
 		return rc;
-	for (int i = 0; i < AGAIN_MAX && rc == RC_IO && !client_interrupted();
+	for (int i = 0; i < AGAIN_MAX && !client_interrupted() &&
+			(rc == RC_IO || (rc == RC_OK && is_unsure(answer)));
 	     i++) {
+		client_answer_clear(answer);
 		(void)nanosleep(&pause, NULL);
 		rc = perform(c, request, text, answer);
 	}

@@ -28,6 +28,11 @@ struct store {
 	struct store_job *first, *last;
 	bool closing;
 	bool broken;
+	struct {
+		void *loop;
+		void (*fn)(void *);
+		void *arg;
+	} alarm; /* fn NULL: nobody waits for it */
 	struct store_counts counts;
 };
 
@@ -173,6 +178,14 @@ static void answer_group(struct store *s, struct store_job *group)
 	}
 }
 
+/* Without memory for it the next group tries again. */
+static void alarm_once(struct store *s)
+{
+	if (s->alarm.fn != NULL &&
+	    s->post(s->alarm.loop, s->alarm.fn, s->alarm.arg) == RC_OK)
+		s->alarm.fn = NULL;
+}
+
 static void count_group(struct store *s, const struct store_job *group)
 {
 	uint64_t jobs = 0, failed = 0;
@@ -186,6 +199,8 @@ static void count_group(struct store *s, const struct store_job *group)
 	s->counts.failed += failed;
 	s->counts.commits++;
 	s->broken = db_broken(s->db);
+	if (s->broken)
+		alarm_once(s);
 	pthread_mutex_unlock(&s->mutex);
 }
 
@@ -252,6 +267,15 @@ enum rc store_call(struct store *s, struct store_job *job)
 }
 
 /* ---- numbers ---- */
+
+void store_on_broken(struct store *s, void *loop, void (*fn)(void *), void *arg)
+{
+	pthread_mutex_lock(&s->mutex);
+	s->alarm.loop = loop;
+	s->alarm.fn = fn;
+	s->alarm.arg = arg;
+	pthread_mutex_unlock(&s->mutex);
+}
 
 bool store_broken(struct store *s)
 {

@@ -71,6 +71,10 @@ MUST_CHECK enum rc store_call(struct store *s, struct store_job *job);
 
 /* Any thread. */
 bool store_broken(struct store *s);
+/* fn(arg) on loop's thread, once, when it breaks: stop the process there.  Set
+ * before jobs that may break it. */
+void store_on_broken(
+    struct store *s, void *loop, void (*fn)(void *), void *arg);
 
 /* Numbers for /metrics.  Any thread. */
 struct store_counts {

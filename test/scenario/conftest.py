@@ -15,10 +15,10 @@ from harness import BIN, World  # noqa: E402
 _open = []
 
 
-def make_world():
+def make_world(kind=World):
     # Short paths: easier to read in logs.
     directory = pathlib.Path(tempfile.mkdtemp(prefix="longarm-"))
-    world = World(directory)
+    world = kind(directory)
     _open.append(world)
     return world
 
