@@ -4,6 +4,7 @@
  *     link.c            beginning, end, and what the mux tells
  *     link_room.c       how many at once, and from one address
  *     link_lobby.c      who waits for room
+ *     link_pressure.c   what ends when memory is short
  *     link_net.c        what all links of a program share
  *     link_handshake.c  TLS, on workers
  *     link_hello.c      HELLO and its verdict
@@ -158,6 +159,7 @@ struct link_net {
 	uint8_t protocol_reset[256], too_many_reset[256], memory_reset[256];
 	struct mux_limits mux_limits;
 	struct mux_budget receive_budget; /* of all links */
+	struct loop_timer *relief;
 	/* Shared by all links: one is read or written at a time. */
 	uint8_t recv_buf[LINK_READ_MAX];
 	uint8_t plain_buf[LINK_PLAIN_MAX];
@@ -241,6 +243,12 @@ void link_check_peer(struct link *link);
 /* link_renew.c */
 /* Its dialler shall dial once more. */
 void link_renew(struct link *link);
+
+/* link_pressure.c */
+/* Bytes have come: is it too much by now? */
+void link_feel_pressure(struct link_net *net);
+/* A timer's: end a stream when it has been too much all the time. */
+void link_relieve(void *arg);
 
 /* link_lobby.c */
 void link_look_into_lobby(void *arg); /* timer; the net */

@@ -52,6 +52,7 @@ static void hand_out(struct link *link, const uint8_t *data, size_t len)
 	link_pass_flush(link->net, NULL);
 	if (link->state == LINK_ST_CLOSED)
 		return;
+	link_feel_pressure(link->net);
 	if (rc == RC_AGAIN)
 		rc = keep_rest(link, data, len);
 	if (rc != RC_OK)

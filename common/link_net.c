@@ -1,5 +1,7 @@
 #include "common/link_internal.h"
 
+#include "common/log.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,14 +48,14 @@ static void flush_all(void *arg)
 }
 
 /* What the mux itself answers; encoded once. */
-static MUST_CHECK enum rc prepare_reset(
+static MUST_CHECK enum rc prepare_reset(const struct link_net *net,
     enum reason code, const char *text, uint8_t *store, struct bytes *out)
 {
 	struct msg_reset reset = { .done = false };
 	struct packbuf pack;
 	enum rc rc;
 
-	fault_set(&reset.fault, code, "", "%s", text);
+	fault_set(&reset.fault, code, net->name, "%s", text);
 	packbuf_init(&pack, 256);
 	rc = msg_reset_encode(&reset, &pack);
 	if (rc == RC_OK) {
@@ -72,15 +74,16 @@ static MUST_CHECK enum rc prepare_limits(struct link_net *net)
 	*limits = net->config->mux;
 	net->receive_budget.bytes = net->config->receive_budget;
 	limits->shared_budget = &net->receive_budget;
-	rc = prepare_reset(REASON_PROTOCOL, "the peer broke the protocol",
+	rc = prepare_reset(net, REASON_PROTOCOL, "the peer broke the protocol",
 	    net->protocol_reset, &limits->protocol);
 	if (rc == RC_OK)
-		rc = prepare_reset(REASON_TOO_MANY,
+		rc = prepare_reset(net, REASON_TOO_MANY,
 		    "too many streams on this link", net->too_many_reset,
 		    &limits->too_many);
 	if (rc == RC_OK)
-		rc = prepare_reset(REASON_MEMORY,
-		    "this program's memory budget is used up",
+		rc = prepare_reset(net, REASON_MEMORY,
+		    "the memory for what peers have under way is used up "
+		    "(link.receive-budget)",
 		    net->memory_reset, &limits->memory);
 	return rc;
 }
@@ -113,6 +116,8 @@ enum rc link_net_new(struct loop *loop, struct worker_pool *pool,
 	if (rc == RC_OK)
 		rc = loop_timer_new(loop, link_recheck_all, net, &net->recheck);
 	if (rc == RC_OK)
+		rc = loop_timer_new(loop, link_relieve, net, &net->relief);
+	if (rc == RC_OK)
 		rc = prepare_limits(net);
 	if (rc != RC_OK) {
 		link_net_free(net);
@@ -137,6 +142,7 @@ void link_net_free(struct link_net *net)
 		flush_all(net);
 	loop_timer_free(net->flush);
 	loop_timer_free(net->recheck);
+	loop_timer_free(net->relief);
 	loop_timer_free(net->lobby);
 	tls_contexts_unref(net->contexts);
 	free(net);
@@ -151,6 +157,10 @@ void link_net_set_contexts(struct link_net *net, struct tls_contexts *contexts)
 void link_net_set_name(struct link_net *net, const char *name)
 {
 	(void)snprintf(net->name, sizeof(net->name), "%s", name);
+	/* What links that are there answer is theirs.  Without memory it is
+	 * told without our name, as before. */
+	if (TAILQ_EMPTY(&net->links) && prepare_limits(net) != RC_OK)
+		log_debug("link", name, "answers do not tell its name");
 }
 
 /* A returning fleet is let in at a few hundred a second. */

@@ -357,8 +357,45 @@ void mux_consumed(struct mux *m, uint32_t stream, size_t len)
 
 	if (find(m, stream, &s) != RC_OK || s->phase == PHASE_OVER)
 		return;
-	s->recv_held -= len < s->recv_held ? (uint32_t)len : s->recv_held;
+	mux_credit_release(m, s, len);
 	mux_credit_review(m, s);
+}
+
+uint32_t mux_heaviest(
+    const struct mux *m, enum stream_class class, uint32_t *held)
+{
+	uint32_t handle = 0, found = 0;
+
+	*held = 0;
+	while ((handle = mux_next_stream(m, handle)) != 0) {
+		const struct mux_stream *s = mux_stream_of(m, handle);
+
+		if (s->phase == PHASE_OPEN && s->class == class &&
+		    s->recv_held > *held) {
+			*held = s->recv_held;
+			found = handle;
+		}
+	}
+	return found;
+}
+
+enum rc mux_shed(struct mux *m, uint32_t stream)
+{
+	struct mux_stream *s;
+	struct control *c;
+	enum rc rc = find(m, stream, &s);
+
+	if (rc == RC_OK && s->phase != PHASE_OPEN)
+		rc = RC_STATE;
+	if (rc == RC_OK)
+		rc = mux_control_new(FRAME_RESET, s->id, m->limits.memory, &c);
+	if (rc != RC_OK)
+		return rc;
+	s->reason = REASON_MEMORY;
+	s->text = "the memory for what peers may have under way is used up";
+	mux_stream_enter(m, s, PHASE_OVER);
+	mux_notice(m, s);
+	return mux_control_push_answer(m, c);
 }
 
 size_t mux_unsent(const struct mux *m, uint32_t stream)

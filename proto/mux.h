@@ -166,6 +166,15 @@ MUST_CHECK enum rc mux_reset(
     struct mux *m, uint32_t stream, struct bytes payload);
 /* len received bytes have gone on: the peer may send more. */
 void mux_consumed(struct mux *m, uint32_t stream, size_t len);
+/*
+ * The stream of this class that has most of what came and has not gone on, and
+ * how much, bytes; 0: none has anything.
+ */
+uint32_t mux_heaviest(
+    const struct mux *m, enum stream_class class, uint32_t *held);
+/* End it for want of memory: the peer gets limits.memory, its owner MUX_BROKEN.
+ * Errors of mux_reset(). */
+MUST_CHECK enum rc mux_shed(struct mux *m, uint32_t stream);
 /* Unsent bytes of the stream's queue; 0 for an unknown stream. */
 size_t mux_unsent(const struct mux *m, uint32_t stream);
 

@@ -46,7 +46,8 @@ static bool is_overdrawn(const struct mux *m)
 	const struct mux_budget *all = m->limits.shared_budget;
 
 	return m->stats.recv_windows > m->recv_budget ||
-	       (all != NULL && all->used > all->bytes);
+	       (all != NULL &&
+		   (all->used > all->bytes || all->held > all->bytes));
 }
 
 static void set_window(struct mux *m, struct mux_stream *s, uint32_t window)
@@ -67,8 +68,22 @@ void mux_credit_start(struct mux *m, struct mux_stream *s)
 	s->granted_us = m->now_us;
 }
 
+void mux_credit_release(struct mux *m, struct mux_stream *s, size_t len)
+{
+	struct mux_budget *all = m->limits.shared_budget;
+	uint32_t less = len < s->recv_held ? (uint32_t)len : s->recv_held;
+
+	s->recv_held -= less;
+	if (all == NULL)
+		return;
+	all->held -= less;
+	if (all->held <= all->bytes)
+		all->was_relieved = true;
+}
+
 void mux_credit_stop(struct mux *m, struct mux_stream *s)
 {
+	mux_credit_release(m, s, s->recv_held);
 	set_window(m, s, MUX_INITIAL_CREDIT);
 }
 
@@ -80,7 +95,7 @@ static uint32_t grantable(const struct mux_stream *s)
 	return out >= s->window ? 0 : (uint32_t)(s->window - out);
 }
 
-bool mux_credit_charge(struct mux_stream *s, uint32_t payload)
+bool mux_credit_charge(struct mux *m, struct mux_stream *s, uint32_t payload)
 {
 	uint32_t cost = payload + FRAME_HEADER_LEN;
 
@@ -88,6 +103,8 @@ bool mux_credit_charge(struct mux_stream *s, uint32_t payload)
 		return false;
 	s->recv_credit -= cost;
 	s->recv_held += payload;
+	if (m->limits.shared_budget != NULL)
+		m->limits.shared_budget->held += payload;
 	return true;
 }
 

@@ -196,7 +196,9 @@ bool mux_is_up(const struct mux *m);
 /* mux_credit.c */
 void mux_credit_start(struct mux *m, struct mux_stream *s);
 /* Take what a DATA frame costs; false when the peer has not got it. */
-bool mux_credit_charge(struct mux_stream *s, uint32_t payload);
+bool mux_credit_charge(struct mux *m, struct mux_stream *s, uint32_t payload);
+/* So much of what came has gone on. */
+void mux_credit_release(struct mux *m, struct mux_stream *s, size_t len);
 /* Queue a CREDIT frame when half the window has gone on. */
 void mux_credit_review(struct mux *m, struct mux_stream *s);
 /* Called when CREDIT is about to be written: the increment, or 0 for none. */

@@ -11,14 +11,22 @@
 #include "proto/bytes.h"
 #include "proto/kind.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* What several muxes of one thread may grant together, beyond what every
- * stream begins with; shares of the classes as within one link. */
+/*
+ * What several muxes of one thread may keep together.  What they grant is
+ * counted beyond what every stream begins with, in shares of the classes as
+ * within one link: most streams are idle.  What has come and not gone on is
+ * counted from the first byte.
+ */
 struct mux_budget {
 	uint64_t bytes;
-	uint64_t used; /* by the muxes; begins with 0 */
+	uint64_t used; /* granted by the muxes; begins with 0 */
+	uint64_t held; /* came, and mux_consumed() is still due */
+	/* Set when held is within bytes again; cleared by who watches. */
+	bool was_relieved;
 };
 
 struct mux_limits {

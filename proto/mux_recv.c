@@ -111,7 +111,7 @@ static enum rc on_data(struct mux *m, const struct frame *f,
 		return break_stream(m, s, "DATA came before ACCEPT", ev);
 	if (s->remote != HALF_OPEN)
 		return break_stream(m, s, "DATA came after END", ev);
-	if (!mux_credit_charge(s, f->len))
+	if (!mux_credit_charge(m, s, f->len))
 		return break_stream(m, s, "DATA came beyond the credit", ev);
 	if (end) {
 		s->remote = HALF_ENDING;

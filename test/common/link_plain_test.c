@@ -2,7 +2,7 @@
  * A link between two processes of one machine, over a socket pair: here two
  * nets on one loop, of which the far one sends back what it gets.
  */
-#include "test/support/link_world.h"
+#include "test/support/plain_pair.h"
 
 #define TOTAL (3U << 20)
 
@@ -108,36 +108,15 @@ static const struct link_ops far_ops = {
 	.event = on_far_link,
 };
 
-static const struct peer self = { .role = ROLE_TENTACLE, .id.name = MACHINE };
-
 static void pair_new(struct pair *p)
 {
 	struct world *w = &p->world;
-	struct link *near, *far;
-	int fds[2];
 
 	memset(p, 0, sizeof(*p));
 	world_new(w);
-	w->near.world = w->far.world = w;
 	p->near = (struct echo){ .user.event = on_near, .world = w };
 	p->far = (struct echo){ .user.event = on_far, .world = w };
-	assert_int_equal(
-	    socketpair(
-		AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
-	    0);
-	assert_int_equal(link_net_new(w->loop, w->pool, &w->config, &ops,
-			     &w->near, &w->near.net),
-	    RC_OK);
-	assert_int_equal(link_net_new(w->loop, w->pool, &w->config, &far_ops,
-			     &w->far, &w->far.net),
-	    RC_OK);
-	assert_int_equal(
-	    link_plain(w->near.net, fds[0], MUX_DIALLER, &self, &near), RC_OK);
-	assert_int_equal(
-	    link_plain(w->far.net, fds[1], MUX_ACCEPTOR, &self, &far), RC_OK);
-	run_until(w, both_up);
-	assert_ptr_equal(w->near.up, near);
-	assert_ptr_equal(w->far.up, far);
+	plain_pair_join(w, &w->config, &far_ops);
 }
 
 static bool echoed(struct world *w)
@@ -229,7 +208,8 @@ static void test_garbage_ends_it(void **state)
 			     &w.far, &w.far.net),
 	    RC_OK);
 	assert_int_equal(
-	    link_plain(w.far.net, fds[1], MUX_ACCEPTOR, &self, &far), RC_OK);
+	    link_plain(w.far.net, fds[1], MUX_ACCEPTOR, &plain_self, &far),
+	    RC_OK);
 	assert_int_equal(write(fds[0], "GET / HTTP/1.0\r\n\r\n", 18), 18);
 	run_until(&w, far_down);
 	assert_int_equal(w.far.down.code, REASON_PROTOCOL);

@@ -91,12 +91,109 @@ static void test_credit_with_accept_is_within_it_too(void **state)
 	assert_int_equal(budget.used, 0);
 }
 
+static void test_what_stays_counts_from_the_first_byte(void **state)
+{
+	struct mux_budget budget = { .bytes = SHARED };
+	const struct mux_limits near = usual_limits();
+	struct mux_limits far = near;
+	uint32_t stream, other, second, unused;
+	struct pair *p;
+
+	(void)state;
+	far.shared_budget = &budget;
+	p = pair_new(&near, &far);
+	stream = opened(p, CLASS_BULK, &other);
+	second = opened(p, CLASS_HEALTH, &unused);
+	p->b.consume = false;
+	send_bytes(&p->a, stream, 1, 10000);
+	send_bytes(&p->a, second, 1, 500);
+	settle(p);
+	assert_int_equal(budget.used, 0);
+	assert_int_equal(budget.held, 10500);
+	mux_consumed(p->b.m, other, 4000);
+	assert_int_equal(budget.held, 6500);
+	assert_true(budget.was_relieved);
+	/* Whoever ends it. */
+	assert_int_equal(mux_reset(p->a.m, stream, text("r")), RC_OK);
+	settle(p);
+	assert_int_equal(budget.held, 500);
+	pair_free(p);
+	assert_int_equal(budget.held, 0);
+}
+
+static void test_who_holds_most_of_a_class_is_shed(void **state)
+{
+	struct mux_budget budget = { .bytes = 15000 };
+	const struct mux_limits near = usual_limits();
+	struct mux_limits far = near;
+	uint32_t streams[3], others[3], held;
+	const struct seen *seen;
+	struct pair *p;
+
+	(void)state;
+	far.shared_budget = &budget;
+	p = pair_new(&near, &far);
+	p->b.consume = false;
+	for (unsigned i = 0; i < 3; i++) {
+		streams[i] =
+		    opened(p, i < 2 ? CLASS_BULK : CLASS_DEPLOY, &others[i]);
+		send_bytes(&p->a, streams[i], 1, 3000 * (i + 1));
+		settle(p);
+	}
+	assert_int_equal(mux_heaviest(p->b.m, CLASS_HEALTH, &held), 0);
+	assert_int_equal(mux_heaviest(p->b.m, CLASS_BULK, &held), others[1]);
+	assert_int_equal(held, 6000);
+	budget.was_relieved = false;
+	assert_int_equal(mux_shed(p->b.m, others[1]), RC_OK);
+	assert_int_equal(mux_shed(p->b.m, others[1]), RC_STATE);
+	assert_true(budget.was_relieved);
+	assert_int_equal(budget.held, 12000);
+	settle(p);
+	seen = last_of(&p->b, MUX_BROKEN);
+	assert_non_null(seen);
+	assert_int_equal(seen->stream, others[1]);
+	assert_int_equal(seen->reason, REASON_MEMORY);
+	seen = last_of(&p->a, MUX_RESET);
+	assert_non_null(seen);
+	assert_int_equal(seen->stream, streams[1]);
+	assert_memory_equal(seen->data, "RESET memory", seen->len);
+	assert_int_equal(mux_shed(p->b.m, others[1]), RC_NOTFOUND);
+	/* What was under way to it harms nobody. */
+	assert_int_equal(mux_heaviest(p->b.m, CLASS_BULK, &held), others[0]);
+	assert_null(mux_failure(p->b.m));
+	pair_free(p);
+}
+
+static void test_windows_shrink_while_too_much_stays(void **state)
+{
+	struct mux_budget budget = { .bytes = SHARED };
+	const struct mux_limits near = usual_limits();
+	struct mux_limits far = near;
+	uint32_t stream, other;
+	struct pair *p;
+
+	(void)state;
+	far.shared_budget = &budget;
+	p = pair_new(&near, &far);
+	stream = opened(p, CLASS_HEALTH, &other);
+	mux_set_rtt(p->b.m, 20000);
+	assert_true(grow(p, stream, 1000, 100) > SHARED / 4);
+	budget.held += 2ull * SHARED; /* another link's */
+	assert_int_equal(grow(p, stream, 1000, 100), 0);
+	budget.held -= 2ull * SHARED;
+	pair_free(p);
+	assert_int_equal(budget.held, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_all_links_grant_fits_one_budget),
 		cmocka_unit_test(test_when_it_is_overdrawn_windows_shrink),
 		cmocka_unit_test(test_credit_with_accept_is_within_it_too),
+		cmocka_unit_test(test_what_stays_counts_from_the_first_byte),
+		cmocka_unit_test(test_who_holds_most_of_a_class_is_shed),
+		cmocka_unit_test(test_windows_shrink_while_too_much_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 happened and what to do.  The last test fails for a code that has none."""
 import contextlib
 import json
+import os
 import re
 import shutil
 import socket
@@ -9,6 +10,7 @@ import sqlite3
 
 import pytest
 
+from faults import Proxy
 from harness import TOP, free_port, wait_until, write
 
 REASONS = dict(re.findall(
@@ -28,9 +30,6 @@ UNIT = {
     "deadline": (
         "test/relay/relay_trace_test.c",
         "test_a_hop_that_is_silent_is_told_by_the_one_before"),
-    "memory": (
-        "test/relay/relay_trace_test.c",
-        "test_a_hop_without_memory_says_so"),
     "unknown": (
         "test/tentacle/guardian_test.c",
         "test_both_killed_is_running_and_then_unknown"),
@@ -287,6 +286,31 @@ def test_out_of_memory(w):
     if what["code"] == "not-permitted":
         pytest.skip("no control groups here")
     shown("out-of-memory", what, None, "limit 16 MiB")
+
+
+def test_memory(w):
+    """A package for a slow machine, at a relay that may keep next to nothing."""
+    patient = {"link.dead": "60s", "link.user-timeout": "60s"}
+    w.relay("small", settings=patient | {"link.receive-budget": "4K"})
+    machine = w.tentacle("slow", via="small", settings=patient,
+                         words=("-e", "prod", "-r", "far"))
+    line = Proxy(w, machine.address())
+    w.cli("machine", "set-route", "slow", f"small={line.address}")
+    w.cli("run", "-m", "slow", "--", "true")
+    w.project("project: far\npackage: big\nsteps:\n  - name: install\n"
+              "    roles: [far]\n    deploy: big\n", name="far")
+    w.package("big", "1", {"x": os.urandom(150000).hex()})
+    w.release("1", "big=1", name="far")
+    line.tell("rate up 8000")
+    task = w.deploy("1", name="far")
+    shown("memory", wait_until(
+        lambda: w.run_state(task, "slow", "stage big 1") == "running" and
+        w.runs(task)[("slow", "stage big 1")]["fault"], "the reason"),
+        "relay small", "link.receive-budget")
+    # Not so slow any more, it goes on where it was.
+    line.tell("rate up 0")
+    w.cli("task", "wait", task)
+    line.end()
 
 
 def test_cancelled(w):

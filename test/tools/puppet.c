@@ -174,7 +174,7 @@ static void obey(struct puppet *p, char *line)
 	char to[TARGET_SIZE], class[16];
 	char *rest = strchr(line, ' ');
 
-	if (sscanf(line, "open %160s %15s", to, class) == 2)
+	if (sscanf(line, "open %71s %15s", to, class) == 2)
 		open_seal(p, to, class);
 	else if (rest != NULL)
 		send_message(p, (unsigned)strtoul(line, NULL, 10), rest + 1);
