@@ -191,8 +191,7 @@ soak: all tools $(KILL_TEST)
 # The set of programs with failpoints; the seed says what is done to them.
 chaos: all tools
 	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin exec /usr/bin/python3 test/chaos/chaos.py \
-	    --seconds $(or $(SECONDS),120) $(SEED:%=--seed %) $(MUTANT:%=--mutant %) \
-	    $(TENTACLES:%=--tentacles %)
+	    --seconds $(or $(SECONDS),120) $(SEED:%=--seed %) $(MUTANT:%=--mutant %)
 chaos-mutants: all tools
 	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin scripts/chaos-mutants $(SECONDS)
 

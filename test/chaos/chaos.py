@@ -6,7 +6,7 @@ break, programs that are killed, and steady new tasks.  Then all faults stop,
 everything must become final, and what was done is compared with what is told
 (history.py).  Writes build/chaos/summary.json; exit code 0 only when nothing
 was lost, done twice, misreported, or unknown without cause, 1 when something
-was, 2 when it could not be told.
+was, 2 when a program broke or it could not be told.
 """
 import argparse
 import json
@@ -14,6 +14,7 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -133,6 +134,16 @@ def run(world, proxies, words):
     return load, harm
 
 
+def broken(world, harm):
+    """Programs that ended by a fault of their own."""
+    signals = {-s for s in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS,
+                            signal.SIGILL, signal.SIGFPE)}
+    for name, code in harm.ended:
+        print(f"chaos: {name} ended by itself with {code}")
+    return world.crashes() + [name for name, code in harm.ended
+                              if code in signals]
+
+
 def summarize(words, load, harm, findings):
     summary = {"seed": words.seed, "tasks": len(load.wishes),
                "kills": harm.kills, "kills_by_role": harm.kills_by_role,
@@ -173,6 +184,8 @@ def main():
         findings = check(collect(world, load.wishes, harm.hits))
         explain(world, findings)
         summary = summarize(words, load, harm, findings)
+        crashes = broken(world, harm)
+        assert not crashes, "\n".join(crashes)
         done = True
     finally:
         if world is not None:

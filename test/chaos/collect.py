@@ -13,7 +13,8 @@ from history import Deed, History, Result, Run, Task, Ticket
 
 TASKS = "SELECT id, state, partial FROM task"
 RUNS = """
-SELECT r.*, m.name AS machine, a.name AS step, a.type AS type
+SELECT r.*, m.name AS machine, a.name AS step, a.type AS type,
+  0 AS log_base
 FROM run r
 JOIN block_target t ON t.task = r.task AND t.block = r.block
   AND t.ordinal = r.target
@@ -70,7 +71,7 @@ def read_server(state):
             row["machine"], row["step"], row["type"], row["state"], ticket,
             row["running_ms"] > 0, row["exit_code"], row["signal"],
             row["reason"], row["reason_text"], read_log(state, row),
-            row["log_size"], sha.hex() if sha else "",
+            row["log_size"], sha.hex() if sha else "", row["log_base"],
             tickets[key_of(row)] - {ticket}))
     db.close()
     return tasks

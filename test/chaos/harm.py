@@ -70,6 +70,7 @@ class Harm:
         self.kills_during_run = 0
         self.undo = []             # (when, what)
         self.points = []
+        self.ended = []            # (program, exit code): by itself
         self.next_kill = self.next_link = self.next_point = 0.0
         self.server_again = 0.0
 
@@ -261,6 +262,8 @@ class Harm:
         """A service manager does so with those that end by themselves."""
         for process in self.processes():
             if not process.is_running():
+                self.ended.append((process.log.stem,
+                                   process.child.returncode))
                 process.start()
 
     def end(self):

@@ -46,10 +46,11 @@ class Wish:
     machines: list
     steps: dict                   # step -> [Script], in order
     cancelled: bool = False       # somebody asked for that, too
-    # (machine, step) for which a person wanted a new ticket, and steps that
-    # may be run again without asking.
+    # (machine, step) for which a person wanted a new ticket, steps that may be
+    # run again without asking, and those that are after a failure.
     again: set = field(default_factory=set)
     rerun_safe: set = field(default_factory=set)
+    retried: set = field(default_factory=set)
 
 
 @dataclass
@@ -106,6 +107,7 @@ class Run:
     log: bytes = b""              # the file
     log_size: int = 0             # the row
     log_sha256: str = ""          # the row
+    log_base: int = 0             # where the output of its ticket begins
     before: set = field(default_factory=set)  # tickets that it had earlier
 
 
@@ -254,11 +256,20 @@ class Checker:
                 if ticket == run.ticket:
                     found[deed.script] = deed
         allowed = (run.step in wish.rerun_safe
-                   or (run.machine, run.step) in wish.again)
+                   or (run.machine, run.step) in wish.again
+                   or run.step in wish.retried
+                   and all(self.has_failed(run.machine, ticket)
+                           for ticket in began - {run.ticket}))
         if len(began) > 1 and not allowed:
             self.find("twice", f"{run.step} on {run.machine} began by "
                       f"{len(began)} tickets", task.number, run.ticket)
         return found
+
+    def has_failed(self, machine, ticket):
+        """For certain: the machine's own word."""
+        known = self.history.journals.get(machine, {}).get(ticket)
+        return (known is not None and known.ended is not None
+                and meaning(known.ended) == "failed")
 
     def scripts(self, wish, run):
         return wish.steps.get(run.step, [])
@@ -342,7 +353,7 @@ class Checker:
             find("lost", f"has {len(run.log)} bytes of log, its row says "
                  f"{run.log_size}")
             return
-        log = run.log[:run.log_size]
+        log = run.log[run.log_base:run.log_size]
         if run.log_sha256 and \
                 hashlib.sha256(log).hexdigest() != run.log_sha256:
             find("misreported", "has a log that is not the one of its SHA-256")
@@ -357,6 +368,10 @@ class Checker:
         elif len(said) < len(sure) and run.state in ("succeeded", "failed"):
             find("lost", f"has {len(said)} bytes of log, its scripts wrote "
                  f"{len(sure)}")
+        for part in attempts(NOTE.sub(b"", run.log[:run.log_base]), whole):
+            if not whole.startswith(part):
+                find("misreported", "has output of an earlier attempt that "
+                     "its scripts did not write")
 
     # --- The machine's journal ---------------------------------------------
 
@@ -419,6 +434,15 @@ def meaning(result):
         good = (result.exit_code, result.signal, result.cause) == (0, 0, "none")
         return "succeeded" if good else "failed"
     return "failed" if result.state == "refused" else result.state
+
+
+def attempts(log, whole):
+    """The output of each: all begin with the same line."""
+    head = b" ".join(whole.split(b" ", 2)[:2]) + b" "
+    if not whole or not log:
+        return [log] if log else []
+    first, *parts = log.split(head)
+    return ([first] if first else []) + [head + part for part in parts]
 
 
 def differs(a, b):

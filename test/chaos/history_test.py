@@ -185,6 +185,41 @@ def test_a_second_ticket_that_a_person_wanted_is_none():
     assert check(h) == []
 
 
+def retried():
+    """The second attempt of w2, which failed as the first."""
+    h = good()
+    run = run_of(h, 2)
+    earlier = "d" * 32
+    h.wishes[1].steps["run"][0].output = OUT
+    run.before, run.log_base = {earlier}, len(OUT)
+    run.log, run.log_size = OUT + OUT, 2 * len(OUT)
+    h.deeds.append(Deed("web-01", earlier, "w2", 1, [3]))
+    h.journals["web-01"][earlier] = Ticket(1, ["script"], Result(
+        "exited", 3, 0, "script-failed", sha(OUT)))
+    return h
+
+
+def test_a_step_that_is_retried_may_begin_again_once_it_has_failed():
+    h = retried()
+    only(check(h), "twice", 2)
+    h.wishes[1].retried = {"run"}
+    assert check(h) == []
+    h.journals["web-01"]["d" * 32].ended = Result("unknown", cause="unknown")
+    only(check(h), "twice", 2)
+
+
+def test_the_output_of_an_earlier_attempt_counts():
+    h = retried()
+    h.wishes[1].retried = {"run"}
+    run_of(h, 2).log = b"w1 0 xyz\nw1 1 abc\n" + OUT
+    only(check(h), "misreported", 2)
+    # It died in the middle of a line.
+    run = run_of(h, 2)
+    run.log, run.log_base = OUT[:12] + OUT, 12
+    run.log_size = len(run.log)
+    assert check(h) == []
+
+
 def test_a_switch_may_be_done_again():
     h = good()
     h.journals["web-01"][T1].marks = ["before", "switch", "switch", "after"]
