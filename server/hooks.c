@@ -15,6 +15,7 @@
 enum told {
 	TOLD_CREATED,
 	TOLD_CANCEL,
+	TOLD_DECIDED,
 	TOLD_MACHINE,
 	TOLD_RELAY,
 	TOLD_CA
@@ -43,6 +44,9 @@ static void take_note(void *arg)
 		break;
 	case TOLD_CANCEL:
 		dispatch_task_cancel(h->dispatch, n->number, n->text);
+		break;
+	case TOLD_DECIDED:
+		dispatch_task_decided(h->dispatch, n->number);
 		break;
 	case TOLD_MACHINE:
 		fleet_changed(h->fleet, FLEET_MACHINE, n->text);
@@ -331,6 +335,11 @@ static void task_cancel(void *ctx, uint64_t number, const char *who)
 	post_note(ctx, TOLD_CANCEL, number, who);
 }
 
+static void task_decided(void *ctx, uint64_t number)
+{
+	post_note(ctx, TOLD_DECIDED, number, "");
+}
+
 static void machine_changed(void *ctx, const char *id)
 {
 	post_note(ctx, TOLD_MACHINE, 0, id);
@@ -364,6 +373,7 @@ void server_hooks_fill(struct server_hooks *hooks, struct api_hooks *out)
 	*out = (struct api_hooks){ .ctx = hooks,
 		.task_created = task_created,
 		.task_cancel = task_cancel,
+		.task_decided = task_decided,
 		.machine_changed = machine_changed,
 		.relay_changed = relay_changed,
 		.ca_changed = ca_changed,

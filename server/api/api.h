@@ -69,6 +69,8 @@ struct api_hooks {
 	void (*task_created)(void *ctx, uint64_t number);
 	/* The request to cancel is in the row (store_task_cancel). */
 	void (*task_cancel)(void *ctx, uint64_t number, const char *who);
+	/* A decision is in its rows (store_decide). */
+	void (*task_decided)(void *ctx, uint64_t number);
 	/* Added, removed, enabled, its routes or roles: id of the machine. */
 	void (*machine_changed)(void *ctx, const char *id);
 	void (*relay_changed)(void *ctx, const char *name);

@@ -70,6 +70,7 @@ static enum rc plan_it(
 		.environment = call_text(call, "environment"),
 		.release = d->release.version,
 		.queue_ms = call_number(call, "queue_s", QUEUE_S) * 1000,
+		.guided = call_bool(call, "guided", false),
 		.packages = { d->packages, d->snapshot->package_count },
 		.machines = chosen_machines(&d->chosen),
 	};
@@ -116,6 +117,8 @@ static const struct route_field create_fields[] = {
 	{ "machines", ROUTE_TEXTS, false, 1000, "Only these of it", NULL },
 	{ "queue_s", ROUTE_NUMBER, false, QUEUE_MAX_S,
 	    "How long an unreachable machine is tried; 60", NULL },
+	{ "guided", ROUTE_BOOL, false, 0, "A failure waits for a person",
+	    NULL },
 	{ .name = NULL },
 };
 

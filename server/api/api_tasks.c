@@ -1,4 +1,5 @@
 /* api_tasks.c - tasks: list, show with blocks, machines and runs, cancel. */
+#include "server/api/decide.h"
 #include "server/api/routes.h"
 #include "server/api/task_log.h"
 #include "server/api/wire.h"
@@ -89,9 +90,17 @@ enum rc task_load(struct api_call *call, struct db *db, struct store_task *out)
 static enum rc show(struct api_call *call, struct db *db)
 {
 	struct store_task task;
+	json_t *answer = NULL;
 	enum rc rc = task_load(call, db, &task);
 
-	return rc == RC_OK ? call_answer(call, 200, wire_task(&task)) : rc;
+	if (rc == RC_OK)
+		answer = wire_task(&task);
+	if (rc == RC_OK)
+		rc = task_waits_json(db, &task, answer);
+	if (rc == RC_OK)
+		return call_answer(call, 200, answer);
+	json_decref(answer);
+	return rc;
 }
 
 static json_t *progress_json(const struct store_run *r)
@@ -109,7 +118,7 @@ static json_t *run_json(const struct store_run *r)
 	(void)snprintf(id, sizeof(id), "%u-%u-%u", r->row.key.block,
 	    r->row.key.target, r->row.key.action);
 	return json_pack("{s:s, s:o, s:o, s:o, s:s, s:s, s:s, s:i, s:i, s:I, "
-			 "s:I, s:I, s:I, s:s, s:I, s:o, s:o}",
+			 "s:I, s:I, s:I, s:s, s:I, s:I, s:s, s:o, s:o}",
 	    "run", id, "block", json_safe(r->block), "machine",
 	    json_safe(r->machine), "step", json_safe(r->action), "type",
 	    action_type_name(r->type), "state", run_state_name(r->row.state),
@@ -119,8 +128,9 @@ static json_t *run_json(const struct store_run *r)
 	    (json_int_t)r->row.running_ms, "ended_ms",
 	    (json_int_t)r->row.ended_ms, "health",
 	    machine_health_name(r->row.health), "log_size",
-	    (json_int_t)r->log_size, "fault", wire_fault(&r->row.fault),
-	    "progress", progress_json(r));
+	    (json_int_t)r->log_size, "attempt", (json_int_t)r->row.attempt,
+	    "decision", run_decision_name(r->row.decision), "fault",
+	    wire_fault(&r->row.fault), "progress", progress_json(r));
 }
 
 /* "0-12-1" */

@@ -29,6 +29,7 @@ enum api_event {
 	API_EVENT_NONE,
 	API_EVENT_TASK_CREATED,    /* number */
 	API_EVENT_TASK_CANCEL,     /* number */
+	API_EVENT_TASK_DECIDED,    /* number */
 	API_EVENT_MACHINE_CHANGED, /* name: its id */
 	API_EVENT_RELAY_CHANGED,   /* name */
 	API_EVENT_CA_CHANGED

@@ -503,6 +503,10 @@ static void tell(struct api_call *call)
 		if (h->task_cancel != NULL)
 			h->task_cancel(h->ctx, call->number, call->caller.who);
 		break;
+	case API_EVENT_TASK_DECIDED:
+		if (h->task_decided != NULL)
+			h->task_decided(h->ctx, call->number);
+		break;
 	case API_EVENT_MACHINE_CHANGED:
 		if (h->machine_changed != NULL)
 			h->machine_changed(h->ctx, call->name);

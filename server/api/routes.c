@@ -3,6 +3,7 @@
 static const struct route *const tables[] = {
 	apikey_routes,
 	ca_routes,
+	decide_routes,
 	deployment_routes,
 	environment_routes,
 	health_routes,

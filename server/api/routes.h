@@ -6,6 +6,7 @@
 
 extern const struct route apikey_routes[];
 extern const struct route ca_routes[];
+extern const struct route decide_routes[];
 extern const struct route deployment_routes[];
 extern const struct route environment_routes[];
 extern const struct route health_routes[];

@@ -79,7 +79,9 @@ static bool is_over(const struct api_call *call, const struct store_run *run)
 {
 	int64_t ended_ms = (int64_t)run->row.ended_ms;
 
-	if (!run_state_is_final(run->row.state))
+	if (!run_state_is_final(run->row.state) ||
+	    run->row.decision == DECISION_WAITING ||
+	    run->row.decision == DECISION_RETRY)
 		return false;
 	return run->log_ended || run->row.state == RUN_SKIPPED ||
 	       task_state_is_final(call->log->task.row.state) ||

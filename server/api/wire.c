@@ -105,7 +105,7 @@ json_t *wire_task(const struct store_task *t)
 	(void)snprintf(
 	    id, sizeof(id), "task-%llu", (unsigned long long)t->row.number);
 	return json_pack("{s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:I, s:o, "
-			 "s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
+			 "s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:o}",
 	    "id", id, "kind", task_kind_name(t->kind), "state",
 	    task_state_name(t->row.state), "partial", t->row.partial ? 1 : 0,
 	    "title", json_safe(t->title), "project", json_safe(t->project),
@@ -117,7 +117,8 @@ json_t *wire_task(const struct store_task *t)
 	    (json_int_t)t->row.failed_count, "created_ms",
 	    (json_int_t)t->created_ms, "started_ms",
 	    (json_int_t)t->row.started_ms, "ended_ms",
-	    (json_int_t)t->row.ended_ms, "fault", wire_fault(&t->row.fault));
+	    (json_int_t)t->row.ended_ms, "guided", t->guided ? 1 : 0, "waiting",
+	    (json_int_t)t->row.waiting, "fault", wire_fault(&t->row.fault));
 }
 
 enum rc wire_task_number(struct api_call *call, uint64_t *out)

@@ -23,6 +23,7 @@ static const char *const names[PERM_COUNT] = {
 	[PERM_APIKEY_EDIT] = "apikey.edit",
 	[PERM_AUDIT_VIEW] = "audit.view",
 	[PERM_SERVER_ADMIN] = "server.admin",
+	[PERM_TASK_APPROVE] = "task.approve",
 };
 
 /* Without the audit, which tells who else works here. */

@@ -32,6 +32,7 @@ enum permission {
 	PERM_APIKEY_EDIT,
 	PERM_AUDIT_VIEW,
 	PERM_SERVER_ADMIN, /* settings, certificates */
+	PERM_TASK_APPROVE, /* let a deployment that asks go on, or not */
 	PERM_COUNT
 };
 

@@ -23,6 +23,7 @@ static const struct command *const tables[] = {
 	relay_commands,
 	route_commands,
 	task_commands,
+	work_commands,
 };
 
 const struct command *cli_command(size_t i)

@@ -1,14 +1,11 @@
-/* cmd_task.c - deploy, run, health, and the tasks that they make. */
+/* cmd_task.c - tasks: list, show, follow, stop, and decide how they go on. */
 #include "server/cli/commands.h"
 #include "server/cli/follow.h"
+#include "server/cli/waits.h"
 
-#include "common/buf.h"
 #include "common/xalloc.h"
 
 #include <stdlib.h>
-#include <string.h>
-
-#define SCRIPT_MAX (64u << 10)
 
 static const struct output_column task_columns[] = {
 	{ "id", "ID", false },
@@ -29,7 +26,7 @@ static const struct output_column task_columns[] = {
 static const enum cell task_types[] = { CELL_TEXT, CELL_TEXT, CELL_TEXT,
 	CELL_NUMBER, CELL_NUMBER, CELL_NUMBER, CELL_TIME, CELL_TIME, CELL_TEXT,
 	CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_TEXT };
-static const struct cells task_cells = CELLS(task_columns, task_types);
+const struct cells task_cells = CELLS(task_columns, task_types);
 
 static const struct output_column run_columns[] = {
 	{ "run", "RUN", false },
@@ -42,6 +39,8 @@ static const struct output_column run_columns[] = {
 	{ "ended_ms", "ENDED", false },
 	{ "why", "WHY", false },
 	{ "said", "SAYS", false },
+	{ "attempt", "ATTEMPT", true },
+	{ "decision", "DECISION", true },
 	{ "health", "HEALTH", true },
 	{ "type", "TYPE", true },
 	{ "log_size", "LOG", true },
@@ -49,7 +48,8 @@ static const struct output_column run_columns[] = {
 };
 static const enum cell run_types[] = { CELL_TEXT, CELL_TEXT, CELL_TEXT,
 	CELL_TEXT, CELL_TEXT, CELL_NUMBER, CELL_TIME, CELL_TIME, CELL_TEXT,
-	CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_NUMBER, CELL_TEXT };
+	CELL_TEXT, CELL_NUMBER, CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_NUMBER,
+	CELL_TEXT };
 static const struct cells run_cells = CELLS(run_columns, run_types);
 
 /* fault.text as a member of its own, for the table. */
@@ -87,269 +87,25 @@ static void add_said(json_t *item)
 	free(said);
 }
 
-static const char *id_of(const json_t *task)
+const char *task_id_of(const json_t *task)
 {
 	const char *id = json_string_value(json_object_get(task, "id"));
 
 	return id != NULL ? id : "";
 }
 
-/* Options of all that make a task: follow it, or tell how to. */
-static void follow_or_tell(struct session *s, json_t *task, bool wait)
-{
-	struct follow_options options = { .log = true };
-	const char *limit = command_value(s->line, "timeout");
-
-	if (task == NULL)
-		return;
-	if (limit != NULL &&
-	    seconds_parse(limit, &options.timeout_s) != RC_OK) {
-		(void)session_usage(
-		    s, "--timeout: %.40s is no duration", limit);
-		wait = false;
-	}
-	if (wait) {
-		(void)fprintf(stderr, "%s\n", id_of(task));
-		(void)follow_task(s, id_of(task), &options);
-	} else if (output_format_of(s->line) == OUTPUT_TABLE) {
-		(void)printf("%s\n", id_of(task));
-		(void)fprintf(
-		    stderr, "follow it: longarm task log -f %s\n", id_of(task));
-	} else {
-		session_print_one(s, &task_cells, json_incref(task));
-	}
-	json_decref(task);
-}
-
-static void choose(struct session *s, json_t *body)
-{
-	session_text(s, body, "environment", "environment");
-	session_text(s, body, "role", "role");
-}
-
-/* ---- deploy ---- */
-
-static enum command_exit run_deploy(const struct command_line *line)
-{
-	struct session s;
-	json_t *body;
-
-	if (!session_open(&s, line))
-		return session_close(&s);
-	body =
-	    json_pack("{s:s, s:s, s:s}", "project", command_argument(line, 0),
-		"release", command_value(line, "release"), "environment",
-		command_value(line, "to"));
-	session_text(&s, body, "role", "role");
-	session_texts(&s, body, "machines", "machine");
-	(void)session_seconds(&s, body, "queue_s", "queue");
-	follow_or_tell(&s, session_create(&s, "/api/v1/deployments", body),
-	    command_has(line, "wait") || command_has(line, "timeout"));
-	return session_close(&s);
-}
-
-/* ---- run ---- */
-
-/* The words after --, joined by blanks, or a file. */
-static char *script_of(struct session *s)
-{
-	const char *file = command_value(s->line, "file");
-	size_t count = command_argument_count(s->line);
-	struct buf buf;
-	enum rc rc = RC_OK;
-
-	if ((file == NULL) == (count == 0)) {
-		(void)session_usage(
-		    s, "give a command after --, or --file SCRIPT");
-		return NULL;
-	}
-	if (file != NULL)
-		return session_read(s, file, SCRIPT_MAX);
-	buf_init(&buf, SCRIPT_MAX);
-	for (size_t i = 0; i < count && rc == RC_OK; i++) {
-		if (i > 0)
-			rc = buf_add_text(&buf, " ");
-		if (rc == RC_OK)
-			rc = buf_add_text(&buf, command_argument(s->line, i));
-	}
-	if (rc == RC_OK)
-		rc = buf_add_text(&buf, "\n");
-	if (rc != RC_OK) {
-		buf_fini(&buf);
-		(void)session_usage(
-		    s, "the script is over %u bytes", SCRIPT_MAX);
-		return NULL;
-	}
-	return buf_take(&buf);
-}
-
-static bool names_machines(const struct command_line *line)
-{
-	return command_has(line, "environment") || command_has(line, "role") ||
-	       command_has(line, "machine") || command_has(line, "all");
-}
-
-static enum command_exit run_run(const struct command_line *line)
-{
-	struct session s;
-	json_t *body, *script;
-	char *text;
-
-	if (!session_open(&s, line))
-		return session_close(&s);
-	if (!names_machines(line)) {
-		(void)session_usage(&s, "which machines?  --environment, "
-					"--role, --machine, or --all");
-		return session_close(&s);
-	}
-	text = script_of(&s);
-	if (text == NULL)
-		return session_close(&s);
-	script = json_string(text);
-	free(text);
-	if (script == NULL) {
-		(void)session_usage(&s, "the script is not UTF-8");
-		return session_close(&s);
-	}
-	body = json_pack("{s:o}", "script", script);
-	choose(&s, body);
-	session_texts(&s, body, "machines", "machine");
-	session_text(&s, body, "interpreter", "interpreter");
-	(void)session_seconds(&s, body, "timeout_s", "script-timeout");
-	(void)session_seconds(&s, body, "queue_s", "queue");
-	(void)session_number(&s, body, "window", "window");
-	session_text(&s, body, "user", "user");
-	(void)session_size(&s, body, "memory", "memory");
-	(void)session_number(&s, body, "processes", "processes");
-	session_text(&s, body, "lock", "lock");
-	if (command_has(line, "lock-shared"))
-		(void)json_object_set_new(body, "lock_shared", json_true());
-	follow_or_tell(&s, session_create(&s, "/api/v1/run", body),
-	    !command_has(line, "detach"));
-	return session_close(&s);
-}
-
-/* ---- health ---- */
-
-static const struct output_column health_columns[] = {
-	{ "name", "MACHINE", false },
-	{ "health", "HEALTH", false },
-	{ "presence", "PRESENCE", false },
-	{ "health_text", "DETAIL", false },
-	{ "health_at_ms", "CHECKED", false },
-};
-static const enum cell health_types[] = { CELL_TEXT, CELL_TEXT, CELL_TEXT,
-	CELL_TEXT, CELL_TIME };
-static const struct cells health_cells = CELLS(health_columns, health_types);
-
-static bool is_named(const struct command_line *line, const json_t *machine)
-{
-	const char *name = json_string_value(json_object_get(machine, "name"));
-	const char *id = json_string_value(json_object_get(machine, "id"));
-	size_t count = command_argument_count(line);
-
-	for (size_t i = 0; i < count; i++) {
-		const char *want = command_argument(line, i);
-
-		if ((name != NULL && strcmp(name, want) == 0) ||
-		    (id != NULL && strcmp(id, want) == 0))
-			return true;
-	}
-	return count == 0;
-}
-
-static void print_health(struct session *s)
-{
-	const char *environment = command_value(s->line, "environment");
-	const char *role = command_value(s->line, "role");
-	char *path;
-	json_t *all, *some = json_array();
-
-	if (environment != NULL && role != NULL)
-		path = session_path("/api/v1/machines?environment=%s&role=%s",
-		    environment, role);
-	else if (environment != NULL || role != NULL)
-		path = environment != NULL
-		           ? session_path(
-				 "/api/v1/machines?environment=%s", environment)
-		           : session_path("/api/v1/machines?role=%s", role);
-	else
-		path = session_path("/api/v1/machines");
-	all = session_list(s, path);
-	free(path);
-	for (size_t i = 0; i < json_array_size(all); i++) {
-		json_t *one = json_array_get(all, i);
-
-		if (is_named(s->line, one))
-			(void)json_array_append(some, one);
-	}
-	if (all != NULL)
-		session_print(s, &health_cells, json_incref(some));
-	json_decref(all);
-	json_decref(some);
-}
-
-static void name_machines(const struct command_line *line, json_t *body)
-{
-	size_t count = command_argument_count(line);
-	json_t *array = json_array();
-
-	for (size_t i = 0; i < count; i++)
-		(void)json_array_append_new(
-		    array, json_string(command_argument(line, i)));
-	if (count > 0)
-		(void)json_object_set(body, "machines", array);
-	json_decref(array);
-}
-
-static enum command_exit run_health_run(const struct command_line *line)
-{
-	struct follow_options options = { 0 };
-	const char *file = command_value(line, "script");
-	struct session s;
-	char *script = NULL;
-	json_t *body, *task;
-	enum command_exit code;
-
-	if (!session_open(&s, line))
-		return session_close(&s);
-	if (file != NULL) {
-		script = session_read(&s, file, SCRIPT_MAX);
-		if (script == NULL)
-			return session_close(&s);
-	}
-	body = json_object();
-	if (script != NULL)
-		(void)json_object_set_new(body, "script", json_string(script));
-	free(script);
-	choose(&s, body);
-	name_machines(line, body);
-	task = session_create(&s, "/api/v1/health", body);
-	if (task != NULL && !command_has(line, "detach")) {
-		code = follow_task(&s, id_of(task), &options);
-		/* The table tells more than the first failure. */
-		s.failed = COMMAND_OK;
-		if (code != COMMAND_INTERRUPTED &&
-		    code != COMMAND_SERVER_UNREACHABLE)
-			print_health(&s);
-		s.failed = s.failed != COMMAND_OK ? s.failed : code;
-	} else if (task != NULL) {
-		(void)printf("%s\n", id_of(task));
-	}
-	json_decref(task);
-	return session_close(&s);
-}
-
-static enum command_exit run_health_show(const struct command_line *line)
-{
-	struct session s;
-
-	if (session_open(&s, line))
-		print_health(&s);
-	return session_close(&s);
-}
-
 /* ---- tasks ---- */
+
+/* A task that waits says so first. */
+static void mark_waiting(json_t *task)
+{
+	if (json_integer_value(json_object_get(task, "waiting")) == 0)
+		return;
+	(void)json_object_set_new(task, "state", json_string("waiting"));
+	(void)json_object_set_new(task, "why",
+	    json_sprintf(
+		"waits for a person: longarm task show %s", task_id_of(task)));
+}
 
 static enum command_exit run_task_list(const struct command_line *line)
 {
@@ -370,8 +126,11 @@ static enum command_exit run_task_list(const struct command_line *line)
 		json_decref(page);
 	}
 	free(path);
-	for (size_t i = 0; i < json_array_size(items); i++)
+	for (size_t i = 0; i < json_array_size(items); i++) {
 		add_why(json_array_get(items, i));
+		if (output_format_of(line) != OUTPUT_JSON)
+			mark_waiting(json_array_get(items, i));
+	}
 	session_print(&s, &task_cells, items);
 	return session_close(&s);
 }
@@ -404,14 +163,17 @@ static enum command_exit run_task_show(const struct command_line *line)
 	}
 	if (task != NULL)
 		add_why(task);
-	session_print_one(&s, &task_cells, task);
+	session_print_one(&s, &task_cells, json_incref(task));
 	if (output_format_of(line) == OUTPUT_TABLE ||
 	    output_format_of(line) == OUTPUT_WIDE) {
 		(void)fputc('\n', stdout);
 		session_print(&s, &run_cells, runs);
+		print_decisions(task, stdout);
+		print_interruptions(task, stdout);
 	} else {
 		json_decref(runs);
 	}
+	json_decref(task);
 	return session_close(&s);
 }
 
@@ -455,108 +217,113 @@ static enum command_exit run_task_cancel(const struct command_line *line)
 	task = session_call(&s, "POST", path, json_object());
 	free(path);
 	if (task != NULL)
-		(void)fprintf(stderr, "%s: asked to stop\n", id_of(task));
+		(void)fprintf(stderr, "%s: asked to stop\n", task_id_of(task));
 	json_decref(task);
 	return session_close(&s);
 }
 
+/* ---- deciding ---- */
+
+static enum command_exit post_decision(
+    const struct command_line *line, const char *what, json_t *body)
+{
+	struct session s;
+	json_t *task;
+	char *path;
+
+	if (!session_open(&s, line)) {
+		json_decref(body);
+		return session_close(&s);
+	}
+	session_text(&s, body, "machine", "machine");
+	session_text(&s, body, "step", "step");
+	session_text(&s, body, "note", "note");
+	path = session_path(
+	    "/api/v1/tasks/%s/%s", command_argument(line, 0), what);
+	task = session_create(&s, path, body);
+	free(path);
+	if (task != NULL)
+		(void)fprintf(stderr, "%s: decided for %lld\n",
+		    task_id_of(task),
+		    (long long)json_integer_value(
+			json_object_get(task, "decided")));
+	json_decref(task);
+	return session_close(&s);
+}
+
+static enum command_exit decide(
+    const struct command_line *line, const char *verb)
+{
+	return post_decision(line, "decide", json_pack("{s:s}", "verb", verb));
+}
+
+static enum command_exit run_task_retry(const struct command_line *line)
+{
+	return decide(line, "retry");
+}
+
+static enum command_exit run_task_ignore(const struct command_line *line)
+{
+	return decide(line, "ignore");
+}
+
+static enum command_exit run_task_fail(const struct command_line *line)
+{
+	return decide(line, "fail");
+}
+
+static enum command_exit run_task_exclude(const struct command_line *line)
+{
+	return decide(line, "exclude");
+}
+
+static enum command_exit run_task_approve(const struct command_line *line)
+{
+	return post_decision(line, "approve",
+	    json_pack("{s:b}", "reject", command_has(line, "reject") ? 1 : 0));
+}
+
+static enum command_exit run_task_resolve(const struct command_line *line)
+{
+	return post_decision(line, "resolve",
+	    json_pack("{s:s}", "outcome", command_value(line, "as")));
+}
+
 /* ---- table ---- */
 
-#define TIMEOUT_OPTION                                                         \
+#define DECIDE_OPTIONS                                                         \
+	{ .name = "machine",                                                   \
+		.letter = 'm',                                                 \
+		.argument = "MACHINE",                                         \
+		.help = "Only there; else all that wait" },                    \
 	{                                                                      \
-		.name = "timeout", .argument = "TIME",                         \
-		.help = "Wait no longer than this (exit 7); the task goes on"  \
+		.name = "step", .argument = "STEP", .help = "Only this step"   \
 	}
-#define QUEUE_OPTION                                                           \
+#define NOTE_OPTION                                                            \
 	{                                                                      \
-		.name = "queue", .argument = "TIME",                           \
-		.help = "How long an unreachable machine is tried"             \
-	}
-#define ENVIRONMENT_OPTION                                                     \
-	{                                                                      \
-		.name = "environment", .letter = 'e', .argument = "ENV",       \
-		.help = "Its machines"                                         \
-	}
-#define ROLE_OPTION                                                            \
-	{                                                                      \
-		.name = "role", .letter = 'r', .argument = "ROLE",             \
-		.help = "Those with this role"                                 \
-	}
-#define MACHINES_OPTION                                                        \
-	{                                                                      \
-		.name = "machine", .letter = 'm', .argument = "MACHINE",       \
-		.repeated = true, .help = "This one"                           \
-	}
-#define DETACH_OPTION                                                          \
-	{                                                                      \
-		.name = "detach", .letter = 'd',                               \
-		.help = "Print the task's id and do not wait"                  \
+		.name = "note", .argument = "TEXT", .help = "Why; kept"        \
 	}
 
-static const struct command_option deploy_options[] = {
-	{ .name = "release",
-	    .argument = "VERSION",
+static const struct command_option decide_options[] = {
+	DECIDE_OPTIONS,
+	NOTE_OPTION,
+};
+
+static const struct command_option approve_options[] = {
+	{ .name = "reject", .help = "No: the task ends, failed" },
+	NOTE_OPTION,
+};
+
+static const struct command_option resolve_options[] = {
+	{ .name = "as",
+	    .argument = "OUTCOME",
 	    .required = true,
-	    .help = "Which release" },
-	{ .name = "to",
-	    .argument = "ENV",
+	    .help = "succeeded or failed" },
+	DECIDE_OPTIONS,
+	{ .name = "note",
+	    .argument = "TEXT",
 	    .required = true,
-	    .help = "Which environment" },
-	ROLE_OPTION,
-	MACHINES_OPTION,
-	{ .name = "wait",
-	    .letter = 'w',
-	    .help = "Follow it to its end, with its output" },
-	TIMEOUT_OPTION,
-	QUEUE_OPTION,
-};
-
-static const struct command_option run_options[] = {
-	ENVIRONMENT_OPTION,
-	ROLE_OPTION,
-	MACHINES_OPTION,
-	{ .name = "all", .help = "All machines" },
-	{ .name = "file",
-	    .letter = 'f',
-	    .argument = "SCRIPT",
-	    .help = "A script; - is standard input" },
-	{ .name = "interpreter",
-	    .argument = "PATH",
-	    .help = "When the script has no #! line; /bin/sh -e" },
-	{ .name = "window",
-	    .argument = "N",
-	    .help = "Machines at a time; all at once" },
-	{ .name = "script-timeout",
-	    .argument = "TIME",
-	    .help = "Of one run; 30m" },
-	{ .name = "user",
-	    .argument = "USER",
-	    .help = "Who runs it there; as the tentacle" },
-	{ .name = "memory",
-	    .argument = "SIZE",
-	    .help = "Of all that it starts, such as 256MiB; no limit" },
-	{ .name = "processes", .argument = "N", .help = "At once; no limit" },
-	{ .name = "lock",
-	    .argument = "NAME",
-	    .help = "Held on the machine while it runs" },
-	{ .name = "lock-shared", .help = "Beside others that share it" },
-	DETACH_OPTION,
-	TIMEOUT_OPTION,
-	QUEUE_OPTION,
-};
-
-static const struct command_option health_run_options[] = {
-	ENVIRONMENT_OPTION,
-	ROLE_OPTION,
-	{ .name = "script",
-	    .argument = "FILE",
-	    .help = "A check of your own, run there" },
-	DETACH_OPTION,
-};
-
-static const struct command_option health_show_options[] = {
-	ENVIRONMENT_OPTION,
-	ROLE_OPTION,
+	    .help = "How you know; kept" },
 };
 
 static const struct command_option task_list_options[] = {
@@ -573,33 +340,6 @@ static const struct command_option task_wait_options[] = {
 };
 
 const struct command task_commands[] = {
-	{ .name = "deploy",
-	    .arguments = "PROJECT",
-	    .help = "Take a release to the machines of an environment",
-	    .examples = "longarm deploy shop --release 1.4.0 --to prod --wait",
-	    .options = deploy_options,
-	    .option_count = COUNT_OF(deploy_options),
-	    .run = run_deploy },
-	{ .name = "run",
-	    .arguments = "-- [COMMAND...]",
-	    .help = "Run a script on machines and show its output",
-	    .examples = "longarm run --role web --environment prod -- uptime\n"
-			"longarm run -m web-01 --file check.sh",
-	    .options = run_options,
-	    .option_count = COUNT_OF(run_options),
-	    .run = run_run },
-	{ .name = "health run",
-	    .arguments = "[MACHINE...]",
-	    .help = "Check machines now and show how they are",
-	    .options = health_run_options,
-	    .option_count = COUNT_OF(health_run_options),
-	    .run = run_health_run },
-	{ .name = "health show",
-	    .arguments = "[MACHINE...]",
-	    .help = "Show what the last checks found",
-	    .options = health_show_options,
-	    .option_count = COUNT_OF(health_show_options),
-	    .run = run_health_show },
 	{ .name = "task list",
 	    .help = "List tasks, newest first",
 	    .options = task_list_options,
@@ -625,5 +365,45 @@ const struct command task_commands[] = {
 	    .arguments = "TASK",
 	    .help = "Ask a task to stop",
 	    .run = run_task_cancel },
+	{ .name = "task retry",
+	    .arguments = "TASK",
+	    .help = "Try what failed once more",
+	    .examples = "longarm task retry task-7 --machine web-03",
+	    .options = decide_options,
+	    .option_count = COUNT_OF(decide_options),
+	    .run = run_task_retry },
+	{ .name = "task ignore",
+	    .arguments = "TASK",
+	    .help = "Go on as if what failed had succeeded",
+	    .options = decide_options,
+	    .option_count = COUNT_OF(decide_options),
+	    .run = run_task_ignore },
+	{ .name = "task fail",
+	    .arguments = "TASK",
+	    .help = "Let what failed be a failure of its machine",
+	    .options = decide_options,
+	    .option_count = COUNT_OF(decide_options),
+	    .run = run_task_fail },
+	{ .name = "task exclude",
+	    .arguments = "TASK",
+	    .help = "Go on without the machine that failed",
+	    .options = decide_options,
+	    .option_count = COUNT_OF(decide_options),
+	    .run = run_task_exclude },
+	{ .name = "task approve",
+	    .arguments = "TASK",
+	    .help = "Let a task that asks go on, or not",
+	    .examples = "longarm task approve task-7 --note 'backups are done'",
+	    .options = approve_options,
+	    .option_count = COUNT_OF(approve_options),
+	    .run = run_task_approve },
+	{ .name = "task resolve",
+	    .arguments = "TASK",
+	    .help = "Say how runs in unknown ended, when you know",
+	    .examples = "longarm task resolve task-7 -m web-03 --as succeeded "
+			"--note 'the new version answers'",
+	    .options = resolve_options,
+	    .option_count = COUNT_OF(resolve_options),
+	    .run = run_task_resolve },
 	{ .name = NULL },
 };

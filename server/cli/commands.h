@@ -14,8 +14,14 @@ extern const struct command push_commands[];
 extern const struct command relay_commands[];
 extern const struct command route_commands[];
 extern const struct command task_commands[];
+extern const struct command work_commands[];
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define TIMEOUT_OPTION                                                         \
+	{                                                                      \
+		.name = "timeout", .argument = "TIME",                         \
+		.help = "Wait no longer than this (exit 7); the task goes on"  \
+	}
 /* A struct cells of two static arrays. */
 #define CELLS(columns, types)                                                  \
 	{                                                                      \
@@ -51,6 +57,9 @@ enum command_exit remove_one(
 enum command_exit revoke_one(const struct command_line *line, const char *noun,
     const struct cells *cells);
 extern const struct cells machine_cells;
+extern const struct cells task_cells;
+/* "task-7" of a task; never NULL. */
+const char *task_id_of(const json_t *task);
 
 /* File to send: a file as it is, a directory as a deterministic tar.zst.
  * An open temporary or the file itself; -1: said why. */

@@ -1,5 +1,6 @@
 #include "server/cli/follow.h"
 #include "server/cli/commands.h"
+#include "server/cli/waits.h"
 
 #include "common/buf.h"
 #include "common/clock.h"
@@ -204,7 +205,8 @@ struct follower {
 	struct line_joiner *lines;
 	const char *id;
 	char *cursor;
-	json_t *task; /* as it was last seen */
+	json_t *task;            /* as it was last seen */
+	json_int_t told_waiting; /* for how many people it waited then */
 	uint64_t begun_ms, away_since_ms;
 	bool done;
 };
@@ -271,6 +273,35 @@ static void take(struct follower *f, const json_t *answer)
 					   answer, "segments")) == 0);
 }
 
+/* What is to be decided, and how; missed now, it is told with the next
+ * answer. */
+static bool tell_waiting(struct follower *f)
+{
+	char *path = session_path("/api/v1/tasks/%s", f->id);
+	const struct client_request request = {
+		.method = "GET", .path = path, .timeout_s = WAIT_S
+	};
+	struct client_answer answer = { 0 };
+	bool ok = client_call(f->s->client, &request, &answer) == RC_OK;
+
+	if (ok) {
+		output_progress_end();
+		print_interruptions(answer.body, stderr);
+	}
+	client_answer_clear(&answer);
+	free(path);
+	return ok;
+}
+
+static void look_for_waiting(struct follower *f)
+{
+	json_int_t now =
+	    json_integer_value(json_object_get(f->task, "waiting"));
+
+	if (now != f->told_waiting && (now == 0 || tell_waiting(f)))
+		f->told_waiting = now;
+}
+
 static uint64_t wait_s(const struct follower *f)
 {
 	uint64_t limit_s = f->options->timeout_s;
@@ -297,6 +328,7 @@ static bool step(struct follower *f)
 
 	if (ok) {
 		take(f, answer.body);
+		look_for_waiting(f);
 		show_progress(f);
 	} else if (!client_interrupted()) {
 		ok = is_away(f, &answer);
@@ -340,6 +372,8 @@ static enum command_exit tell_outcome(struct follower *f)
 		}
 		output_safe(stderr, text_of(fault, "text"));
 		(void)fprintf(stderr, "\n  %s\n", text_of(fault, "advice"));
+		if (strcmp(text_of(fault, "code"), "unknown") == 0)
+			(void)tell_waiting(f);
 	}
 	return code;
 }

@@ -32,6 +32,7 @@ struct batch {
 
 static const char *const fact_names[FACT_TYPE_COUNT] = {
 	[FACT_CANCEL] = "cancel",
+	[FACT_DECISION] = "decision",
 	[FACT_ACCEPTED] = "accepted",
 	[FACT_ENDED] = "ended",
 	[FACT_REFUSED] = "refused",
@@ -71,8 +72,13 @@ static char *describe(const struct engine_fact *fact)
 	json_t *o = json_object();
 	char *text;
 
-	if (fact->type != FACT_CANCEL)
+	if (fact->type == FACT_DECISION) {
+		put(o, "verb", json_string(task_verb_name(fact->verb)));
+		put(o, "attempt", json_integer(fact->attempt));
+		put(o, "by", json_string(fact->fault.text));
+	} else if (fact->type != FACT_CANCEL) {
 		put(o, "ticket", json_string(fact->ticket));
+	}
 	put_fault(o, &fact->fault);
 	if (fact->type == FACT_ENDED) {
 		put(o, "state",
@@ -106,7 +112,8 @@ void work_tell(struct dispatch *d, const struct engine_fact *fact)
 	f->order = d->fact_count++;
 	f->json = describe(fact);
 	f->fact = (struct store_fact){ .type = fact_names[fact->type],
-		.of_run = fact->type != FACT_CANCEL,
+		.of_run = fact->type != FACT_CANCEL &&
+		          (fact->type != FACT_DECISION || fact->attempt > 0),
 		.key = fact->key,
 		.at_ms = now_ms,
 		.json = f->json };
@@ -158,8 +165,9 @@ static void drain_engine(struct dispatch *d, struct batch *b)
 			    xrealloc(b->commands, room, sizeof(*b->commands));
 		}
 		to = &b->commands[b->command_count++];
-		to->type = command.type;
-		to->key = command.key;
+		*to = (struct work_command){ .type = command.type,
+			.key = command.key,
+			.attempt = command.attempt };
 		memcpy(to->ticket, command.ticket, sizeof(to->ticket));
 	}
 }
@@ -256,6 +264,25 @@ static void batch_free(struct batch *b)
 
 /* ---- the commit ---- */
 
+/* Where new attempts write. */
+static enum rc find_logs(struct db *db, struct batch *b)
+{
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; rc == RC_OK && i < b->command_count; i++) {
+		struct work_command *c = &b->commands[i];
+		const struct store_log log = { .key = c->key,
+			.ticket = c->ticket };
+
+		if (c->type != COMMAND_START || c->attempt <= 1)
+			continue;
+		rc = store_run_log_place(db, &log, &c->log_base, &c->log_size);
+		if (rc == RC_NOTFOUND) /* another node's by now */
+			rc = RC_OK;
+	}
+	return rc;
+}
+
 static enum rc apply(struct db *db, struct store_job *job)
 {
 	struct batch *b = CONTAINER_OF(job, struct batch, job);
@@ -267,7 +294,7 @@ static enum rc apply(struct db *db, struct store_job *job)
 		if (rc != RC_OK && rc != RC_STATE)
 			return rc;
 	}
-	return RC_OK;
+	return find_logs(db, b);
 }
 
 /* Its last row is on the disk, or it is another node's. */

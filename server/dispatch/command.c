@@ -12,35 +12,49 @@
 
 /* ---- runs ---- */
 
-static struct work_run *find_run(
-    const struct work_task *task, const struct run_key *key)
+static bool is_same(const struct run_key *a, const struct run_key *b)
 {
-	struct work_run *run;
+	return a->block == b->block && a->target == b->target &&
+	       a->action == b->action;
+}
 
-	TAILQ_FOREACH(run, &task->runs, link)
-	{
-		if (run->key.block == key->block &&
-		    run->key.target == key->target &&
-		    run->key.action == key->action)
+/* An earlier attempt of it is let go of: nothing of it is wanted any more. */
+static struct work_run *find_run(
+    const struct work_task *task, const struct work_command *command)
+{
+	struct work_run *run, *next;
+
+	for (run = TAILQ_FIRST(&task->runs); run != NULL; run = next) {
+		next = TAILQ_NEXT(run, link);
+		if (!is_same(&run->key, &command->key))
+			continue;
+		if (strcmp(run->ticket, command->ticket) == 0)
 			return run;
+		if (command->type != COMMAND_START)
+			continue;
+		run_let_go(run);
+		run_release(run);
 	}
 	return NULL;
 }
 
-/* What the rows said of its log when the task was loaded. */
-static uint64_t loaded_log_size(
-    const struct work_task *task, const struct run_key *key)
+/* Where its log stands: from the batch that made this attempt, or as the rows
+ * said when the task was loaded. */
+static void place_log(struct work_run *run, const struct work_command *command)
 {
-	const struct store_task_rows *rows = &task->rows;
+	const struct store_task_rows *rows = &run->task->rows;
 
+	run->base = command->log_base;
+	run->committed = command->log_size;
 	for (size_t i = 0; i < rows->run_count; i++) {
-		const struct run_key *k = &rows->runs[i].key;
-
-		if (k->block == key->block && k->target == key->target &&
-		    k->action == key->action)
-			return rows->log_sizes[i];
+		if (!is_same(&rows->runs[i].key, &run->key) ||
+		    strcmp(rows->runs[i].ticket, run->ticket) != 0)
+			continue;
+		run->base = rows->log_bases[i];
+		run->committed = rows->log_sizes[i];
+		break;
 	}
-	return 0;
+	run->written = run->committed;
 }
 
 static struct work_run *new_run(
@@ -58,8 +72,7 @@ static struct work_run *new_run(
 	if (run->action->payload < task->payload_count)
 		run->payload = &task->payloads[run->action->payload];
 	run->fd = -1;
-	run->committed = loaded_log_size(task, &run->key);
-	run->written = run->committed;
+	place_log(run, command);
 	TAILQ_INSERT_TAIL(&task->runs, run, link);
 	return run;
 }
@@ -102,6 +115,7 @@ void run_release(struct work_run *run)
 		return;
 	if (!task->gone &&
 	    engine_run_row(task->dispatch->engine, &run->key, &row) == RC_OK &&
+	    strcmp(row.ticket, run->ticket) == 0 &&
 	    !run_state_is_final(row.state))
 		return;
 	run_free(run);
@@ -531,7 +545,7 @@ void work_carry_out(struct dispatch *d, const struct work_command *command)
 
 	if (task == NULL)
 		return;
-	run = find_run(task, &command->key);
+	run = find_run(task, command);
 	if (run == NULL)
 		run = new_run(task, command);
 	switch (command->type) {

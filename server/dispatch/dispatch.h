@@ -77,6 +77,8 @@ void dispatch_free(struct dispatch *d); /* NULL is fine */
 void dispatch_task_created(struct dispatch *d, uint64_t number);
 /* The request is in its row. */
 void dispatch_task_cancel(struct dispatch *d, uint64_t number, const char *who);
+/* A person's decision about it is in its rows. */
+void dispatch_task_decided(struct dispatch *d, uint64_t number);
 /* A machine came online: check it soon. */
 void dispatch_machine_up(struct dispatch *d, const char *machine);
 /* Added, removed, enabled...: the schedule follows. */

@@ -44,14 +44,15 @@ static void on_output(void *arg, uint64_t offset, struct bytes data)
 	struct fault fault;
 
 	tell_attached(run);
-	if (offset > run->written) {
+	if (offset > run->written - run->base) {
 		fault_set(&fault, REASON_PROTOCOL, "",
 		    "%s: output at %llu, expected at %llu", run->machine->name,
 		    (unsigned long long)offset,
-		    (unsigned long long)run->written);
+		    (unsigned long long)(run->written - run->base));
 		run_give_up(run, &fault);
 		return;
 	}
+	offset += run->base;
 	if (fs_pwrite_all(run->fd, data.p, data.len, offset) != RC_OK) {
 		fault_set(&fault,
 		    errno == ENOSPC ? REASON_NO_SPACE : REASON_INTERNAL,
@@ -110,7 +111,7 @@ static void on_result(void *arg, const struct msg_result *result)
 	    result->log_sha256[0] == '\0') {
 		run_set_fault(run, &unknown.fault, &result->cause);
 		work_tell(run->task->dispatch, &unknown);
-	} else if (result->log_size > run->written ||
+	} else if (result->log_size > run->written - run->base ||
 		   result->state == TICKET_ACCEPTED ||
 		   result->state == TICKET_RUNNING) {
 		fault_set(&fault, REASON_PROTOCOL, "",
@@ -161,7 +162,7 @@ void run_follow(struct work_run *run)
 		tell_down(run, &fault);
 		return;
 	}
-	attach.offset = run->written;
+	attach.offset = run->written - run->base;
 	(void)snprintf(
 	    name, sizeof(name), "task-%llu", (unsigned long long)task->number);
 	rc = fleet_attach(

@@ -83,7 +83,10 @@ static enum rc load(struct db *db, struct store_job *job)
 	if (rc != RC_OK)
 		return rc;
 	l->task->rows.task.row.epoch = epoch;
-	rc = load_roles(db, l->task);
+	rc = store_decision_list(
+	    db, l->number, &l->task->decisions, &l->task->decision_count);
+	if (rc == RC_OK)
+		rc = load_roles(db, l->task);
 	if (rc == RC_OK)
 		rc = load_release(db, l);
 	if (rc == RC_OK)
@@ -240,6 +243,7 @@ static MUST_CHECK enum rc take(struct dispatch *d, struct load *l)
 		return rc;
 	TAILQ_INSERT_TAIL(&d->tasks, task, link);
 	l->task = NULL;
+	work_tell_decisions(d, task->decisions, task->decision_count);
 	if (rows->task.cancel_who[0] != '\0')
 		dispatch_task_cancel(d, l->number, rows->task.cancel_who);
 	work_turn_soon(d);
@@ -307,6 +311,7 @@ void work_task_free(struct work_task *task)
 	for (uint32_t i = 0; task->roles != NULL && i < machines; i++)
 		names_clear(&task->roles[i]);
 	free(task->roles);
+	free(task->decisions);
 	for (size_t i = 0; i < task->payload_count; i++)
 		plan_payload_fini(&task->payloads[i]);
 	free(task->payloads);

@@ -29,9 +29,11 @@
 struct sync_item {
 	struct work_run *run;
 	struct run_key key;
+	char ticket[TASK_TICKET_SIZE];
 	int fd;
+	uint64_t base; /* of this attempt */
 	uint64_t from, to;
-	bool end; /* the result is there: hash it all */
+	bool end; /* the result is there: hash it from base on */
 	bool mismatch;
 	uint8_t sha256[STORE_SHA256_SIZE];
 	char want[DIGEST_SIZE]; /* "": take it as it is */
@@ -92,7 +94,7 @@ static bool hash_file(struct sync_item *item)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	uint8_t *chunk = malloc(CHUNK);
-	uint64_t at = 0;
+	uint64_t at = item->base;
 	bool ok = ctx != NULL && chunk != NULL &&
 	          EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
 
@@ -139,20 +141,26 @@ static void sync_all(void *arg)
 
 /* ---- on the SQL thread ---- */
 
+static struct store_log log_of(const struct sync_item *item)
+{
+	return (struct store_log){ .key = item->key, .ticket = item->ticket };
+}
+
 static enum rc grow(struct db *db, const struct sync_item *item)
 {
+	const struct store_log log = log_of(item);
 	uint64_t now = item->from;
 	enum rc rc = RC_OK;
 
 	if (item->to <= item->from)
 		return RC_OK;
-	rc = store_run_log_grow(db, &item->key, item->from, item->to, &now);
+	rc = store_run_log_grow(db, &log, item->from, item->to, &now);
 	if (rc != RC_STATE)
 		return rc;
 	/* Another life of this server wrote further: the same bytes. */
 	if (now >= item->to)
 		return RC_OK;
-	return store_run_log_grow(db, &item->key, now, item->to, &now);
+	return store_run_log_grow(db, &log, now, item->to, &now);
 }
 
 static enum rc write_sizes(struct db *db, struct store_job *job)
@@ -161,11 +169,12 @@ static enum rc write_sizes(struct db *db, struct store_job *job)
 
 	for (size_t i = 0; i < s->count; i++) {
 		const struct sync_item *item = &s->items[i];
+		const struct store_log log = log_of(item);
 		enum rc rc = grow(db, item);
 
 		if (rc == RC_OK && item->end && !item->mismatch)
-			rc = store_run_log_end(
-			    db, &item->key, item->to, item->sha256);
+			rc =
+			    store_run_log_end(db, &log, item->to, item->sha256);
 		if (rc != RC_OK && rc != RC_STATE && rc != RC_NOTFOUND)
 			return rc;
 	}
@@ -206,7 +215,7 @@ static void fetch_again(struct work_run *run)
 	    run->machine->name);
 	run->refetched = true;
 	run->has_result = false;
-	run->written = 0;
+	run->written = run->base;
 	run_follow(run);
 }
 
@@ -215,7 +224,7 @@ static void synced(struct work_run *run, const struct sync_item *item)
 	if (item->to > run->committed)
 		run->committed = item->to;
 	if (run->follow != NULL)
-		fleet_follow_ack(run->follow, run->committed);
+		fleet_follow_ack(run->follow, run->committed - run->base);
 	if (item->end && item->mismatch)
 		fetch_again(run);
 	else if (item->end && run->noting == 0)
@@ -296,11 +305,13 @@ static void fill(struct sync_item *item, struct work_run *run)
 	*item = (struct sync_item){ .run = run,
 		.key = run->key,
 		.fd = run->fd,
+		.base = run->base,
 		.from = run->committed,
 		.to = run->written,
 		.end = run->has_result };
+	memcpy(item->ticket, run->ticket, sizeof(item->ticket));
 	if (item->end && !run->refetched &&
-	    run->result.log_size == run->written)
+	    run->result.log_size == run->written - run->base)
 		memcpy(item->want, run->result.log_sha256, sizeof(item->want));
 	run->syncing = true;
 }

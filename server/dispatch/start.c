@@ -193,6 +193,19 @@ static void fill_world(const struct script_world *w, struct msg_start *m)
 	m->lock_shared = w->lock_shared;
 }
 
+/* What earlier attempts left behind: each may still run, or be on its way. */
+static size_t fill_former(const struct work_run *run, struct msg_id *out)
+{
+	struct run_row row;
+
+	if (engine_run_row(run->task->dispatch->engine, &run->key, &row) !=
+	    RC_OK)
+		return 0;
+	for (uint32_t i = 0; i < row.former_count; i++)
+		memcpy(out[i].text, row.former[i], sizeof(out[i].text));
+	return row.former_count;
+}
+
 enum rc start_encode(
     void *arg, const struct fleet_call *call, struct packbuf *out)
 {
@@ -205,9 +218,12 @@ enum rc start_encode(
 		.counter = call->counter,
 		.timeout_ms =
 		    timeout < UINT32_MAX ? (uint32_t)timeout : UINT32_MAX };
+	struct msg_id former[TASK_FORMER_MAX];
 	struct split split;
 	enum rc rc;
 
+	m.supersedes.items = former;
+	m.supersedes.count = fill_former(run, former);
 	memcpy(m.ticket, run->ticket, sizeof(m.ticket));
 	(void)snprintf(m.task, sizeof(m.task), "task-%llu",
 	    (unsigned long long)row->row.number);

@@ -5,6 +5,7 @@
  *     dispatch.c  life; what the rest of the server tells it
  *     batch.c     facts in, one transaction, commands out
  *     load.c      a task from its rows, with its variables
+ *     decide.c    what people decided, from the rows to the engine
  *     command.c   what each command asks of the fleet, and the answers
  *     start.c     the message that starts a script or an activation
  *     follow.c    attach, output, result
@@ -24,6 +25,7 @@
 #include "server/dispatch/dispatch.h"
 #include "server/dispatch/pace.h"
 #include "server/process/planner.h"
+#include "server/store/decision.h"
 #include "server/store/task.h"
 #include "server/store/types.h"
 
@@ -63,7 +65,8 @@ struct work_run {
 	char body_blob[DIGEST_SIZE]; /* "": the body is in the message */
 
 	int fd;             /* of the log; -1: not opened */
-	uint64_t written;   /* bytes in the file */
+	uint64_t base;      /* where this attempt begins in the file */
+	uint64_t written;   /* bytes in the file, with those before */
 	uint64_t committed; /* bytes that the row tells of */
 	bool dirty;         /* in the dirty list */
 	bool syncing;       /* a log_sync holds it */
@@ -101,6 +104,8 @@ struct work_task {
 	size_t payload_count;
 	struct names *roles; /* per machine of the plan */
 	struct variable_set variables;
+	struct store_decision *decisions; /* of before it was loaded */
+	size_t decision_count;
 	struct fault fault; /* code NONE, or why nothing of it can be started */
 	struct work_run_list runs;
 	struct work_output_list outputs; /* of its steps */
@@ -164,6 +169,12 @@ void work_task_free(struct work_task *task);
 /* Free a task that is gone and has no runs any more. */
 void work_task_sweep(struct work_task *task);
 
+/* ---- decide.c ---- */
+
+/* Tell the engine; what it has taken already it ignores. */
+void work_tell_decisions(
+    struct dispatch *d, const struct store_decision *rows, size_t count);
+
 /* ---- batch.c ---- */
 
 /* Tell the engine; what changed something is recorded. */
@@ -180,6 +191,9 @@ struct work_command {
 	enum engine_command_type type;
 	struct run_key key;
 	char ticket[TASK_TICKET_SIZE];
+	uint32_t attempt;
+	/* Of a second attempt and later ones; known after the commit. */
+	uint64_t log_base, log_size;
 };
 void work_carry_out(struct dispatch *d, const struct work_command *command);
 /* Requests to forget that are under way. */

@@ -165,6 +165,18 @@ static bool is_lane_free(const struct engine *e, const struct task *task)
 	return true;
 }
 
+/* What people take to decide counts too. */
+static uint64_t deadline_of(const struct task *task)
+{
+	const struct task_plan *plan = task->plan;
+	uint64_t at = plan->deadline_ms > 0 ? plan->deadline_ms : TIMER_NEVER;
+	uint64_t limit = time_add(task->row.started_ms, plan->limit_ms);
+
+	if (plan->limit_ms == 0 || task->row.started_ms == 0 || at < limit)
+		return at;
+	return limit;
+}
+
 /* Returns the earliest deadline still ahead. */
 static uint64_t expire_tasks(struct engine *e, uint64_t now_ms)
 {
@@ -176,10 +188,11 @@ static uint64_t expire_tasks(struct engine *e, uint64_t now_ms)
 	    "the task's deadline passed before it was done");
 	TAILQ_FOREACH(task, &e->tasks, link)
 	{
-		uint64_t deadline = task->plan->deadline_ms;
+		uint64_t deadline = deadline_of(task);
 
-		if (deadline == 0 || (task->row.state != TASK_QUEUED &&
-					 task->row.state != TASK_RUNNING))
+		if (deadline == TIMER_NEVER ||
+		    (task->row.state != TASK_QUEUED &&
+			task->row.state != TASK_RUNNING))
 			continue;
 		if (deadline <= now_ms)
 			task_cancel(e, task, &why, now_ms);
@@ -263,6 +276,10 @@ static void fill_run_row(const struct run *r, struct run_row *out)
 		.key = key_of(r),
 		.state = r->state,
 		.sent = r->sent != SENT_NO,
+		.attempt = r->attempt,
+		.decision = r->decision,
+		.doubt = r->doubt,
+		.former_count = r->former_count,
 		.tries = r->tries,
 		.starting_ms = r->starting_ms,
 		.running_ms = r->running_ms,
@@ -272,6 +289,7 @@ static void fill_run_row(const struct run *r, struct run_row *out)
 		.health = r->health,
 	};
 	memcpy(out->ticket, r->ticket, sizeof(out->ticket));
+	memcpy(out->former, r->former, sizeof(out->former));
 	if (t->fault_action == r->action && r->state != RUN_WAITING &&
 	    r->state != RUN_SKIPPED)
 		out->fault = t->fault;
@@ -328,6 +346,7 @@ bool engine_next_command(struct engine *e, struct engine_command *out)
 		.type = take_command(e, r),
 		.key = key_of(r),
 		.epoch = task->row.epoch,
+		.attempt = r->attempt,
 		.plan = task->plan,
 		.machine =
 		    &task->plan

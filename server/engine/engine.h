@@ -25,6 +25,12 @@
  * have arrived it is only failed after the machine has confirmed that the
  * ticket never ran.  Once accepted it is only attached to.
  *
+ * A run that failed, or of which nobody knows how it ended, gets another
+ * attempt by itself as its action allows; else, in a guided task, it waits for
+ * a person (FACT_DECISION).  Each attempt has its own ticket, and its start
+ * names those of earlier attempts that may still run: a machine that has begun
+ * one of them refuses, and the run is unknown.
+ *
  * One thread at a time.  Times: Unix milliseconds, from the caller.
  */
 #ifndef SERVER_ENGINE_ENGINE_H
@@ -69,6 +75,7 @@ enum engine_command_type {
 
 enum engine_fact_type {
 	FACT_CANCEL,   /* task: somebody asked; fault says who, or NONE */
+	FACT_DECISION, /* task or run that waits for a person: verb */
 	FACT_ACCEPTED, /* run: the machine took the ticket (or stage began) */
 	FACT_ENDED,    /* run: result */
 	FACT_REFUSED,  /* run: the machine will not start it; fault */
@@ -89,13 +96,18 @@ struct engine_result {
 
 struct engine_fact {
 	enum engine_fact_type type;
-	struct run_key key; /* FACT_CANCEL: only key.task */
+	struct run_key key; /* FACT_CANCEL: only key.task; FACT_DECISION that
+	                     * approves or rejects: key.block too */
 	/* From the command that this answers: an answer with another ticket
-	 * is ignored.  Unused for FACT_CANCEL. */
+	 * is ignored.  Unused for FACT_CANCEL and FACT_DECISION. */
 	char ticket[TASK_TICKET_SIZE];
 	struct fault fault;
 	struct engine_result result; /* FACT_ENDED */
 	enum machine_health health;  /* FACT_HEALTH */
+	/* FACT_DECISION.  attempt: of the run that it is about; fault.text:
+	 * who and why, for VERB_REJECT. */
+	enum task_verb verb;
+	uint32_t attempt;
 	/* FACT_REFUSED, FACT_UNREACHABLE: the command that this is about. */
 	enum engine_command_type command;
 	/* FACT_UNREACHABLE: false only when the machine surely never saw it. */
@@ -107,6 +119,7 @@ struct engine_command {
 	struct run_key key;
 	char ticket[TASK_TICKET_SIZE];
 	uint64_t epoch;
+	uint32_t attempt;
 	const struct task_plan *plan; /* borrowed: valid until the next */
 	const struct task_machine
 	    *machine; /* call that adds or removes a task */

@@ -93,8 +93,11 @@ static bool on_ended(struct engine *e, struct target *t,
 	r->signal = fact->result.signal;
 	if (state == RUN_CANCELLED)
 		state = cancelled_means(t);
-	target_end_run(e, t, state, now_ms);
+	/* It ran, so the start that came with it was taken. */
+	if (fact->result.state != RUN_CANCELLED)
+		run_settle_former(r);
 	run_unask(e, r, COMMAND_CANCEL);
+	target_end_run(e, t, state, now_ms);
 	if (state != RUN_UNKNOWN)
 		run_ask(e, r, COMMAND_FORGET);
 	return true;
@@ -112,6 +115,7 @@ static bool on_unknown(struct engine *e, struct target *t,
 		    "the machine does not know this ticket any more");
 	target_blame(t, &fault);
 	run_unask(e, target_run(t), COMMAND_CANCEL);
+	run_leave_former(target_run(t));
 	target_end_run(e, t, RUN_UNKNOWN, now_ms);
 	return true;
 }
@@ -202,6 +206,8 @@ static bool on_refused(struct engine *e, struct target *t,
 	if (run_action(r)->type == ACTION_TYPE_HEALTH)
 		r->health = MACHINE_HEALTH_UNAVAILABLE;
 	target_blame(t, &fact->fault);
+	/* A copy of the start may still be on its way. */
+	run_leave_former(r);
 	target_end_run(e, t, RUN_FAILED, now_ms);
 	return true;
 }
@@ -256,6 +262,8 @@ bool engine_fact(
 
 	if (fact->type == FACT_CANCEL)
 		return on_cancel(e, fact, now_ms);
+	if (fact->type == FACT_DECISION)
+		return task_decide(e, fact, now_ms);
 	t = find_target(e, fact);
 	if (t == NULL)
 		return false;
@@ -275,6 +283,7 @@ bool engine_fact(
 	case FACT_HEALTH:
 		return on_health(e, t, fact, now_ms);
 	case FACT_CANCEL:
+	case FACT_DECISION:
 	case FACT_TYPE_COUNT:
 		break;
 	}
@@ -327,6 +336,7 @@ static void expire_cancelling(
 	    t->fault.text);
 	target_blame(t, &fault);
 	run_unask(e, r, COMMAND_CANCEL);
+	run_leave_former(r);
 	target_end_run(e, t, RUN_UNKNOWN, now_ms);
 }
 
@@ -340,7 +350,9 @@ void target_expire(struct engine *e, struct target *t, uint64_t now_ms)
 		break;
 	case PHASE_BACKOFF:
 		r = target_run(t);
-		if (r->state == RUN_RUNNING && action_lasts(run_action(r)))
+		if (r->asked != 0)
+			target_arm(e, t, time_add(now_ms, 1), TIMER_NEVER);
+		else if (r->state == RUN_RUNNING && action_lasts(run_action(r)))
 			target_follow(e, t, now_ms);
 		else
 			target_move(e, t, PHASE_READY);

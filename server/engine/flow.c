@@ -54,6 +54,11 @@ void task_target_done(struct engine *e, struct target *t, enum run_state last)
 	struct machine *machine = machine_of(t);
 
 	machine->open_targets--;
+	task_touch(e, task);
+	if (machine->fate == FATE_EXCLUDED) {
+		task->excluded_count++;
+		return;
+	}
 	if (last == RUN_UNKNOWN)
 		task->unknown_count++;
 	if (last == RUN_FAILED || last == RUN_UNKNOWN) {
@@ -68,7 +73,6 @@ void task_target_done(struct engine *e, struct target *t, enum run_state last)
 		machine->fate = FATE_OK;
 		task->row.ok_count++;
 	}
-	task_touch(e, task);
 }
 
 static bool is_stopping(const struct task *task, const struct block *block)
@@ -132,6 +136,12 @@ static bool any_block_failed(const struct task *task)
 	return false;
 }
 
+/* Somebody wanted it to stop, or it was not allowed to go on. */
+static enum task_state stopped_state(const struct fault *why)
+{
+	return why->code == REASON_CANCELLED ? TASK_CANCELLED : TASK_FAILED;
+}
+
 static enum task_state outcome(const struct task *task)
 {
 	const struct task_row *row = &task->row;
@@ -139,10 +149,10 @@ static enum task_state outcome(const struct task *task)
 	if (task->unknown_count > 0)
 		return TASK_FAILED;
 	if (row->state == TASK_CANCELLING && task->cut_count > 0)
-		return row->fault.code == REASON_DEADLINE ? TASK_FAILED
-		                                          : TASK_CANCELLED;
+		return stopped_state(&row->fault);
 	if (any_block_failed(task) ||
-	    (row->failed_count > 0 && row->ok_count == 0))
+	    (row->failed_count + task->excluded_count > 0 &&
+		row->ok_count == 0))
 		return TASK_FAILED;
 	return TASK_SUCCEEDED;
 }
@@ -157,9 +167,28 @@ static void end_task(struct engine *e, struct task *task, uint64_t now_ms)
 	/* Asked to cancel, but everything was done by then. */
 	if (state == TASK_SUCCEEDED && task->row.state == TASK_CANCELLING)
 		fault_clear(&task->row.fault);
-	task->row.partial = task->row.ok_count > 0 &&
-	                    (task->row.failed_count > 0 || task->cut_count > 0);
+	if (state == TASK_FAILED && task->row.fault.code == REASON_NONE)
+		fault_set(&task->row.fault, REASON_SCRIPT_FAILED, "",
+		    "no machine is left: all were excluded");
+	task->row.partial =
+	    task->row.ok_count > 0 &&
+	    (task->row.failed_count > 0 || task->cut_count > 0 ||
+		task->excluded_count > 0);
 	task_enter(e, task, state, now_ms);
+}
+
+static bool waits_for_approval(
+    struct engine *e, struct task *task, const struct block *block)
+{
+	if (block->plan->approve[0] == '\0' || is_stopping(task, block) ||
+	    task->row.approved > block->approvals)
+		return false;
+	if (task->row.approval == 0) {
+		task->row.approval = block->index + 1;
+		task->row.waiting++;
+		task_touch(e, task);
+	}
+	return true;
 }
 
 void task_advance(struct engine *e, struct task *task, uint64_t now_ms)
@@ -167,6 +196,8 @@ void task_advance(struct engine *e, struct task *task, uint64_t now_ms)
 	while (!task_state_is_final(task->row.state)) {
 		struct block *block = &task->blocks[task->current];
 
+		if (waits_for_approval(e, task, block))
+			return;
 		enter_machines(e, block, now_ms);
 		if (block->inside > 0)
 			return;
@@ -184,12 +215,18 @@ static void cancel_target(struct engine *e, struct target *t, uint64_t now_ms)
 {
 	if (t->place != PLACE_INSIDE)
 		return;
+	if (target_run(t)->decision == DECISION_WAITING ||
+	    target_run(t)->decision == DECISION_RETRY) {
+		target_undecide(e, t, now_ms);
+		return;
+	}
 	if (target_run(t)->state != RUN_WAITING) {
 		target_blame(t, &t->block->task->row.fault);
 		target_give_up(e, t, now_ms);
 		return;
 	}
-	target_move(e, t, PHASE_IDLE);
+	if (t->phase != PHASE_IDLE)
+		target_move(e, t, PHASE_IDLE);
 	target_skip_rest(e, t, now_ms);
 	t->block->inside--;
 	t->place = PLACE_DONE;
@@ -205,14 +242,16 @@ void task_cancel(struct engine *e, struct task *task, const struct fault *why,
 		task->row.fault = *why;
 		for (uint32_t i = 0; i < task->plan->block_count; i++)
 			skip_block(e, &task->blocks[i], now_ms);
-		task_enter(e, task,
-		    why->code == REASON_DEADLINE ? TASK_FAILED : TASK_CANCELLED,
-		    now_ms);
+		task_enter(e, task, stopped_state(why), now_ms);
 		return;
 	}
 	if (task->row.state != TASK_RUNNING)
 		return;
 	task->row.fault = *why;
+	if (task->row.approval != 0) {
+		task->row.approval = 0;
+		task->row.waiting--;
+	}
 	task_enter(e, task, TASK_CANCELLING, now_ms);
 	/* A fresh task's targets are cancelled when it is resumed. */
 	for (uint32_t i = 0; !task->fresh && i < block->next; i++)
@@ -228,7 +267,7 @@ static void resume_target(struct engine *e, struct target *t, uint64_t now_ms)
 
 	if (r->state == RUN_RUNNING && action_lasts(run_action(r)))
 		target_follow(e, t, now_ms);
-	else
+	else if (r->decision != DECISION_WAITING)
 		target_move(e, t, PHASE_READY);
 	if (t->block->task->row.state == TASK_CANCELLING)
 		cancel_target(e, t, now_ms);

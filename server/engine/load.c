@@ -13,9 +13,12 @@ static enum rc alloc_block(struct task *task, uint32_t index)
 	block->task = task;
 	block->plan = plan;
 	block->index = index;
-	block->targets = calloc(plan->target_count, sizeof(struct target));
-	block->runs = calloc((size_t)plan->target_count * plan->action_count,
-	    sizeof(struct run));
+	/* Those that ask a person have neither. */
+	block->targets =
+	    calloc((size_t)plan->target_count + 1, sizeof(struct target));
+	block->runs =
+	    calloc((size_t)plan->target_count * plan->action_count + 1,
+		sizeof(struct run));
 	if (block->targets == NULL || block->runs == NULL)
 		return RC_NOMEM;
 	for (uint32_t i = 0; i < plan->target_count; i++) {
@@ -27,6 +30,7 @@ static enum rc alloc_block(struct task *task, uint32_t index)
 		for (uint32_t k = 0; k < plan->action_count; k++) {
 			t->runs[k].target = t;
 			t->runs[k].action = k;
+			t->runs[k].attempt = 1;
 		}
 		task->machines[plan->targets[i]].open_targets++;
 	}
@@ -55,7 +59,9 @@ static enum rc apply_row(
 	    key->target >= plan->blocks[key->block].target_count ||
 	    key->action >= plan->blocks[key->block].action_count ||
 	    (unsigned)row->state >= RUN_STATE_COUNT ||
-	    (started && !is_ticket(row->ticket))) {
+	    (started && !is_ticket(row->ticket)) ||
+	    row->former_count > TASK_FORMER_MAX ||
+	    (unsigned)row->decision >= DECISION_COUNT) {
 		fault_set(fault, REASON_INTERNAL, "",
 		    "task-%llu: the row of run %u/%u/%u does not fit its plan",
 		    (unsigned long long)plan->number, key->block, key->target,
@@ -69,6 +75,11 @@ static enum rc apply_row(
 	r->sent = row->sent ? SENT_MAYBE : SENT_NO;
 	memcpy(r->ticket, row->ticket, sizeof(r->ticket));
 	r->ticket[sizeof(r->ticket) - 1] = '\0';
+	r->attempt = row->attempt > 0 ? row->attempt : 1;
+	r->decision = row->decision;
+	r->doubt = row->doubt;
+	r->former_count = (uint8_t)row->former_count;
+	memcpy(r->former, row->former, sizeof(r->former));
 	r->tries = row->tries;
 	r->starting_ms = row->starting_ms;
 	r->running_ms = row->running_ms;
@@ -83,17 +94,28 @@ static enum rc apply_row(
 	return RC_OK;
 }
 
+/* The next action may begin. */
+static bool is_passed(const struct run *r)
+{
+	return r->state == RUN_SUCCEEDED || r->decision == DECISION_IGNORED;
+}
+
+static bool is_undecided(const struct run *r)
+{
+	return r->decision == DECISION_WAITING || r->decision == DECISION_RETRY;
+}
+
 /*
  * Where is this target?  Its runs must be: any number succeeded, then at most
- * one that is going on or ended otherwise, then only waiting or (if it is
- * done) only skipped ones.
+ * one that is going on, waits or ended otherwise, then only waiting or (if it
+ * is done) only skipped ones.
  */
 static bool place_target(struct target *t)
 {
 	uint32_t count = t->block->plan->action_count, i = 0;
 	enum run_state rest = RUN_WAITING;
 
-	while (i < count && t->runs[i].state == RUN_SUCCEEDED)
+	while (i < count && is_passed(&t->runs[i]))
 		i++;
 	t->current = i;
 	t->place = i > 0 ? PLACE_INSIDE : PLACE_OUTSIDE;
@@ -110,8 +132,11 @@ static bool place_target(struct target *t)
 	case RUN_FAILED:
 	case RUN_CANCELLED:
 	case RUN_UNKNOWN:
+		if (is_undecided(&t->runs[i]))
+			t->place = PLACE_INSIDE;
+		else
+			rest = RUN_SKIPPED;
 		i++;
-		rest = RUN_SKIPPED;
 		break;
 	case RUN_SKIPPED:
 		rest = RUN_SKIPPED;
@@ -130,11 +155,14 @@ static bool place_target(struct target *t)
 	return i == count;
 }
 
-static enum run_state last_state(const struct target *t)
+static enum run_state last_state(const struct target *t, bool *excluded)
 {
+	*excluded = false;
 	for (uint32_t i = 0; i < t->block->plan->action_count; i++) {
-		if (t->runs[i].state != RUN_SUCCEEDED)
-			return t->runs[i].state;
+		if (is_passed(&t->runs[i]))
+			continue;
+		*excluded = t->runs[i].decision == DECISION_EXCLUDED;
+		return t->runs[i].state;
 	}
 	return RUN_SUCCEEDED;
 }
@@ -145,11 +173,18 @@ static void count_done(struct target *t)
 	struct task *task = t->block->task;
 	struct machine *machine =
 	    &task->machines[t->block->plan->targets[t->index]];
-	enum run_state last = last_state(t);
+	bool excluded;
+	enum run_state last = last_state(t, &excluded);
 
 	machine->open_targets--;
-	if (machine->fate == FATE_FAILED || machine->fate == FATE_CUT)
+	if (machine->fate == FATE_FAILED || machine->fate == FATE_CUT ||
+	    machine->fate == FATE_EXCLUDED)
 		return; /* skipped for that */
+	if (excluded) {
+		machine->fate = FATE_EXCLUDED;
+		task->excluded_count++;
+		return;
+	}
 	if (last == RUN_UNKNOWN)
 		task->unknown_count++;
 	if (last == RUN_FAILED || last == RUN_UNKNOWN) {
@@ -184,6 +219,9 @@ static bool place_block(
 			block->next = i + 1;
 		if (t->place == PLACE_INSIDE)
 			block->inside++;
+		if (t->place == PLACE_INSIDE &&
+		    target_run(t)->decision == DECISION_WAITING)
+			block->task->row.waiting++;
 		if (t->place == PLACE_DONE)
 			count_done(t);
 		else
@@ -195,7 +233,10 @@ static bool place_block(
 static enum rc place_all(struct task *task, struct fault *fault)
 {
 	bool found = false, open;
+	uint32_t approvals = 0;
 
+	task->row.waiting = 0;
+	task->row.approval = 0; /* it will be asked for again */
 	task->row.ok_count = 0;
 	task->row.failed_count = 0;
 	for (uint32_t i = 0; i < task->plan->block_count; i++) {
@@ -210,6 +251,9 @@ static enum rc place_all(struct task *task, struct fault *fault)
 			    (unsigned long long)task->plan->number, i);
 			return RC_PROTO;
 		}
+		block->approvals = approvals;
+		if (block->plan->approve[0] != '\0')
+			open = task->row.approved <= approvals++;
 		if (!found)
 			task->current = i;
 		found = found || open;

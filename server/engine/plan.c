@@ -12,7 +12,9 @@ static bool is_text(const char *text, size_t size)
 static enum rc check_actions(
     const struct task_block *block, uint32_t index, struct fault *fault)
 {
-	if (block->action_count == 0 ||
+	if (block->approve[0] != '\0' && block->action_count == 0)
+		return RC_OK;
+	if (block->action_count == 0 || block->approve[0] != '\0' ||
 	    block->action_count > TASK_ACTIONS_MAX) {
 		fault_set(fault, REASON_TOO_MANY, "",
 		    "block %u has %u actions; allowed are 1 to %u", index,
@@ -40,6 +42,8 @@ static enum rc check_targets(const struct task_plan *plan, uint32_t index,
 {
 	const struct task_block *block = &plan->blocks[index];
 
+	if (block->approve[0] != '\0' && block->target_count == 0)
+		return RC_OK;
 	if (block->target_count == 0 ||
 	    block->target_count > plan->machine_count) {
 		fault_set(fault, REASON_INTERNAL, "",
@@ -72,7 +76,9 @@ static enum rc check_blocks(
 		const struct task_block *block = &plan->blocks[i];
 		enum rc rc;
 
-		if (!is_text(block->name, sizeof(block->name))) {
+		if (!is_text(block->name, sizeof(block->name)) ||
+		    memchr(block->approve, '\0', sizeof(block->approve)) ==
+			NULL) {
 			fault_set(fault, REASON_INTERNAL, "",
 			    "block %u has no name", i);
 			return RC_PROTO;

@@ -2,15 +2,18 @@
  * state.h - the engine's own structs, and the functions that change them.
  * Only for the .c files of this directory.
  *
- * target.c moves one machine through one block; flow.c moves a task through
- * its blocks; facts.c turns facts and expired timers into calls of those two;
- * load.c builds a task from its rows; engine.c is the public side.
+ * target.c moves one machine through one block; decide.c says how it goes on
+ * after a run; flow.c moves a task through its blocks; facts.c turns facts and
+ * expired timers into calls of those; load.c builds a task from its rows;
+ * engine.c is the public side.
  *
  * Phase of a target (of its current run):
  *
  *     idle -> ready -> asked -> following -> idle (ended) -> ready ...
  *               ^        |         |
  *               +-- back-off <-----+        any but idle -> cancelling -> idle
+ *
+ * A target that waits for a person is idle inside its block.
  */
 #ifndef SERVER_ENGINE_STATE_H
 #define SERVER_ENGINE_STATE_H
@@ -57,6 +60,11 @@ struct run {
 	uint32_t asked; /* bit per engine_command_type; != 0: in asked list */
 	bool changed;   /* in changed list */
 	char ticket[TASK_TICKET_SIZE];
+	uint32_t attempt; /* from 1 */
+	enum run_decision decision;
+	bool doubt;
+	uint8_t former_count;
+	char former[TASK_FORMER_MAX][TASK_TICKET_SIZE];
 	uint32_t tries;
 	uint64_t starting_ms, running_ms, ended_ms;
 	int32_t exit_code, signal;
@@ -89,9 +97,10 @@ struct block {
 	struct task *task;
 	const struct task_block *plan;
 	uint32_t index;
-	uint32_t next;     /* first target that has not entered */
-	uint32_t inside;   /* targets inside now */
-	uint32_t failures; /* targets that failed here */
+	uint32_t approvals; /* blocks before it that ask a person */
+	uint32_t next;      /* first target that has not entered */
+	uint32_t inside;    /* targets inside now */
+	uint32_t failures;  /* targets that failed here */
 	struct target *targets;
 	struct run *runs;
 };
@@ -101,7 +110,8 @@ enum machine_fate {
 	FATE_OPEN,
 	FATE_OK,
 	FATE_FAILED,
-	FATE_CUT, /* stopped before its last action, without a failure */
+	FATE_CUT,      /* stopped before its last action, without a failure */
+	FATE_EXCLUDED, /* a person took it out */
 };
 
 struct machine {
@@ -118,7 +128,8 @@ struct task {
 	uint32_t current; /* block that it is at */
 	struct machine *machines;
 	uint32_t unknown_count, cut_count; /* targets */
-	struct target_list ready;          /* in the engine's list if filled */
+	uint32_t excluded_count;
+	struct target_list ready; /* in the engine's list if filled */
 	size_t timer_room;
 	TAILQ_ENTRY(task) link, bucket_link, ready_link, changed_link;
 };
@@ -185,11 +196,32 @@ void target_retry(struct engine *e, struct target *t, uint64_t now_ms);
 /* End the current run without the machine's word where that is possible, else
  * ask it to cancel. */
 void target_give_up(struct engine *e, struct target *t, uint64_t now_ms);
-/* The current run ended; goes on with the next action or leaves the block. */
+/* The current attempt ended; decide.c says how it goes on. */
 void target_end_run(
     struct engine *e, struct target *t, enum run_state state, uint64_t now_ms);
+/* The last attempt of the current run ended: leave the block. */
+void target_leave(
+    struct engine *e, struct target *t, enum run_state last, uint64_t now_ms);
 /* Skip what is left of this target. */
 void target_skip_rest(struct engine *e, struct target *t, uint64_t now_ms);
+
+/* ---- decide.c ---- */
+
+/* The only place that changes a run's decision. */
+void run_decide(struct engine *e, struct run *r, enum run_decision next);
+/* Its ticket may still run, or be started, whatever we call it now. */
+void run_leave_former(struct run *r);
+/* The machine said how this attempt ended, so it replaced the earlier ones. */
+void run_settle_former(struct run *r);
+/* An attempt was made: the first, or one more. */
+void run_begin(struct engine *e, struct run *r, uint64_t now_ms);
+/* The current run has ended: next action, another attempt, a person, or out. */
+void target_go_on(struct engine *e, struct target *t, uint64_t now_ms);
+/* It waits for a person or for another attempt: neither will come. */
+void target_undecide(struct engine *e, struct target *t, uint64_t now_ms);
+/* FACT_DECISION. */
+bool task_decide(
+    struct engine *e, const struct engine_fact *fact, uint64_t now_ms);
 
 /* ---- flow.c ---- */
 

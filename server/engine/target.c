@@ -7,8 +7,8 @@
 #define BIT(n) (1u << (n))
 
 static const uint32_t phase_may_become[PHASE_COUNT] = {
-	[PHASE_IDLE] =
-	    BIT(PHASE_READY) | BIT(PHASE_FOLLOWING) | BIT(PHASE_CANCELLING),
+	[PHASE_IDLE] = BIT(PHASE_READY) | BIT(PHASE_FOLLOWING) |
+	               BIT(PHASE_CANCELLING) | BIT(PHASE_BACKOFF),
 	[PHASE_READY] = BIT(PHASE_ASKED) | BIT(PHASE_FOLLOWING) |
 	                BIT(PHASE_CANCELLING) | BIT(PHASE_IDLE),
 	[PHASE_ASKED] = BIT(PHASE_BACKOFF) | BIT(PHASE_FOLLOWING) |
@@ -155,8 +155,8 @@ void target_start(struct engine *e, struct target *t, uint64_t now_ms)
 	uint64_t limit = time_add(now_ms, e->limits.answer_ms);
 
 	target_move(e, t, PHASE_ASKED);
-	if (r->state == RUN_WAITING)
-		run_enter(e, r, RUN_STARTING, now_ms);
+	if (r->state == RUN_WAITING || r->decision == DECISION_RETRY)
+		run_begin(e, r, now_ms);
 	r->tries++;
 	run_touch(e, r);
 	switch (action->type) {
@@ -282,27 +282,48 @@ void target_skip_rest(struct engine *e, struct target *t, uint64_t now_ms)
 		run_enter(e, target_run(t), RUN_SKIPPED, now_ms);
 }
 
-void target_end_run(
-    struct engine *e, struct target *t, enum run_state state, uint64_t now_ms)
+void target_leave(
+    struct engine *e, struct target *t, enum run_state last, uint64_t now_ms)
 {
 	struct block *block = t->block;
-	bool stop =
-	    state != RUN_SUCCEEDED || block->task->row.state == TASK_CANCELLING;
 
-	run_unask(e, target_run(t), COMMAND_ATTACH);
-	run_enter(e, target_run(t), state, now_ms);
-	target_move(e, t, PHASE_IDLE);
-	t->retries = 0;
-	t->current++;
-	if (!stop && t->current < block->plan->action_count) {
-		target_move(e, t, PHASE_READY);
-		return;
-	}
-	if (state == RUN_SUCCEEDED && t->current < block->plan->action_count)
-		state = RUN_SKIPPED; /* cut short by a cancel */
+	if (t->phase != PHASE_IDLE)
+		target_move(e, t, PHASE_IDLE);
+	if (t->current < block->plan->action_count)
+		t->current++;
 	target_skip_rest(e, t, now_ms);
 	block->inside--;
 	t->place = PLACE_DONE;
-	task_target_done(e, t, state);
+	task_target_done(e, t, last);
 	task_advance(e, block->task, now_ms);
+}
+
+/* While an earlier attempt is in doubt only one that ran can end that. */
+static enum run_state still_unknown(
+    struct target *t, const struct run *r, enum run_state state)
+{
+	struct fault fault;
+
+	if (!r->doubt || state == RUN_SUCCEEDED || state == RUN_UNKNOWN)
+		return state;
+	fault_set(&fault, REASON_UNKNOWN, t->fault.at,
+	    "how attempt %u ended is not known; the one after it did not run: "
+	    "%.150s",
+	    r->attempt - 1, t->fault.text);
+	target_blame(t, &fault);
+	return RUN_UNKNOWN;
+}
+
+void target_end_run(
+    struct engine *e, struct target *t, enum run_state state, uint64_t now_ms)
+{
+	struct run *r = target_run(t);
+
+	run_unask(e, r, COMMAND_ATTACH);
+	state = still_unknown(t, r, state);
+	r->doubt = state == RUN_UNKNOWN;
+	run_enter(e, r, state, now_ms);
+	target_move(e, t, PHASE_IDLE);
+	t->retries = 0;
+	target_go_on(e, t, now_ms);
 }

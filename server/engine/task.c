@@ -60,6 +60,25 @@ static const char *const machine_healths[MACHINE_HEALTH_COUNT] = {
 	[MACHINE_HEALTH_UNAVAILABLE] = "unavailable",
 };
 
+static const char *const decisions[DECISION_COUNT] = {
+	[DECISION_NONE] = "",
+	[DECISION_WAITING] = "waiting",
+	[DECISION_RETRY] = "retry",
+	[DECISION_IGNORED] = "ignored",
+	[DECISION_EXCLUDED] = "excluded",
+};
+
+static const char *const verbs[VERB_COUNT] = {
+	[VERB_RETRY] = "retry",
+	[VERB_IGNORE] = "ignore",
+	[VERB_FAIL] = "fail",
+	[VERB_EXCLUDE] = "exclude",
+	[VERB_APPROVE] = "approve",
+	[VERB_REJECT] = "reject",
+	[VERB_SUCCEEDED] = "succeeded",
+	[VERB_FAILED] = "failed",
+};
+
 static const char *name_at(
     const char *const *names, unsigned count, unsigned index)
 {
@@ -88,6 +107,16 @@ const char *action_type_name(enum action_type type)
 const char *machine_health_name(enum machine_health state)
 {
 	return name_at(machine_healths, MACHINE_HEALTH_COUNT, (unsigned)state);
+}
+
+const char *run_decision_name(enum run_decision decision)
+{
+	return name_at(decisions, DECISION_COUNT, (unsigned)decision);
+}
+
+const char *task_verb_name(enum task_verb verb)
+{
+	return name_at(verbs, VERB_COUNT, (unsigned)verb);
 }
 
 const char *task_state_name(enum task_state state)
@@ -130,6 +159,31 @@ enum rc machine_health_parse(const char *name, enum machine_health *out)
 		return RC_NOTFOUND;
 	*out = (enum machine_health)i;
 	return RC_OK;
+}
+
+enum rc run_decision_parse(const char *name, enum run_decision *out)
+{
+	int i = index_of(decisions, DECISION_COUNT, name);
+
+	if (i < 0)
+		return RC_NOTFOUND;
+	*out = (enum run_decision)i;
+	return RC_OK;
+}
+
+enum rc task_verb_parse(const char *name, enum task_verb *out)
+{
+	int i = index_of(verbs, VERB_COUNT, name);
+
+	if (i < 0)
+		return RC_NOTFOUND;
+	*out = (enum task_verb)i;
+	return RC_OK;
+}
+
+bool run_may_retry(uint32_t attempt, uint32_t former_count)
+{
+	return attempt < TASK_ATTEMPTS_MAX && former_count < TASK_FORMER_MAX;
 }
 
 enum rc task_state_parse(const char *name, enum task_state *out)

@@ -11,6 +11,12 @@
  *     run       waiting -> starting -> running -> succeeded | failed |
  *               cancelled | unknown;   waiting -> skipped
  *
+ * A run that did not succeed may get another attempt, with a ticket of its own:
+ * by itself (action.retries, action.rerun_safe) or because a person says so.
+ * The row then begins again with attempt + 1.  An attempt of which nobody knows
+ * the end stays in doubt until a later one has run: it is never called failed
+ * or cancelled.
+ *
  * Everything here is plain data.  A task_row or run_row is what the database
  * keeps; a run without a row is waiting.  Times are Unix milliseconds of the
  * server's clock, given by the caller; 0 means "not yet".
@@ -28,12 +34,17 @@
 #define TASK_MACHINE_SIZE 64  /* machine id or name */
 #define TASK_TICKET_SIZE  33  /* 32 lower hex digits and the NUL */
 #define TASK_LANE_SIZE    160
+#define TASK_ASK_SIZE     208 /* what a person is asked to approve */
 
 /* More than these: RC_LIMIT from engine_task_add(). */
 #define TASK_MACHINES_MAX 100000u
 #define TASK_BLOCKS_MAX   64u
 #define TASK_ACTIONS_MAX  64u      /* in one block */
 #define TASK_RUNS_MAX     1000000u /* in one task */
+
+#define TASK_ATTEMPTS_MAX 100u /* of one run */
+#define TASK_RERUNS_MAX   3u   /* by itself, when nobody knows the end */
+#define TASK_FORMER_MAX   4u   /* earlier tickets that may still run */
 
 #define TASK_ANY_FAILURES UINT32_MAX /* max_failures: never stop early */
 #define TASK_ALL_AT_ONCE  0u         /* window: no limit of its own */
@@ -75,6 +86,29 @@ enum run_state {
 	RUN_STATE_COUNT
 };
 
+/* How it goes on after a run that did not succeed. */
+enum run_decision {
+	DECISION_NONE,     /* as its state says */
+	DECISION_WAITING,  /* a person is asked */
+	DECISION_RETRY,    /* another attempt is due */
+	DECISION_IGNORED,  /* the machine goes on as if it had succeeded */
+	DECISION_EXCLUDED, /* the machine is out of the task */
+	DECISION_COUNT
+};
+
+/* What a person may say to a task that waits. */
+enum task_verb {
+	VERB_RETRY,
+	VERB_IGNORE,
+	VERB_FAIL, /* this machine has failed */
+	VERB_EXCLUDE,
+	VERB_APPROVE,
+	VERB_REJECT,
+	VERB_SUCCEEDED, /* of a run in unknown: how it ended */
+	VERB_FAILED,
+	VERB_COUNT
+};
+
 enum machine_health {
 	MACHINE_HEALTH_UNKNOWN, /* not checked */
 	MACHINE_HEALTH_HEALTHY,
@@ -97,10 +131,14 @@ struct task_action {
 	uint64_t timeout_ms; /* of one run once accepted; 0: none */
 	uint64_t queue_ms;   /* how long delivery may be tried; 0: once */
 	uint32_t payload;    /* index into the planner's payloads */
+	uint32_t retries;    /* attempts by itself after a failure */
+	bool rerun_safe;     /* also when nobody knows how it ended */
 };
 
 struct task_block {
 	char name[TASK_NAME_SIZE];
+	/* Not "": a person is asked this; no targets and no actions. */
+	char approve[TASK_ASK_SIZE];
 	uint32_t window;       /* machines inside at a time */
 	uint32_t max_failures; /* more failed machines: nobody else enters */
 	uint32_t action_count;
@@ -113,6 +151,8 @@ struct task_plan {
 	uint64_t number; /* "task-<number>" */
 	enum task_kind kind;
 	uint64_t deadline_ms;      /* absolute; 0: none */
+	uint64_t limit_ms;         /* from its start; 0: none */
+	bool guided;               /* a failure waits for a person */
 	char lane[TASK_LANE_SIZE]; /* tasks of one lane run one after the
 	                            * other, by number; "": beside all others */
 	uint32_t machine_count;
@@ -132,7 +172,10 @@ struct task_row {
 	struct fault fault;
 	/* Machines so far: done with everything, and failed. */
 	uint32_t ok_count, failed_count;
-	bool partial; /* ended; some machines did well and some did not */
+	bool partial;      /* ended; some machines did well and some did not */
+	uint32_t approved; /* blocks that a person has approved */
+	uint32_t approval; /* 1 + the block that waits for it; 0: none */
+	uint32_t waiting;  /* runs and approvals that wait for a person */
 };
 
 /* Names one run for ever; block, target and action are indexes in the plan. */
@@ -148,7 +191,14 @@ struct run_row {
 	/* A start may have reached the machine: from here on the same ticket
 	 * is asked about, never thought of as not started. */
 	bool sent;
-	uint32_t tries; /* commands sent so far */
+	uint32_t attempt; /* from 1; 0: as 1 */
+	enum run_decision decision;
+	bool doubt; /* how an attempt ended is not known */
+	/* Tickets of earlier attempts that may still run, or be started: the
+	 * next start replaces them. */
+	uint32_t former_count;
+	char former[TASK_FORMER_MAX][TASK_TICKET_SIZE];
+	uint32_t tries; /* commands sent so far, of this attempt */
 	uint64_t starting_ms, running_ms, ended_ms;
 	int32_t exit_code, signal;
 	enum machine_health health; /* ACTION_TYPE_HEALTH only */
@@ -161,6 +211,8 @@ const char *task_state_name(enum task_state state);
 const char *action_type_name(enum action_type type);
 const char *run_state_name(enum run_state state);
 const char *machine_health_name(enum machine_health state);
+const char *run_decision_name(enum run_decision decision); /* NONE: "" */
+const char *task_verb_name(enum task_verb verb);
 /* RC_NOTFOUND: the text names none. */
 MUST_CHECK enum rc task_kind_parse(const char *name, enum task_kind *out);
 MUST_CHECK enum rc task_state_parse(const char *name, enum task_state *out);
@@ -168,6 +220,12 @@ MUST_CHECK enum rc action_type_parse(const char *name, enum action_type *out);
 MUST_CHECK enum rc run_state_parse(const char *name, enum run_state *out);
 MUST_CHECK enum rc machine_health_parse(
     const char *name, enum machine_health *out);
+
+MUST_CHECK enum rc run_decision_parse(const char *name, enum run_decision *out);
+MUST_CHECK enum rc task_verb_parse(const char *name, enum task_verb *out);
+
+/* Of a run: may there be another attempt, ever? */
+bool run_may_retry(uint32_t attempt, uint32_t former_count);
 
 /* May it not change any more? */
 bool task_state_is_final(enum task_state state);

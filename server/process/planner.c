@@ -271,8 +271,16 @@ static enum rc add_step(struct plan *plan, struct task_block *block,
 		rc = fill_activate(payload, step, request, fault);
 	else
 		rc = fill_script(payload, step);
-	return rc == RC_OK ? plan_add_action(plan, block, step->name, index)
-	                   : rc;
+	if (rc == RC_OK)
+		rc = plan_add_action(plan, block, step->name, index);
+	if (rc == RC_OK) {
+		struct task_action *action =
+		    &block->actions[block->action_count - 1];
+
+		action->retries = step->retries;
+		action->rerun_safe = step->rerun_safe;
+	}
+	return rc;
 }
 
 static void set_queue(struct task_block *block, uint64_t queue_ms)
@@ -290,6 +298,11 @@ static enum rc add_block(struct plan *plan, const struct process_block *from,
 
 	if (rc != RC_OK)
 		return rc;
+	if (from->approve != NULL) {
+		(void)snprintf(block->approve, sizeof(block->approve), "%s",
+		    from->approve);
+		return RC_OK;
+	}
 	block->window = from->rolling;
 	block->max_failures = from->max_failures;
 	rc = choose_targets(plan, block, from, request, places, fault);
@@ -326,6 +339,8 @@ enum rc planner_deploy(const struct process *process,
 	(void)snprintf(plan->task->lane, sizeof(plan->task->lane), "%s/%s",
 	    process->project,
 	    request->environment != NULL ? request->environment : "");
+	plan->task->guided = process->guided || request->guided;
+	plan->task->limit_ms = process->time_limit_ms;
 	for (size_t i = 0; i < process->block_count && rc == RC_OK; i++)
 		rc = add_block(
 		    plan, &process->blocks[i], request, &places, fault);

@@ -63,6 +63,8 @@ struct plan_request {
 	uint64_t task, deployment;
 	uint64_t deadline_ms; /* absolute; 0: none */
 	uint64_t queue_ms;    /* how long an unreachable machine is tried */
+	bool guided;          /* a failure waits for a person; or as the process
+	                       * says */
 	const char *environment, *release;
 	struct plan_packages packages; /* of the release */
 	struct plan_machines machines;

@@ -15,6 +15,7 @@ static const struct migration ours[] = {
 	{ "routes of relays", schema_005 },
 	{ "what scripts say", schema_006 },
 	{ "keys of servers", schema_007 },
+	{ "attempts and decisions", schema_008 },
 };
 
 const struct migration *migrations(uint32_t *count)

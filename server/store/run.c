@@ -2,6 +2,20 @@
 #include "server/store/task_read.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+/* Tickets with a blank after each. */
+static void read_former(struct query *q, int column, struct run_row *r)
+{
+	const char *text = query_get_text(q, column);
+	const size_t len = TASK_TICKET_SIZE - 1;
+
+	while (r->former_count < TASK_FORMER_MAX && strlen(text) > len) {
+		memcpy(r->former[r->former_count], text, len);
+		r->former[r->former_count++][len] = '\0';
+		text += len + 1;
+	}
+}
 
 void task_read_run(struct query *q, struct run_row *r)
 {
@@ -22,6 +36,12 @@ void task_read_run(struct query *q, struct run_row *r)
 	if (machine_health_parse(query_get_text(q, 13), &r->health) != RC_OK)
 		r->health = MACHINE_HEALTH_UNKNOWN;
 	task_read_fault(q, 14, &r->fault);
+	r->attempt = (uint32_t)query_get_u64(q, 17);
+	if (run_decision_parse(query_get_text(q, 18), &r->decision) != RC_OK)
+		r->decision = DECISION_NONE;
+	r->doubt = query_get_bool(q, 19);
+	r->former_count = 0;
+	read_former(q, 20, r);
 }
 
 void task_bind_key(struct query *q, const struct run_key *key)
@@ -34,15 +54,17 @@ void task_bind_key(struct query *q, const struct run_key *key)
 
 /* ---- logs ---- */
 
-static enum rc log_size(struct db *db, const struct run_key *key, uint64_t *out)
+static enum rc log_size(
+    struct db *db, const struct store_log *log, uint64_t *out)
 {
 	struct query q;
 	enum rc rc;
 
 	query_start(&q, db,
 	    "SELECT log_size FROM run WHERE task = ? AND block = ?"
-	    " AND target = ? AND action = ?");
-	task_bind_key(&q, key);
+	    " AND target = ? AND action = ? AND ticket = ?");
+	task_bind_key(&q, &log->key);
+	query_text(&q, log->ticket);
 	rc = query_step(&q);
 	if (rc == RC_OK)
 		*out = query_get_u64(&q, 0);
@@ -50,7 +72,27 @@ static enum rc log_size(struct db *db, const struct run_key *key, uint64_t *out)
 	return rc;
 }
 
-enum rc store_run_log_grow(struct db *db, const struct run_key *key,
+enum rc store_run_log_place(
+    struct db *db, const struct store_log *log, uint64_t *base, uint64_t *size)
+{
+	struct query q;
+	enum rc rc;
+
+	query_start(&q, db,
+	    "SELECT log_base, log_size FROM run WHERE task = ? AND block = ?"
+	    " AND target = ? AND action = ? AND ticket = ?");
+	task_bind_key(&q, &log->key);
+	query_text(&q, log->ticket);
+	rc = query_step(&q);
+	if (rc == RC_OK) {
+		*base = query_get_u64(&q, 0);
+		*size = query_get_u64(&q, 1);
+	}
+	query_end(&q);
+	return rc;
+}
+
+enum rc store_run_log_grow(struct db *db, const struct store_log *log,
     uint64_t old_size, uint64_t new_size, uint64_t *now)
 {
 	struct query q;
@@ -60,11 +102,12 @@ enum rc store_run_log_grow(struct db *db, const struct run_key *key,
 		return RC_STATE;
 	query_start(&q, db,
 	    "UPDATE run SET log_size = ?1 WHERE task = ?3 AND block = ?4"
-	    " AND target = ?5 AND action = ?6 AND log_size = ?2"
-	    " AND log_sha256 IS NULL");
+	    " AND target = ?5 AND action = ?6 AND ticket = ?7"
+	    " AND log_size = ?2 AND log_sha256 IS NULL");
 	query_u64(&q, new_size);
 	query_u64(&q, old_size);
-	task_bind_key(&q, key);
+	task_bind_key(&q, &log->key);
+	query_text(&q, log->ticket);
 	rc = query_change(&q);
 	if (rc == RC_OK) {
 		*now = new_size;
@@ -72,22 +115,23 @@ enum rc store_run_log_grow(struct db *db, const struct run_key *key,
 	}
 	if (rc != RC_NOTFOUND)
 		return rc;
-	rc = log_size(db, key, now);
+	rc = log_size(db, log, now);
 	return rc == RC_OK ? RC_STATE : rc;
 }
 
-enum rc store_run_log_end(struct db *db, const struct run_key *key,
+enum rc store_run_log_end(struct db *db, const struct store_log *log,
     uint64_t size, const uint8_t sha256[STORE_SHA256_SIZE])
 {
 	struct query q;
 
 	query_start(&q, db,
 	    "UPDATE run SET log_size = ?1, log_sha256 = ?2 WHERE task = ?3"
-	    " AND block = ?4 AND target = ?5 AND action = ?6"
+	    " AND block = ?4 AND target = ?5 AND action = ?6 AND ticket = ?7"
 	    " AND log_size <= ?1");
 	query_u64(&q, size);
 	query_blob(&q, sha256, STORE_SHA256_SIZE);
-	task_bind_key(&q, key);
+	task_bind_key(&q, &log->key);
+	query_text(&q, log->ticket);
 	return query_change(&q);
 }
 

@@ -11,5 +11,6 @@ extern const char *const schema_004[];
 extern const char *const schema_005[];
 extern const char *const schema_006[];
 extern const char *const schema_007[];
+extern const char *const schema_008[];
 
 #endif

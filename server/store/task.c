@@ -9,7 +9,8 @@
 	"SELECT id, kind, state, title, project, release, environment,"        \
 	" deployment, who, cancel_who, epoch, owner, incarnation, fact_seq,"   \
 	" reason, reason_at, reason_text, machine_count, ok_count,"            \
-	" failed_count, partial, created_ms, started_ms, ended_ms FROM task"
+	" failed_count, partial, created_ms, started_ms, ended_ms, waiting,"   \
+	" approved, approval, guided FROM task"
 
 void task_read_fault(struct query *q, int column, struct fault *f)
 {
@@ -51,6 +52,10 @@ static void read_row(struct query *q, struct store_task *t)
 	t->created_ms = query_get_u64(q, 21);
 	t->row.started_ms = query_get_u64(q, 22);
 	t->row.ended_ms = query_get_u64(q, 23);
+	t->row.waiting = (uint32_t)query_get_u64(q, 24);
+	t->row.approved = (uint32_t)query_get_u64(q, 25);
+	t->row.approval = (uint32_t)query_get_u64(q, 26);
+	t->guided = query_get_bool(q, 27);
 }
 
 static unsigned long long number_of(uint64_t number)

@@ -34,6 +34,7 @@ struct store_task {
 	char owner[STORE_OWNER_SIZE];
 	char incarnation[STORE_OWNER_SIZE];
 	uint64_t fact_seq; /* facts recorded so far */
+	bool guided;       /* a failure waits for a person */
 };
 
 /*
@@ -63,6 +64,7 @@ struct store_task_rows {
 	struct run_row *runs;
 	size_t run_count;
 	uint64_t *log_sizes; /* per run: bytes of its log that are committed */
+	uint64_t *log_bases; /* per run: where its last attempt begins there */
 };
 void store_task_rows_clear(struct store_task_rows *r);
 MUST_CHECK enum rc store_task_load(struct db *db, uint64_t number,
@@ -125,14 +127,24 @@ struct store_batch {
 MUST_CHECK enum rc store_task_apply(
     struct db *db, const struct store_batch *batch);
 
+/* All attempts of a run write into one log, each behind those before; ticket
+ * names the attempt.  RC_NOTFOUND from all of these: it is not the last. */
+struct store_log {
+	struct run_key key;
+	const char *ticket;
+};
+/* Where the attempt begins, and how much is committed. */
+MUST_CHECK enum rc store_run_log_place(
+    struct db *db, const struct store_log *log, uint64_t *base, uint64_t *size);
 /*
  * The log of a run grew from old_size to new_size bytes that are synced.
  * RC_STATE: the row says another size (*now), read from there.
  */
-MUST_CHECK enum rc store_run_log_grow(struct db *db, const struct run_key *key,
-    uint64_t old_size, uint64_t new_size, uint64_t *now);
-/* Its last byte is at size; kept with the SHA-256 of all of it. */
-MUST_CHECK enum rc store_run_log_end(struct db *db, const struct run_key *key,
+MUST_CHECK enum rc store_run_log_grow(struct db *db,
+    const struct store_log *log, uint64_t old_size, uint64_t new_size,
+    uint64_t *now);
+/* Its last byte is at size; kept with the SHA-256 of this attempt's part. */
+MUST_CHECK enum rc store_run_log_end(struct db *db, const struct store_log *log,
     uint64_t size, const uint8_t sha256[STORE_SHA256_SIZE]);
 
 /* A run for people. */

@@ -1,6 +1,7 @@
 #include "server/store/list.h"
 #include "server/store/task_read.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* The guard: it is still ours.  Tells the number before the first fact. */
@@ -61,7 +62,8 @@ static enum rc write_task(struct db *db, const struct task_row *r)
 	query_start(&q, db,
 	    "UPDATE task SET state = ?, started_ms = ?, ended_ms = ?,"
 	    " reason = ?, reason_at = ?, reason_text = ?, ok_count = ?,"
-	    " failed_count = ?, partial = ? WHERE id = ?");
+	    " failed_count = ?, partial = ?, waiting = ?, approved = ?,"
+	    " approval = ? WHERE id = ?");
 	query_text(&q, task_state_name(r->state));
 	query_u64(&q, r->started_ms);
 	query_u64(&q, r->ended_ms);
@@ -71,12 +73,18 @@ static enum rc write_task(struct db *db, const struct task_row *r)
 	query_int(&q, r->ok_count);
 	query_int(&q, r->failed_count);
 	query_int(&q, r->partial);
+	query_int(&q, r->waiting);
+	query_int(&q, r->approved);
+	query_int(&q, r->approval);
 	query_u64(&q, r->number);
 	return query_change(&q);
 }
 
 static void bind_run(struct query *q, const struct run_row *r)
 {
+	char former[TASK_FORMER_MAX * TASK_TICKET_SIZE + 1] = "";
+	size_t at = 0;
+
 	task_bind_key(q, &r->key);
 	query_text(q, run_state_name(r->state));
 	query_text(q, r->ticket[0] == '\0' ? NULL : r->ticket);
@@ -91,6 +99,13 @@ static void bind_run(struct query *q, const struct run_row *r)
 	query_text(q, reason_name(r->fault.code));
 	query_text(q, r->fault.at);
 	query_text(q, r->fault.text);
+	query_int(q, r->attempt > 0 ? r->attempt : 1);
+	query_text(q, run_decision_name(r->decision));
+	query_int(q, r->doubt);
+	for (uint32_t i = 0; i < r->former_count; i++)
+		at += (size_t)snprintf(
+		    former + at, sizeof(former) - at, "%.32s ", r->former[i]);
+	query_text(q, former);
 }
 
 static enum rc write_run(struct db *db, const struct run_row *r)
@@ -100,9 +115,16 @@ static enum rc write_run(struct db *db, const struct run_row *r)
 	query_start(&q, db,
 	    "INSERT INTO run(task, block, target, action, state, ticket, sent,"
 	    " tries, starting_ms, running_ms, ended_ms, exit_code, signal,"
-	    " health, reason, reason_at, reason_text)"
-	    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	    " health, reason, reason_at, reason_text, attempt, decision, doubt,"
+	    " former)"
+	    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+	    " ?)"
 	    " ON CONFLICT (task, block, target, action) DO UPDATE SET"
+	    /* A new attempt writes behind the output of those before. */
+	    " log_base = CASE WHEN excluded.attempt <> run.attempt"
+	    "  THEN run.log_size ELSE run.log_base END,"
+	    " log_sha256 = CASE WHEN excluded.attempt <> run.attempt"
+	    "  THEN NULL ELSE run.log_sha256 END,"
 	    " state = excluded.state, ticket = excluded.ticket,"
 	    " sent = excluded.sent, tries = excluded.tries,"
 	    " starting_ms = excluded.starting_ms,"
@@ -110,7 +132,9 @@ static enum rc write_run(struct db *db, const struct run_row *r)
 	    " ended_ms = excluded.ended_ms, exit_code = excluded.exit_code,"
 	    " signal = excluded.signal, health = excluded.health,"
 	    " reason = excluded.reason, reason_at = excluded.reason_at,"
-	    " reason_text = excluded.reason_text");
+	    " reason_text = excluded.reason_text,"
+	    " attempt = excluded.attempt, decision = excluded.decision,"
+	    " doubt = excluded.doubt, former = excluded.former");
 	bind_run(&q, r);
 	return query_run(&q, NULL);
 }

@@ -10,6 +10,7 @@ void store_task_rows_clear(struct store_task_rows *r)
 		free(r->payloads[i]);
 	free(r->payloads);
 	free(r->runs);
+	free(r->log_bases);
 	free(r->log_sizes);
 	*r = (struct store_task_rows){ 0 };
 }
@@ -82,6 +83,8 @@ static enum rc read_action(struct query *q, struct task_action *a)
 	a->timeout_ms = query_get_u64(q, 2);
 	a->queue_ms = query_get_u64(q, 3);
 	a->payload = (uint32_t)query_get_u64(q, 4);
+	a->retries = (uint32_t)query_get_u64(q, 5);
+	a->rerun_safe = query_get_bool(q, 6);
 	return action_type_parse(query_get_text(q, 1), &a->type);
 }
 
@@ -100,8 +103,8 @@ static enum rc load_actions(
 	if (b->actions == NULL)
 		return RC_NOMEM;
 	query_start(&q, db,
-	    "SELECT name, type, timeout_ms, queue_ms, payload FROM action"
-	    " WHERE task = ? AND block = ? ORDER BY ordinal");
+	    "SELECT name, type, timeout_ms, queue_ms, payload, retries,"
+	    " rerun_safe FROM action WHERE task = ? AND block = ? ORDER BY ordinal");
 	query_u64(&q, task);
 	query_int(&q, block);
 	while (b->action_count < room && query_step(&q) == RC_OK) {
@@ -128,7 +131,8 @@ static enum rc load_blocks(struct db *db, struct task_plan *plan)
 	if (plan->blocks == NULL)
 		return RC_NOMEM;
 	query_start(&q, db,
-	    "SELECT name, width, max_failures FROM block WHERE task = ?"
+	    "SELECT name, width, max_failures, approve FROM block"
+	    " WHERE task = ?"
 	    " ORDER BY ordinal");
 	query_u64(&q, plan->number);
 	while (plan->block_count < room && query_step(&q) == RC_OK) {
@@ -137,6 +141,7 @@ static enum rc load_blocks(struct db *db, struct task_plan *plan)
 		query_copy_text(&q, 0, b->name, sizeof(b->name));
 		b->window = (uint32_t)query_get_u64(&q, 1);
 		b->max_failures = (uint32_t)query_get_u64(&q, 2);
+		query_copy_text(&q, 3, b->approve, sizeof(b->approve));
 	}
 	rc = list_end(&q, q.rc);
 	for (uint32_t i = 0; rc == RC_OK && i < plan->block_count; i++) {
@@ -160,12 +165,16 @@ static enum rc load_plan(
 	out->plan = plan;
 	plan->number = out->task.row.number;
 	plan->kind = out->task.kind;
-	query_start(&q, db, "SELECT lane, deadline_ms FROM task WHERE id = ?");
+	query_start(&q, db,
+	    "SELECT lane, deadline_ms, limit_ms, guided FROM task"
+	    " WHERE id = ?");
 	query_u64(&q, plan->number);
 	rc = query_step(&q);
 	if (rc == RC_OK) {
 		query_copy_text(&q, 0, plan->lane, sizeof(plan->lane));
 		plan->deadline_ms = query_get_u64(&q, 1);
+		plan->limit_ms = query_get_u64(&q, 2);
+		plan->guided = query_get_bool(&q, 3);
 	}
 	query_end(&q);
 	if (rc == RC_OK)
@@ -213,7 +222,9 @@ static enum rc load_runs(struct db *db, struct store_task_rows *out)
 		return rc;
 	out->runs = calloc((size_t)room + 1, sizeof(*out->runs));
 	out->log_sizes = calloc((size_t)room + 1, sizeof(*out->log_sizes));
-	if (out->runs == NULL || out->log_sizes == NULL)
+	out->log_bases = calloc((size_t)room + 1, sizeof(*out->log_bases));
+	if (out->runs == NULL || out->log_sizes == NULL ||
+	    out->log_bases == NULL)
 		return RC_NOMEM;
 	query_start(&q, db,
 	    "SELECT " RUN_COLUMNS " FROM run r WHERE task = ?"
@@ -221,8 +232,10 @@ static enum rc load_runs(struct db *db, struct store_task_rows *out)
 	query_u64(&q, out->task.row.number);
 	while (out->run_count < room && query_step(&q) == RC_OK) {
 		task_read_run(&q, &out->runs[out->run_count]);
-		out->log_sizes[out->run_count++] =
+		out->log_sizes[out->run_count] =
 		    query_get_u64(&q, RUN_LOG_SIZE);
+		out->log_bases[out->run_count++] =
+		    query_get_u64(&q, RUN_LOG_BASE);
 	}
 	return list_end(&q, q.rc);
 }

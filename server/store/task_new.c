@@ -55,8 +55,9 @@ static enum rc insert_task(struct db *db, struct store_task_new *n)
 
 	query_start(&q, db,
 	    "INSERT INTO task(kind, state, title, project, release,"
-	    " environment, deployment, who, lane, deadline_ms, machine_count,"
-	    " created_ms) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+	    " environment, deployment, who, lane, deadline_ms, limit_ms, guided,"
+	    " machine_count, created_ms)"
+	    " VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
 	query_text(&q, task_kind_name(t->kind));
 	query_text(&q, t->title);
 	query_text(&q, t->project);
@@ -66,6 +67,8 @@ static enum rc insert_task(struct db *db, struct store_task_new *n)
 	query_text(&q, t->who);
 	query_text(&q, n->plan->lane);
 	query_u64(&q, n->plan->deadline_ms);
+	query_u64(&q, n->plan->limit_ms);
+	query_int(&q, n->plan->guided);
 	query_int(&q, n->plan->machine_count);
 	query_u64(&q, t->created_ms);
 	rc = query_run(&q, NULL);
@@ -146,8 +149,8 @@ static enum rc insert_actions(
 
 		query_start(&q, db,
 		    "INSERT INTO action(task, block, ordinal, name, type,"
-		    " timeout_ms, queue_ms, payload)"
-		    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+		    " timeout_ms, queue_ms, payload, retries, rerun_safe)"
+		    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
 		query_u64(&q, task);
 		query_int(&q, block);
 		query_int(&q, i);
@@ -156,6 +159,8 @@ static enum rc insert_actions(
 		query_u64(&q, a->timeout_ms);
 		query_u64(&q, a->queue_ms);
 		query_int(&q, a->payload);
+		query_int(&q, a->retries);
+		query_int(&q, a->rerun_safe);
 		rc = query_run(&q, NULL);
 	}
 	return rc;
@@ -171,12 +176,13 @@ static enum rc insert_blocks(struct db *db, const struct task_plan *plan)
 
 		query_start(&q, db,
 		    "INSERT INTO block(task, ordinal, name, width,"
-		    " max_failures) VALUES (?, ?, ?, ?, ?)");
+		    " max_failures, approve) VALUES (?, ?, ?, ?, ?, ?)");
 		query_u64(&q, plan->number);
 		query_int(&q, i);
 		query_text(&q, b->name);
 		query_int(&q, b->window);
 		query_int(&q, b->max_failures);
+		query_text(&q, b->approve);
 		rc = query_run(&q, NULL);
 		if (rc == RC_OK)
 			rc = insert_targets(db, plan->number, i, b);

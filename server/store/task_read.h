@@ -13,9 +13,10 @@ void task_read_fault(struct query *q, int column, struct fault *f);
 	"r.task, r.block, r.target, r.action, r.state, r.ticket, r.sent,"      \
 	" r.tries, r.starting_ms, r.running_ms, r.ended_ms, r.exit_code,"      \
 	" r.signal, r.health, r.reason, r.reason_at, r.reason_text,"           \
-	" r.log_size"
-#define RUN_LOG_SIZE 17
-#define RUN_AFTER    18 /* the first column behind them */
+	" r.attempt, r.decision, r.doubt, r.former, r.log_size, r.log_base"
+#define RUN_LOG_SIZE 21
+#define RUN_LOG_BASE 22
+#define RUN_AFTER    23 /* the first column behind them */
 
 void task_read_run(struct query *q, struct run_row *r);
 void task_bind_key(struct query *q, const struct run_key *key);

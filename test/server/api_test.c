@@ -564,7 +564,8 @@ static enum rc run_play(struct db *db, struct store_job *job)
 		.changes = changes,
 		.change_count = 2 };
 	const uint8_t hash[STORE_SHA256_SIZE] = { 0 };
-	const struct run_key key = { .task = 1 };
+	const struct store_log log = { .key = { .task = 1 },
+		.ticket = changes[0].row.run.ticket };
 	uint64_t size = p->before + strlen(p->text), now;
 	enum rc rc = store_task_claim(db, 1, &batch.who, &batch.who.epoch);
 
@@ -572,9 +573,9 @@ static enum rc run_play(struct db *db, struct store_job *job)
 	if (rc == RC_OK)
 		rc = store_task_apply(db, &batch);
 	if (rc == RC_OK)
-		rc = store_run_log_grow(db, &key, p->before, size, &now);
+		rc = store_run_log_grow(db, &log, p->before, size, &now);
 	if (rc == RC_OK && p->last)
-		rc = store_run_log_end(db, &key, size, hash);
+		rc = store_run_log_end(db, &log, size, hash);
 	return rc;
 }
 

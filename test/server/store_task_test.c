@@ -274,6 +274,7 @@ static void test_a_log_grows_by_compare_and_set(void **state)
 	struct store_batch batch = { .changes = &change, .change_count = 1 };
 	struct store_run *runs = NULL, one;
 	struct run_key key, found;
+	struct store_log log;
 	struct tempdb t;
 	uint64_t now = 0;
 	size_t n = 0;
@@ -284,17 +285,18 @@ static void test_a_log_grows_by_compare_and_set(void **state)
 	batch.who = claim(t.db, batch.number);
 	change = a_run(batch.number);
 	key = change.row.run.key;
+	log = (struct store_log){ .key = key, .ticket = change.row.run.ticket };
 	assert_int_equal(
-	    store_run_log_grow(t.db, &key, 0, 5, &now), RC_NOTFOUND);
+	    store_run_log_grow(t.db, &log, 0, 5, &now), RC_NOTFOUND);
 	assert_int_equal(store_task_apply(t.db, &batch), RC_OK);
-	assert_int_equal(store_run_log_grow(t.db, &key, 0, 5, &now), RC_OK);
-	assert_int_equal(store_run_log_grow(t.db, &key, 0, 9, &now), RC_STATE);
+	assert_int_equal(store_run_log_grow(t.db, &log, 0, 5, &now), RC_OK);
+	assert_int_equal(store_run_log_grow(t.db, &log, 0, 9, &now), RC_STATE);
 	assert_int_equal(now, 5);
-	assert_int_equal(store_run_log_grow(t.db, &key, 5, 9, &now), RC_OK);
+	assert_int_equal(store_run_log_grow(t.db, &log, 5, 9, &now), RC_OK);
 	/* The engine's upsert leaves the log alone. */
 	assert_int_equal(store_task_apply(t.db, &batch), RC_OK);
-	assert_int_equal(store_run_log_end(t.db, &key, 9, sha256), RC_OK);
-	assert_int_equal(store_run_log_grow(t.db, &key, 9, 10, &now), RC_STATE);
+	assert_int_equal(store_run_log_end(t.db, &log, 9, sha256), RC_OK);
+	assert_int_equal(store_run_log_grow(t.db, &log, 9, 10, &now), RC_STATE);
 	assert_int_equal(
 	    store_run_list(t.db, batch.number, NULL, 0, &runs, &n), RC_OK);
 	assert_int_equal(n, 1);

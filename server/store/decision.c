@@ -1,0 +1,356 @@
+#include "server/store/decision.h"
+
+#include "server/store/list.h"
+#include "server/store/task_read.h"
+
+#include <stdlib.h>
+
+/* Of an approval, in the table. */
+#define NO_INDEX (-1)
+
+enum rc store_decision_list(
+    struct db *db, uint64_t number, struct store_decision **rows, size_t *count)
+{
+	struct store_decision *all = NULL;
+	size_t n = 0, room = 0;
+	struct query q;
+	enum rc rc;
+
+	query_start(&q, db,
+	    "SELECT block, max(target, 0), max(action, 0), attempt, verb, who,"
+	    " note, at_ms FROM decision WHERE task = ?"
+	    " ORDER BY at_ms, block, attempt, target, action");
+	query_u64(&q, number);
+	while ((rc = query_step(&q)) == RC_OK) {
+		struct store_decision *d;
+
+		if (n == room) {
+			struct store_decision *more;
+
+			room = room * 2 + 16;
+			more = realloc(all, room * sizeof(*all));
+			if (more == NULL) {
+				rc = RC_NOMEM;
+				break;
+			}
+			all = more;
+		}
+		d = &all[n++];
+		*d = (struct store_decision){
+			.key = { .task = number,
+			    .block = (uint32_t)query_get_u64(&q, 0),
+			    .target = (uint32_t)query_get_u64(&q, 1),
+			    .action = (uint32_t)query_get_u64(&q, 2) },
+			.attempt = (uint32_t)query_get_u64(&q, 3),
+			.at_ms = query_get_u64(&q, 7)
+		};
+		if (task_verb_parse(query_get_text(&q, 4), &d->verb) != RC_OK)
+			d->verb = VERB_COUNT;
+		query_copy_text(&q, 5, d->who, sizeof(d->who));
+		query_copy_text(&q, 6, d->note, sizeof(d->note));
+	}
+	rc = list_end(&q, rc);
+	if (rc != RC_OK) {
+		free(all);
+		return rc;
+	}
+	*rows = all;
+	*count = n;
+	return RC_OK;
+}
+
+static unsigned long long number_of(const struct store_verdict *v)
+{
+	return (unsigned long long)v->number;
+}
+
+/* key NULL: of the block's approval. */
+static enum rc insert(struct db *db, const struct store_verdict *v,
+    uint32_t block, const struct run_row *run, struct fault *fault)
+{
+	struct query q;
+	enum rc rc;
+
+	query_start(&q, db,
+	    "INSERT INTO decision(task, block, target, action, attempt, verb,"
+	    " who, note, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	    " ON CONFLICT (task, block, target, action, attempt) DO NOTHING"
+	    " RETURNING 1");
+	query_u64(&q, v->number);
+	query_int(&q, block);
+	query_int(&q, run != NULL ? (int64_t)run->key.target : NO_INDEX);
+	query_int(&q, run != NULL ? (int64_t)run->key.action : NO_INDEX);
+	query_int(&q, run != NULL ? run->attempt : 0);
+	query_text(&q, task_verb_name(v->verb));
+	query_text(&q, v->who);
+	query_text(&q, text_or_empty(v->note));
+	query_u64(&q, v->at_ms);
+	rc = query_step(&q);
+	if (rc == RC_OK)
+		return query_run(&q, NULL);
+	query_end(&q);
+	if (rc != RC_NOTFOUND)
+		return rc;
+	fault_set(fault, REASON_CONFLICT, "",
+	    "task-%llu: somebody has decided this already; see longarm task "
+	    "show task-%llu",
+	    number_of(v), number_of(v));
+	return RC_STATE;
+}
+
+/* ---- approvals ---- */
+
+static enum rc decide_approval(struct db *db, const struct store_verdict *v,
+    const struct store_task *task, struct fault *fault)
+{
+	if (task->row.approval == 0) {
+		fault_set(fault, REASON_CONFLICT, "",
+		    "task-%llu does not wait for an approval (%s)",
+		    number_of(v), task_state_name(task->row.state));
+		return RC_STATE;
+	}
+	return insert(db, v, task->row.approval - 1, NULL, fault);
+}
+
+/* ---- runs ---- */
+
+#define FITTING                                                                \
+	"SELECT " RUN_COLUMNS " FROM run r"                                    \
+	" JOIN action a ON a.task = r.task AND a.block = r.block"              \
+	"  AND a.ordinal = r.action"                                           \
+	" JOIN block_target t ON t.task = r.task AND t.block = r.block"        \
+	"  AND t.ordinal = r.target"                                           \
+	" JOIN task_machine m ON m.task = r.task AND m.ordinal = t.machine"    \
+	" WHERE r.task = ?1 AND (?2 = '' OR m.name = ?2 OR m.id = ?2)"         \
+	" AND (?3 = '' OR a.name = ?3) AND "
+
+static enum rc find_runs(struct db *db, const char *sql,
+    const struct store_verdict *v, struct run_row **rows, uint32_t *count)
+{
+	struct run_row *all = calloc(STORE_DECISIONS_MAX, sizeof(*all));
+	struct query q;
+	uint32_t n = 0;
+	enum rc rc;
+
+	if (all == NULL)
+		return RC_NOMEM;
+	query_start(&q, db, sql);
+	query_u64(&q, v->number);
+	query_text(&q, text_or_empty(v->machine));
+	query_text(&q, text_or_empty(v->step));
+	while (n < STORE_DECISIONS_MAX && query_step(&q) == RC_OK)
+		task_read_run(&q, &all[n++]);
+	rc = list_end(&q, q.rc);
+	if (rc != RC_OK) {
+		free(all);
+		return rc;
+	}
+	*rows = all;
+	*count = n;
+	return RC_OK;
+}
+
+static enum rc none_waits(const struct store_verdict *v, struct fault *fault)
+{
+	fault_set(fault, REASON_CONFLICT, "",
+	    "task-%llu: nothing%s%.63s%s%.63s waits for a person; see longarm "
+	    "task show task-%llu",
+	    number_of(v), v->machine != NULL ? " on " : "",
+	    text_or_empty(v->machine), v->step != NULL ? " in " : "",
+	    text_or_empty(v->step), number_of(v));
+	return RC_STATE;
+}
+
+static enum rc may_decide(const struct store_verdict *v,
+    const struct run_row *run, struct fault *fault)
+{
+	if (v->verb == VERB_RETRY &&
+	    !run_may_retry(run->attempt, run->former_count)) {
+		fault_set(fault, REASON_TOO_MANY, "",
+		    "attempt %u was the last: %u earlier tickets may still "
+		    "run; find out how it ended and say so: longarm task "
+		    "resolve",
+		    run->attempt, run->former_count);
+		return RC_STATE;
+	}
+	if ((v->verb == VERB_SUCCEEDED || v->verb == VERB_FAILED) &&
+	    run->state != RUN_UNKNOWN) {
+		fault_set(fault, REASON_CONFLICT, "",
+		    "it is known how that ended: %s",
+		    run_state_name(run->state));
+		return RC_STATE;
+	}
+	return RC_OK;
+}
+
+static enum rc decide_runs(struct db *db, const struct store_verdict *v,
+    uint32_t *count, struct fault *fault)
+{
+	struct run_row *rows = NULL;
+	enum rc rc = find_runs(
+	    db, FITTING "r.decision = 'waiting' LIMIT 1000", v, &rows, count);
+
+	if (rc == RC_OK && *count == 0)
+		rc = none_waits(v, fault);
+	for (uint32_t i = 0; rc == RC_OK && i < *count; i++) {
+		rc = may_decide(v, &rows[i], fault);
+		if (rc == RC_OK)
+			rc = insert(db, v, rows[i].key.block, &rows[i], fault);
+	}
+	free(rows);
+	return rc;
+}
+
+enum rc store_decide(struct db *db, const struct store_verdict *v,
+    uint32_t *count, struct fault *fault)
+{
+	struct store_task task;
+	enum rc rc = store_task_get(db, v->number, &task, fault);
+
+	*count = 1;
+	if (rc != RC_OK)
+		return rc;
+	if (v->verb == VERB_APPROVE || v->verb == VERB_REJECT)
+		rc = decide_approval(db, v, &task, fault);
+	else
+		rc = decide_runs(db, v, count, fault);
+	return db_fault(db, rc, fault, "task-%llu", number_of(v));
+}
+
+/* ---- after the end ---- */
+
+static enum rc correct_run(
+    struct db *db, const struct store_verdict *v, const struct run_row *run)
+{
+	struct query q;
+
+	query_start(&q, db,
+	    "UPDATE run SET state = ?1, doubt = 0, former = '' WHERE task = ?2"
+	    " AND block = ?3 AND target = ?4 AND action = ?5");
+	query_text(&q, task_verb_name(v->verb));
+	task_bind_key(&q, &run->key);
+	return query_change(&q);
+}
+
+/* Everything ran and nothing went wrong but what a person knows better. */
+static enum rc correct_task(struct db *db, uint64_t number)
+{
+	struct query q;
+
+	query_start(&q, db,
+	    "UPDATE task SET state = 'succeeded', reason = 'none',"
+	    " reason_at = '', reason_text = '', ok_count = machine_count,"
+	    " failed_count = 0, partial = 0 WHERE id = ?1"
+	    " AND state = 'failed' AND reason = 'unknown'"
+	    " AND NOT EXISTS (SELECT 1 FROM run WHERE task = ?1"
+	    "  AND state <> 'succeeded' AND decision <> 'ignored')");
+	query_u64(&q, number);
+	return query_run(&q, NULL);
+}
+
+static enum rc resolve_ended(struct db *db, const struct store_verdict *v,
+    uint32_t *count, struct fault *fault)
+{
+	struct run_row *rows = NULL;
+	enum rc rc = find_runs(db,
+	    FITTING "r.state = 'unknown' AND r.decision = '' LIMIT 1000", v,
+	    &rows, count);
+
+	if (rc == RC_OK && *count == 0) {
+		fault_set(fault, REASON_CONFLICT, "",
+		    "task-%llu: of everything that fits it is known how it "
+		    "ended",
+		    number_of(v));
+		rc = RC_STATE;
+	}
+	for (uint32_t i = 0; rc == RC_OK && i < *count; i++) {
+		rc = insert(db, v, rows[i].key.block, &rows[i], fault);
+		if (rc == RC_OK)
+			rc = correct_run(db, v, &rows[i]);
+	}
+	free(rows);
+	return rc == RC_OK ? correct_task(db, v->number) : rc;
+}
+
+enum rc store_resolve(struct db *db, const struct store_verdict *v,
+    uint32_t *count, bool *ended, struct fault *fault)
+{
+	struct store_task task;
+	enum rc rc = store_task_get(db, v->number, &task, fault);
+
+	if (rc != RC_OK)
+		return rc;
+	*ended = task_state_is_final(task.row.state);
+	if (!*ended)
+		return store_decide(db, v, count, fault);
+	rc = resolve_ended(db, v, count, fault);
+	return db_fault(db, rc, fault, "task-%llu", number_of(v));
+}
+
+/* ---- what waits ---- */
+
+static enum rc read_approval(
+    struct db *db, const struct store_task *task, struct store_waiting *out)
+{
+	struct query q;
+	enum rc rc;
+
+	query_start(&q, db,
+	    "SELECT name, approve FROM block WHERE task = ? AND ordinal = ?");
+	query_u64(&q, task->row.number);
+	query_int(&q, (int64_t)task->row.approval - 1);
+	rc = query_step(&q);
+	if (rc == RC_OK) {
+		out->approval = true;
+		query_copy_text(&q, 0, out->block, sizeof(out->block));
+		query_copy_text(&q, 1, out->text, sizeof(out->text));
+	}
+	query_end(&q);
+	return rc;
+}
+
+static enum rc read_waiting_runs(struct db *db, const struct store_task *task,
+    struct store_waiting *rows, uint32_t limit, size_t *count)
+{
+	static const struct store_verdict any = { .machine = NULL };
+	struct store_verdict v = any;
+	struct run_row *found = NULL;
+	uint32_t n = 0;
+	enum rc rc;
+
+	v.number = task->row.number;
+	if (task_state_is_final(task->row.state))
+		rc = find_runs(db,
+		    FITTING "r.state = 'unknown' AND r.decision = ''"
+			    " LIMIT 1000",
+		    &v, &found, &n);
+	else
+		rc = find_runs(db, FITTING "r.decision = 'waiting' LIMIT 1000",
+		    &v, &found, &n);
+	for (uint32_t i = 0; rc == RC_OK && i < n && *count < limit; i++)
+		rc = store_run_get(db, &found[i].key, &rows[(*count)++].run);
+	free(found);
+	return rc;
+}
+
+enum rc store_waiting_list(struct db *db, const struct store_task *task,
+    uint32_t limit, struct store_waiting **rows, size_t *count)
+{
+	struct store_waiting *all = calloc((size_t)limit + 1, sizeof(*all));
+	size_t n = 0;
+	enum rc rc = RC_OK;
+
+	if (all == NULL)
+		return RC_NOMEM;
+	if (task->row.approval != 0)
+		rc = read_approval(db, task, &all[n++]);
+	if (rc == RC_OK)
+		rc = read_waiting_runs(db, task, all, limit, &n);
+	if (rc != RC_OK) {
+		free(all);
+		return rc;
+	}
+	*rows = all;
+	*count = n;
+	return RC_OK;
+}
