@@ -5,6 +5,8 @@
 #   make scenario SCENARIOS=test/scenario/run_test.py
 #   make lint                 clang-format, clang-tidy, layers
 #   make soak PLACES=20 KILLS=3000    cut, silence and kill -9 everywhere; hours
+#   make sim SEEDS=100000 FIRST=1     the installation played from seeds; SEED=n tells one;
+#                                     MUTANT=no-sync: with a safeguard off
 #   make chaos SECONDS=120 SEED=7     everything killed and cut at random, then judged;
 #                                     MUTANT=no-sync: with a safeguard off it must fail
 #   make bench ROWS=bulk,small ROUNDS=5      the relay against its peers: build/bench/relay.json
@@ -16,7 +18,7 @@
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all tools loads failing unit test scenario soak chaos chaos-mutants bench bench-fleet layers lint format tidy fuzz fuzz-all fuzz-replay \
+.PHONY: all tools loads failing unit test scenario soak sim chaos chaos-mutants bench bench-fleet layers lint format tidy fuzz fuzz-all fuzz-replay \
     demo install clean
 
 VERSION  := 0.1.0
@@ -68,6 +70,8 @@ objs_of = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/main.c,$(filter $1/%,$(SRCS
 $(foreach d,proto common $(PROGRAMS),$(eval $(BUILD)/$d.a: $(call objs_of,$d)))
 $(BUILD)/tools.a: $(patsubst %.c,$(BUILD)/%.o, \
     $(filter-out $(TOOLS:%=test/tools/%.c),$(TOOL_SRC)))
+$(BUILD)/sim.a: $(patsubst %.c,$(BUILD)/%.o, \
+    $(filter-out %_test.c,$(wildcard test/sim/*.c)))
 $(BUILD)/support.a: $(SUPPORT:%.c=$(BUILD)/%.o)
 $(BUILD)/%.a:
 	@rm -f $@
@@ -83,6 +87,7 @@ uses_relay    := relay common proto
 uses_tools    := tools common proto
 uses_swarm    := tools tentacle common proto
 uses_journal_dump := tentacle common proto
+uses_sim      := sim server tentacle common proto
 archives_of = $(patsubst %,$(BUILD)/%.a,$(uses_$1))
 
 $(foreach p,$(PROGRAMS),$(eval \
@@ -181,12 +186,18 @@ test: unit scenario
 # Guardians killed again and again, and those scenarios that do more when they are
 # given the time.
 KILL_TEST := $(BUILD)/test/tentacle/guardian_kill_test
-soak: all tools $(KILL_TEST)
+SIM_TEST  := $(BUILD)/test/sim/sim_test
+soak: all tools $(KILL_TEST) $(SIM_TEST)
+	SIM_SEEDS=$(or $(SEEDS),100000) $(SIM_TEST)
 	LONGARM_KILLS=$(or $(KILLS),3000) $(KILL_TEST)
 	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin LONGARM_SOAK=$(or $(PLACES),20) \
 	    PYTEST_FLAGS="$(PYTEST_FLAGS)" scripts/run-scenarios -j 1 \
 	    $(shell grep -l LONGARM_SOAK test/scenario/*_test.py)
 	@tail -n +1 build/bench/slow-*.json
+
+sim: $(SIM_TEST)
+	SIM_SEEDS=$(or $(SEEDS),100000) SIM_FIRST=$(or $(FIRST),1) \
+	    $(MUTANT:%=SIM_MUTANT=%) $(SIM_TEST)
 
 # The set of programs with failpoints; the seed says what is done to them.
 chaos: all tools

@@ -101,13 +101,18 @@ out:
 	return rc;
 }
 
-/* What no answer ever rested on must not be found behind a new frame. */
-static enum rc cut_tail(struct journal *j, struct fault *fault)
+/*
+ * What no answer ever rested on must not be found behind a new frame.  And what
+ * was read may have come from memory only: written by a life of this program
+ * that was killed before its sync, it would be gone with the power after we
+ * have answered by it.
+ */
+static enum rc settle_tail(struct journal *j, struct fault *fault)
 {
-	if (j->torn == 0)
-		return RC_OK;
-	if (ftruncate(j->fd, (off_t)j->size) != 0 || fsync(j->fd) != 0)
+	if (j->torn > 0 && ftruncate(j->fd, (off_t)j->size) != 0)
 		return io_fault(fault, "cut the torn end off", j->dir);
+	if (fsync(j->fd) != 0)
+		return io_fault(fault, "sync", j->dir);
 	return RC_OK;
 }
 
@@ -137,7 +142,7 @@ static enum rc load(struct journal *j, struct fault *fault)
 	rc = scan(j, bytes_of(j->replay, len), fault);
 	if (rc != RC_OK)
 		return rc;
-	return cut_tail(j, fault);
+	return settle_tail(j, fault);
 }
 
 enum rc journal_open(const char *dir, struct journal **out, struct fault *fault)

@@ -206,7 +206,12 @@ static bool on_refused(struct engine *e, struct target *t,
 	if (run_action(r)->type == ACTION_TYPE_HEALTH)
 		r->health = MACHINE_HEALTH_UNAVAILABLE;
 	target_blame(t, &fact->fault);
-	/* A copy of the start may still be on its way. */
+	/* An earlier start may have been taken, or still be on its way: it is
+	 * over only when the machine has confirmed that. */
+	if (begun) {
+		target_give_up(e, t, now_ms);
+		return true;
+	}
 	run_leave_former(r);
 	target_end_run(e, t, RUN_FAILED, now_ms);
 	return true;

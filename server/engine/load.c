@@ -204,18 +204,22 @@ static void count_done(struct target *t)
 static bool place_block(
     struct block *block, const struct task_block *plan, bool *open)
 {
-	bool outside = false;
+	bool outside = false, passed_over;
 
 	*open = false;
 	assert(block->targets != NULL);
 	for (uint32_t i = 0; i < plan->target_count; i++) {
 		struct target *t = &block->targets[i];
 
-		if (!place_target(t) || (outside && t->place != PLACE_OUTSIDE))
+		/* Who does not take part is passed over even while one before
+		 * it still waits for its turn to start. */
+		passed_over = t->runs[0].state == RUN_SKIPPED;
+		if (!place_target(t) ||
+		    (outside && t->place != PLACE_OUTSIDE && !passed_over))
 			return false;
 		if (t->place == PLACE_OUTSIDE)
 			outside = true;
-		else
+		else if (!outside)
 			block->next = i + 1;
 		if (t->place == PLACE_INSIDE)
 			block->inside++;

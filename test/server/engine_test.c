@@ -427,10 +427,62 @@ static void test_a_refusal_fails_waits_or_leaves_it_unknown(void **state)
 {
 	(void)state;
 	assert_int_equal(refuse(REASON_NO_SPACE, false), RUN_FAILED);
-	assert_int_equal(refuse(REASON_NO_SPACE, true), RUN_FAILED);
+	/* The earlier one may have been taken: that is asked first. */
+	assert_int_equal(refuse(REASON_NO_SPACE, true), RUN_STARTING);
 	assert_int_equal(refuse(REASON_TOO_MANY, false), RUN_STARTING);
 	assert_int_equal(refuse(REASON_JOURNAL, false), RUN_FAILED);
 	assert_int_equal(refuse(REASON_JOURNAL, true), RUN_UNKNOWN);
+}
+
+static void test_a_refusal_after_a_start_that_may_have_arrived_is_confirmed(
+    void **state)
+{
+	struct sheet s;
+	struct engine *e = one_machine(&s, ACTION_TYPE_SCRIPT);
+	struct engine_command c = expect(e, 0, COMMAND_START);
+	struct engine_fact fact;
+
+	(void)state;
+	assert_true(tell_lost(e, &c, true, 0));
+	c = expect(e, engine_tick(e, 0), COMMAND_START);
+	fact = about(&c, FACT_REFUSED);
+	fault_set(&fact.fault, REASON_NO_SPACE, "", "no room");
+	assert_true(engine_fact(e, &fact, 2000));
+	c = expect(e, 2000, COMMAND_CANCEL);
+	assert_true(tell_end(e, &c, RUN_CANCELLED, 2001));
+	assert_int_equal(run_of(e, &c).state, RUN_FAILED);
+	assert_int_equal(run_of(e, &c).fault.code, REASON_NO_SPACE);
+	engine_free(e);
+}
+
+static void test_who_is_passed_over_may_be_loaded_before_who_waits(void **state)
+{
+	/* web-1 has failed: block 2 passed it over before web-0 began there. */
+	struct run_row rows[] = {
+		{ .key = { 1, 0, 0, 0 }, .state = RUN_SUCCEEDED },
+		{ .key = { 1, 0, 1, 0 }, .state = RUN_FAILED },
+		{ .key = { 1, 1, 1, 0 }, .state = RUN_SKIPPED },
+	};
+	struct engine_command c[4];
+	struct sheet s;
+	struct engine *e;
+
+	(void)state;
+	make_sheet(&s, 1, ACTION_TYPE_SCRIPT);
+	s.plan.block_count = 2;
+	s.blocks[0].max_failures = 1;
+	s.blocks[0].action_count = s.blocks[1].action_count = 1;
+	s.blocks[0].target_count = s.blocks[1].target_count = 2;
+	s.row.state = TASK_RUNNING;
+	for (size_t i = 0; i < 3; i++)
+		memset(rows[i].ticket, 'a', TASK_TICKET_SIZE - 1);
+	e = engine_with(NULL);
+	assert_int_equal(
+	    engine_task_add(e, &s.plan, &s.row, rows, 3, NULL), RC_OK);
+	assert_int_equal(turn(e, 1, c, 4), 1);
+	assert_int_equal(c[0].key.block, 1);
+	assert_int_equal(c[0].key.target, 0);
+	engine_free(e);
 }
 
 static void test_late_wrong_and_repeated_facts_change_nothing(void **state)
@@ -813,6 +865,10 @@ int main(void)
 		    test_an_unknown_ticket_fails_the_task_with_its_text),
 		cmocka_unit_test(
 		    test_a_refusal_fails_waits_or_leaves_it_unknown),
+		cmocka_unit_test(
+		    test_a_refusal_after_a_start_that_may_have_arrived_is_confirmed),
+		cmocka_unit_test(
+		    test_who_is_passed_over_may_be_loaded_before_who_waits),
 		cmocka_unit_test(
 		    test_late_wrong_and_repeated_facts_change_nothing),
 		cmocka_unit_test(
