@@ -15,6 +15,7 @@
 #include "server/dispatch/dispatch.h"
 #include "server/process/planner.h"
 #include "server/process/release_snapshot.h"
+#include "server/store/decision.h"
 #include "server/store/environment.h"
 #include "server/store/machine.h"
 #include "server/store/project.h"
@@ -56,6 +57,7 @@ struct fleet {
 	struct loop *loop;
 	/* How it behaves. */
 	unsigned unreachable; /* so many starts fail before they arrive */
+	unsigned failing;     /* so many scripts end with exit code 3 */
 	bool mute;            /* starts arrive, their replies are lost */
 	bool hold;            /* the script goes on: no result yet */
 	size_t cut;           /* the first output stream breaks here */
@@ -163,10 +165,18 @@ static void on_start(struct fleet *f, struct bytes frame, struct event *e)
 	assert_int_equal(msg_start_reply_encode(&reply, &e->message), RC_OK);
 }
 
-static void on_cancel(struct fleet *f, struct event *e)
+static void on_cancel(struct fleet *f, struct bytes frame, struct event *e)
 {
 	const struct msg_cancel_reply reply = { .reply.id = 1,
 		.state = TICKET_RUNNING };
+	struct fault fault = { .code = REASON_NONE };
+	struct msg_cancel m;
+
+	if (msg_cancel_decode(frame, &m, &fault) != RC_OK)
+		fail_msg("%s", fault.text);
+	/* One that never came leaves its name here. */
+	if (f->ticket[0] == '\0')
+		memcpy(f->ticket, m.ticket, sizeof(f->ticket));
 
 	f->cancels++;
 	f->cancelled = true;
@@ -193,7 +203,7 @@ static void answer_to(
 		on_start(f, frame, e);
 		break;
 	case OP_CANCEL:
-		on_cancel(f, e);
+		on_cancel(f, frame, e);
 		break;
 	case OP_HEALTH:
 		on_health(f, e);
@@ -302,6 +312,10 @@ static void give_output(struct fleet *f, struct event *e)
 		assert_int_equal(
 		    blob_digest_of(LOG, strlen(LOG), &digest), RC_OK);
 		blob_digest_format(&digest, result.log_sha256);
+		if (f->failing > 0 && !f->cancelled) {
+			f->failing--;
+			result.exit_code = 3;
+		}
 		a->result(a->arg, &result);
 	}
 	free(follow);
@@ -515,7 +529,8 @@ struct making {
 	struct store_job job;
 	struct world *world;
 	const char *script;
-	bool health, deploy;
+	bool health, deploy, guided;
+	uint32_t retries;
 };
 
 static void make_machine(struct db *db)
@@ -632,6 +647,8 @@ static enum rc make(struct db *db, struct store_job *job)
 		.payload_count = (uint32_t)plan->payload_count };
 	struct fault fault = { .code = REASON_NONE };
 
+	plan->task->guided = m->guided;
+	plan->task->blocks[0].actions[0].retries = m->retries;
 	make_machine(db);
 	if (m->deploy) {
 		assert_int_equal(
@@ -924,6 +941,102 @@ static bool is_on_disk(const struct world *w, const char *text)
 	return false;
 }
 
+/* Is its log, of all attempts, there so many times? */
+static void check_logs(const struct world *w, unsigned times)
+{
+	const struct run_key key = { .task = w->task };
+	char path[160];
+	uint8_t *text = NULL;
+	size_t len;
+	struct fault fault;
+
+	assert_int_equal(
+	    api_log_path(w->logs, &key, path, sizeof(path)), RC_OK);
+	assert_int_equal(
+	    fs_read_file(path, 1 << 20, &text, &len, &fault), RC_OK);
+	assert_int_equal(len, times * strlen(LOG));
+	for (unsigned i = 0; i < times; i++)
+		assert_memory_equal(text + i * strlen(LOG), LOG, strlen(LOG));
+	free(text);
+	assert_int_equal(w->run.log_size, times * strlen(LOG));
+	assert_true(w->run.log_ended);
+}
+
+static void test_each_attempt_writes_behind_those_before(void **state)
+{
+	struct world *w = *state;
+	const struct making m = { .script = "echo hi", .retries = 2 };
+
+	w->fleet.failing = 2;
+	w->fleet.cut = 12;
+	create(w, &m);
+	assert_int_equal(run_until(w, has_ended), RC_OK);
+	assert_int_equal(w->row.state, TASK_SUCCEEDED);
+	assert_int_equal(w->run.row.attempt, 3);
+	assert_int_equal(w->fleet.runs, 3);
+	assert_int_equal(w->fleet.forgets, 3);
+	check_logs(w, 3);
+}
+
+static bool waits(struct world *w)
+{
+	read_rows(w);
+	return w->row.waiting == 1 && is_idle(w);
+}
+
+struct deciding {
+	struct store_job job;
+	struct store_verdict verdict;
+};
+
+static enum rc decide(struct db *db, struct store_job *job)
+{
+	const struct deciding *d = CONTAINER_OF(job, struct deciding, job);
+	struct fault fault;
+	uint32_t count;
+
+	return store_decide(db, &d->verdict, &count, &fault);
+}
+
+static enum rc say(struct world *w, enum task_verb verb)
+{
+	struct deciding d = { .job.run = decide,
+		.verdict = { .number = w->task,
+		    .verb = verb,
+		    .machine = "web-01",
+		    .who = "anna",
+		    .at_ms = 7 } };
+
+	return store_call(w->store, &d.job);
+}
+
+static void test_a_guided_task_waits_for_a_decision_also_over_a_restart(
+    void **state)
+{
+	struct world *w = *state;
+	const struct making m = { .script = "echo hi", .guided = true };
+
+	w->fleet.failing = 2;
+	create(w, &m);
+	assert_int_equal(run_until(w, waits), RC_OK);
+	assert_int_equal(w->run.row.state, RUN_FAILED);
+	assert_int_equal(say(w, VERB_SUCCEEDED), RC_STATE); /* it is known */
+	assert_int_equal(say(w, VERB_RETRY), RC_OK);
+	assert_int_equal(say(w, VERB_IGNORE), RC_STATE); /* too late */
+	dispatch_task_decided(w->dispatch, w->task);
+	assert_int_equal(run_until(w, waits), RC_OK);
+	assert_int_equal(w->run.row.attempt, 2);
+	/* Nobody was told of this one before the server went away. */
+	assert_int_equal(say(w, VERB_RETRY), RC_OK);
+	stop(w);
+	start(w);
+	assert_int_equal(run_until(w, has_ended), RC_OK);
+	assert_int_equal(w->row.state, TASK_SUCCEEDED);
+	assert_int_equal(w->run.row.attempt, 3);
+	assert_int_equal(w->row.waiting, 0);
+	check_logs(w, 3);
+}
+
 static void test_a_secret_goes_out_and_is_never_in_a_row(void **state)
 {
 	const struct making m = { .deploy = true };
@@ -968,6 +1081,9 @@ int main(void)
 		TEST(test_a_long_script_goes_as_a_blob_first),
 		TEST(test_a_check_of_health_is_kept_with_the_machine),
 		TEST(test_machines_are_checked_on_schedule),
+		TEST(test_each_attempt_writes_behind_those_before),
+		TEST(
+		    test_a_guided_task_waits_for_a_decision_also_over_a_restart),
 		TEST(test_a_secret_goes_out_and_is_never_in_a_row),
 		TEST(test_a_lost_master_key_fails_the_task_with_words),
 	};
