@@ -5,7 +5,7 @@
 #define LOOK_US       500 /* the kernel's figures are not newer than that */
 #define WINDOW_MIN_US 10000
 #define SLACK_US      1000
-#define SLACK_MAX_US  8000
+#define SLACK_MAX_US  4000
 #define FRAME_US      10000
 #define FRAME_MIN     1024
 #define LIMIT_MIN     ((size_t)8 * 1024)

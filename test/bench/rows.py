@@ -365,6 +365,6 @@ class Sweep(Row):
 ROWS = {
     "bulk": (Bulk, 2), "small": (Small, 2), "health100m": (UnderBulk100, 5),
     "health1g": (UnderBulk1000, 5), "unshaped": (Unshaped, 5),
-    "share": (Share, 2), "rtt100ms": (LongLine, 4), "idle": (Idle, 0),
-    "reconnect": (Reconnect, 0), "sweep": (Sweep, 0),
+    "share": (Share, 2), "rtt100ms": (LongLine, 4),
+    "reconnect": (Reconnect, 0), "sweep": (Sweep, 0), "idle": (Idle, 0),
 }
