@@ -77,6 +77,9 @@ struct link_config {
 	uint64_t receive_budget;
 	uint32_t backoff_min_ms, backoff_max_ms; /* between dials */
 	uint32_t refresh_ms; /* a newer link, after a renewal: within this */
+	/* The kernel may hold all that it takes: nothing is faster than the way
+	 * to a process beside us. */
+	bool unpaced;
 	struct proxy_settings proxy; /* of whoever dials */
 	struct mux_limits mux;
 };

@@ -103,7 +103,7 @@ void link_timer_fired(void *arg)
 	keep_alive(link, now);
 	if (link->state == LINK_ST_CLOSED)
 		return;
-	if (ms_since(link->last_recv_us, now) >= QUIET_MS)
+	if (!link->plain && ms_since(link->last_recv_us, now) >= QUIET_MS)
 		tls_rest(link->tls);
 	step = least(
 	    config->dead_ms, least(config->ping_busy_ms, config->ping_idle_ms));

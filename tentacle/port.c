@@ -208,6 +208,7 @@ void port_link_config(const struct link_config *others, struct link_config *out)
 	out->ping_idle_ms = out->ping_busy_ms = PING_MS;
 	out->dead_ms = DEAD_MS;
 	out->handshake_ms = BEGIN_MS;
+	out->unpaced = true;
 	out->mux.opens_per_s = out->mux.resets_per_s = out->mux.control_per_s =
 	    RATE_MAX;
 }

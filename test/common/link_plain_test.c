@@ -4,6 +4,8 @@
  */
 #include "test/support/plain_pair.h"
 
+#include "common/link_internal.h"
+
 #define TOTAL (3U << 20)
 
 struct echo {
@@ -114,6 +116,7 @@ static void pair_new(struct pair *p)
 
 	memset(p, 0, sizeof(*p));
 	world_new(w);
+	w->config.unpaced = true;
 	p->near = (struct echo){ .user.event = on_near, .world = w };
 	p->far = (struct echo){ .user.event = on_far, .world = w };
 	plain_pair_join(w, &w->config, &far_ops);
@@ -176,6 +179,21 @@ static void test_neither_new_trust_nor_a_new_certificate_touches_it(
 	world_free(&p.world);
 }
 
+/* Longer than any link is quiet before it lets go of what it does not need. */
+static void test_it_stays_when_nothing_is_said(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_new(&p);
+	p.world.near.up->last_recv_us = 1; /* long ago */
+	link_timer_fired(p.world.near.up);
+	assert_int_equal(p.world.near.downs, 0);
+	open_echo(&p);
+	run_until(&p.world, echoed);
+	world_free(&p.world);
+}
+
 static void test_when_one_end_goes_the_other_one_and_its_streams_end(
     void **state)
 {
@@ -223,6 +241,7 @@ int main(void)
 		cmocka_unit_test(test_what_goes_in_comes_back_whole),
 		cmocka_unit_test(
 		    test_neither_new_trust_nor_a_new_certificate_touches_it),
+		cmocka_unit_test(test_it_stays_when_nothing_is_said),
 		cmocka_unit_test(
 		    test_when_one_end_goes_the_other_one_and_its_streams_end),
 		cmocka_unit_test(test_garbage_ends_it),
