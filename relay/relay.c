@@ -137,6 +137,35 @@ static void on_up(struct relay *r, struct link *link)
 	member_late_link_up(&r->late, link);
 }
 
+#define CONTEST_MIN_US 1000000
+#define CONTEST_MAX_US 60000000
+
+/*
+ * Somebody has a link of another copy of us, or of a later start.  With a start
+ * that is later still it lets us in, and the succession token tells the server
+ * which of us goes on.  Copies do so in turns, less and less often.
+ */
+static void contested(struct relay *r)
+{
+	uint64_t now = loop_now_us(r->loop);
+	struct fault fault;
+
+	if (now < r->contest_us || r->stopping)
+		return;
+	if (r->contest_wait_us < CONTEST_MAX_US)
+		r->contest_wait_us = 2 * r->contest_wait_us + CONTEST_MIN_US;
+	r->contest_us = now + r->contest_wait_us;
+	if (member_begin_again(r->member, &fault) != RC_OK) {
+		log_warn("relay", relay_name(r),
+		    "cannot begin another life: %s", fault.text);
+		return;
+	}
+	log_warn("relay", relay_name(r),
+	    "another copy of this relay is connected; coming again as start "
+	    "%llu, so that the server sees both",
+	    (unsigned long long)r->member->instance.start);
+}
+
 static void on_down(struct link *link, const struct fault *fault)
 {
 	struct neighbour *n = link_data(link);
@@ -161,6 +190,9 @@ static void on_link(
 		break;
 	case LINK_DOWN:
 		on_down(link, event->fault);
+		if (event->fault->code == REASON_CLONE &&
+		    link_role(link) == MUX_DIALLER)
+			contested(r);
 		break;
 	case LINK_GOAWAY:
 	case LINK_TELL:

@@ -86,8 +86,9 @@ struct relay {
 	const struct relay_settings *settings;
 	uint64_t started_us;
 	int record_fd;
-	unsigned traces;                  /* under way */
-	struct loop_timer *peers_changed; /* follow them, this turn */
+	unsigned traces;                      /* under way */
+	struct loop_timer *peers_changed;     /* follow them, this turn */
+	uint64_t contest_us, contest_wait_us; /* see contested() */
 	bool drained;  /* an operator moves its streams elsewhere */
 	bool draining; /* it stops soon */
 	bool stopping;

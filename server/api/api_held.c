@@ -1,4 +1,4 @@
-/* api_held.c - machines that are held, and how they are released. */
+/* api_held.c - machines and relays that are held, and how they are released. */
 #include "server/api/held.h"
 
 #include "server/api/routes.h"
@@ -9,13 +9,13 @@
 #include <string.h>
 
 /* Those that contradict each other; none: an empty list. */
-static json_t *copies_json(struct db *db, const char *machine)
+static json_t *copies_json(struct db *db, const struct store_member *of)
 {
 	struct store_copy copies[STORE_COPIES_MAX];
 	json_t *list = json_array();
 	size_t count = 0;
 
-	if (store_instance_copies(db, machine, copies, &count) != RC_OK)
+	if (store_instance_copies(db, of, copies, &count) != RC_OK)
 		count = 0;
 	for (size_t i = 0; i < count; i++) {
 		const struct store_copy *c = &copies[i];
@@ -33,35 +33,34 @@ static json_t *copies_json(struct db *db, const char *machine)
 }
 
 /* What a person can do about it; "": nothing. */
-static void advise(
-    const struct store_machine *m, json_t *copies, char *out, size_t size)
+static void advise(const struct held *h, json_t *copies, char *out, size_t size)
 {
+	const char *noun =
+	    h->member.role == STORE_ROLE_RELAY ? "relay" : "machine";
 	const char *a = "", *b = "";
 
 	out[0] = '\0';
-	if (strcmp(m->hold, "journal") == 0)
+	if (strcmp(h->hold, "journal") == 0)
 		(void)snprintf(out, size,
 		    "its disk was set back, and it may do again what it has "
 		    "done: look at it, then longarm machine release %s",
-		    m->name);
-	if (strcmp(m->hold, "clone") != 0)
+		    h->name);
+	if (strcmp(h->hold, "clone") != 0)
 		return;
 	(void)json_unpack(
 	    copies, "[{s:s}, {s:s}]", "instance", &a, "instance", &b);
 	(void)snprintf(out, size,
 	    "there are two copies of it (%s had the work, %s is another): stop "
-	    "one for good, then longarm machine release %s --instance %s, or "
-	    "%s",
-	    a, b, m->name, a, b);
+	    "one for good, then longarm %s release %s --instance %s, or %s",
+	    a, b, noun, h->name, a, b);
 }
 
-json_t *held_explain(
-    struct db *db, const struct store_machine *m, json_t *answer)
+json_t *held_explain(struct db *db, const struct held *held, json_t *answer)
 {
-	json_t *copies = copies_json(db, m->id);
+	json_t *copies = copies_json(db, &held->member);
 	char advice[2 * STORE_TEXT_SIZE];
 
-	advise(m, copies, advice, sizeof(advice));
+	advise(held, copies, advice, sizeof(advice));
 	if (answer == NULL ||
 	    json_object_set_new(answer, "hold_advice", json_safe(advice)) !=
 		0 ||
@@ -87,8 +86,9 @@ static enum rc release(struct api_call *call, struct db *db)
 		    "machine %s: is not held; there is nothing to release",
 		    m.name);
 	if (rc == RC_OK)
-		rc = store_instance_release(
-		    db, m.id, call_text(call, "instance"), &call->fault);
+		rc = store_instance_release(db,
+		    &(struct store_member){ STORE_ROLE_TENTACLE, m.id },
+		    call_text(call, "instance"), &call->fault);
 	if (rc == RC_OK) {
 		m.hold[0] = '\0';
 		machine_changed(call, &m);
@@ -96,6 +96,26 @@ static enum rc release(struct api_call *call, struct db *db)
 	}
 	store_machine_clear(&m);
 	return rc;
+}
+
+static enum rc release_relay(struct api_call *call, struct db *db)
+{
+	const char *name = call_param(call, 0);
+	struct store_relay r;
+	enum rc rc = store_relay_get(db, name, &r, &call->fault);
+
+	if (rc == RC_OK && r.hold[0] == '\0')
+		rc = call_fail(call, RC_STATE, REASON_CONFLICT,
+		    "relay %s: is not held; there is nothing to release", name);
+	if (rc == RC_OK)
+		rc = store_instance_release(db,
+		    &(struct store_member){ STORE_ROLE_RELAY, name },
+		    call_text(call, "instance"), &call->fault);
+	if (rc != RC_OK)
+		return rc;
+	r.hold[0] = '\0';
+	relay_changed(call, name);
+	return call_answer(call, 200, relay_json(&r));
 }
 
 static const struct route_field release_fields[] = {
@@ -115,5 +135,14 @@ const struct route held_routes[] = {
 	    .body = ROUTE_JSON,
 	    .fields = release_fields,
 	    .handler = release },
+	{ .method = HTTP_METHOD_POST,
+	    .pattern = "/api/v1/relays/{name}/release",
+	    .operation = "relay.release",
+	    .summary = "Let a relay work again that is held as a copy",
+	    .access = ROUTE_KEY,
+	    .permission = PERM_MACHINE_EDIT,
+	    .body = ROUTE_JSON,
+	    .fields = release_fields,
+	    .handler = release_relay },
 	{ .pattern = NULL },
 };

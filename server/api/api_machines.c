@@ -73,8 +73,11 @@ static enum rc show(struct api_call *call, struct db *db)
 	if (rc != RC_OK)
 		return rc;
 	if (api_sees(call, &m.environments))
-		rc = call_answer(
-		    call, 200, held_explain(db, &m, machine_json(&m, true)));
+		rc = call_answer(call, 200,
+		    held_explain(db,
+			&(struct held){
+			    { STORE_ROLE_TENTACLE, m.id }, m.name, m.hold },
+			machine_json(&m, true)));
 	else
 		rc = call_fail(call, RC_NOTFOUND, REASON_NOT_FOUND,
 		    "machine %s: not found", call_param(call, 0));

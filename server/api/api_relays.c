@@ -1,4 +1,5 @@
 /* api_relays.c - relays: where they stand, how they are reached. */
+#include "server/api/held.h"
 #include "server/api/routes.h"
 #include "server/api/wire.h"
 #include "server/store/relay.h"
@@ -8,16 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static json_t *relay_json(const struct store_relay *r)
+json_t *relay_json(const struct store_relay *r)
 {
 	static const uint8_t none[STORE_SHA256_SIZE];
 
-	return json_pack("{s:o, s:o, s:o, s:b, s:b, s:b, s:s, s:o, s:I, s:I, "
-			 "s:o, s:I}",
+	return json_pack(
+	    "{s:o, s:o, s:o, s:s, s:b, s:b, s:b, s:s, s:o, s:I, s:I, "
+	    "s:o, s:I}",
 	    "name", json_safe(r->name), "routes",
 	    wire_routes(r->routes, r->route_count), "listen",
-	    json_safe(r->listen), "enabled", r->enabled ? 1 : 0, "draining",
-	    r->draining ? 1 : 0, "enrolled",
+	    json_safe(r->listen), "hold", r->hold, "enabled",
+	    r->enabled ? 1 : 0, "draining", r->draining ? 1 : 0, "enrolled",
 	    memcmp(r->spki, none, sizeof(none)) != 0 ? 1 : 0, "presence",
 	    store_presence_name(r->presence), "presence_text",
 	    json_safe(r->presence_text), "presence_at_ms",
@@ -53,7 +55,13 @@ static enum rc show(struct api_call *call, struct db *db)
 	struct store_relay r;
 	enum rc rc = store_relay_get(db, call_param(call, 0), &r, &call->fault);
 
-	return rc == RC_OK ? call_answer(call, 200, relay_json(&r)) : rc;
+	return rc == RC_OK
+	           ? call_answer(call, 200,
+			 held_explain(db,
+			     &(struct held){
+				 { STORE_ROLE_RELAY, r.name }, r.name, r.hold },
+			     relay_json(&r)))
+	           : rc;
 }
 
 static enum rc ask(struct api_call *call)
@@ -68,7 +76,7 @@ static enum rc list_live(struct api_call *call)
 	return api_ask_items(call, API_LIVE_RELAYS);
 }
 
-static void changed(struct api_call *call, const char *name)
+void relay_changed(struct api_call *call, const char *name)
 {
 	call->event = API_EVENT_RELAY_CHANGED;
 	wire_copy(call->name, sizeof(call->name), name);
@@ -114,7 +122,7 @@ static enum rc add(struct api_call *call, struct db *db)
 	rc = store_relay_create(db, &r, &call->fault);
 	if (rc != RC_OK)
 		return rc;
-	changed(call, name);
+	relay_changed(call, name);
 	return call_answer(call, 201, relay_json(&r));
 }
 
@@ -170,7 +178,7 @@ static enum rc edit(struct api_call *call, struct db *db)
 		rc = store_relay_get(db, name, &r, &call->fault);
 	if (rc != RC_OK)
 		return rc;
-	changed(call, name);
+	relay_changed(call, name);
 	return call_answer(call, 200, relay_json(&r));
 }
 
@@ -210,7 +218,7 @@ static enum rc revoke(struct api_call *call, struct db *db)
 	if (rc != RC_OK)
 		return rc;
 	memcpy(r.spki, none, sizeof(none));
-	changed(call, name);
+	relay_changed(call, name);
 	return call_answer(call, 200, relay_json(&r));
 }
 
@@ -224,7 +232,7 @@ static enum rc drop(struct api_call *call, struct db *db)
 	if (rc == RC_OK)
 		rc = store_relay_delete(db, call_param(call, 0), &call->fault);
 
-	changed(call, call_param(call, 0));
+	relay_changed(call, call_param(call, 0));
 	call->status = 204;
 	return rc;
 }

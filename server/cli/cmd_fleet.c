@@ -164,11 +164,11 @@ static enum command_exit run_machine_list(const struct command_line *line)
 }
 
 /* What no table can say. */
-static void explain_hold(const json_t *machine)
+void explain_hold(const json_t *held)
 {
 	const char *advice =
-	    json_string_value(json_object_get(machine, "hold_advice"));
-	json_t *copies = json_object_get(machine, "instances"), *one;
+	    json_string_value(json_object_get(held, "hold_advice"));
+	json_t *copies = json_object_get(held, "instances"), *one;
 	size_t i;
 
 	if (advice == NULL || advice[0] == '\0')
@@ -187,7 +187,7 @@ static void explain_hold(const json_t *machine)
 			? ", had the work"
 			: "");
 	}
-	(void)fprintf(stderr, "It gets no work: %s\n", advice);
+	(void)fprintf(stderr, "It is held: %s\n", advice);
 }
 
 static enum command_exit run_machine_show(const struct command_line *line)

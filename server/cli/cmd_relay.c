@@ -12,14 +12,15 @@ static const struct output_column relay_columns[] = {
 	{ "routes", "ROUTES", false },
 	{ "listen", "LISTEN", false },
 	{ "version", "VERSION", false },
+	{ "hold", "HELD", true },
 	{ "enabled", "ENABLED", true },
 	{ "draining", "DRAINING", true },
 	{ "streams", "STREAMS", true },
 	{ "presence_text", "LINK", true },
 };
 static const enum cell relay_types[] = { CELL_TEXT, CELL_TEXT, CELL_TIME,
-	CELL_TEXT, CELL_NUMBER, CELL_ROUTES, CELL_TEXT, CELL_TEXT, CELL_BOOL,
-	CELL_BOOL, CELL_NUMBER, CELL_TEXT };
+	CELL_TEXT, CELL_NUMBER, CELL_ROUTES, CELL_TEXT, CELL_TEXT, CELL_TEXT,
+	CELL_BOOL, CELL_BOOL, CELL_NUMBER, CELL_TEXT };
 static const struct cells relay_cells = CELLS(relay_columns, relay_types);
 
 static enum command_exit run_relay_list(const struct command_line *line)
@@ -35,14 +36,17 @@ static enum command_exit run_relay_list(const struct command_line *line)
 static enum command_exit run_relay_show(const struct command_line *line)
 {
 	struct session s;
+	json_t *one;
 	char *path;
 
 	if (!session_open(&s, line))
 		return session_close(&s);
 	path = session_path("/api/v1/relays/%s", command_argument(line, 0));
-	session_print_one(
-	    &s, &relay_cells, session_call(&s, "GET", path, NULL));
+	one = session_call(&s, "GET", path, NULL);
 	free(path);
+	if (one != NULL)
+		explain_hold(one);
+	session_print_one(&s, &relay_cells, one);
 	return session_close(&s);
 }
 
@@ -114,6 +118,24 @@ static enum command_exit run_relay_set_route(const struct command_line *line)
 	return session_close(&s);
 }
 
+static enum command_exit run_relay_release(const struct command_line *line)
+{
+	struct session s;
+	json_t *body;
+	char *path;
+
+	if (!session_open(&s, line))
+		return session_close(&s);
+	path = session_path(
+	    "/api/v1/relays/%s/release", command_argument(line, 0));
+	body = json_object();
+	session_text(&s, body, "instance", "instance");
+	session_print_one(
+	    &s, &relay_cells, session_call(&s, "POST", path, body));
+	free(path);
+	return session_close(&s);
+}
+
 static enum command_exit run_relay_remove(const struct command_line *line)
 {
 	return remove_one(line, "/api/v1/relays/");
@@ -128,6 +150,13 @@ static enum command_exit run_relay_revoke(const struct command_line *line)
 
 static const struct command_option revoke_options[] = {
 	{ .name = "reason", .argument = "TEXT", .help = "For the record" },
+};
+
+static const struct command_option release_options[] = {
+	{ .name = "instance",
+	    .argument = "ID",
+	    .help = "Of two copies the one that goes on; none: whichever "
+		    "comes next" },
 };
 
 static const struct command_option relay_add_options[] = {
@@ -170,6 +199,13 @@ const struct command relay_commands[] = {
 	    .arguments = "RELAY",
 	    .help = "Use a drained relay again",
 	    .run = run_relay_resume },
+	{ .name = "relay release",
+	    .arguments = "RELAY",
+	    .help = "Let a relay work again that is held as a copy",
+	    .examples = "longarm relay release dc2-a --instance 3fa91b22",
+	    .options = release_options,
+	    .option_count = COUNT_OF(release_options),
+	    .run = run_relay_release },
 	{ .name = "relay remove",
 	    .arguments = "RELAY",
 	    .help = "Remove a relay that no route uses",

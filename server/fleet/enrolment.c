@@ -285,7 +285,7 @@ static void tell_relays(struct enrol *e)
 	    station_note_routes(f, &e->rows.relay) != RC_OK)
 		t = NULL;
 	else if (e->rows.role == ROLE_RELAY)
-		t = station_apply_relay(f, &e->rows.relay);
+		t = station_apply_relay(f, &e->rows.relay, &e->rows.instance);
 	else
 		t = station_apply_machine(
 		    f, &e->rows.machine, &e->rows.instance);

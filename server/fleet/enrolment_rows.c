@@ -159,7 +159,8 @@ static MUST_CHECK enum rc give_succession(struct db *db, struct enrol_rows *e)
 {
 	static const uint8_t none[SUCCESSION_LEN];
 	struct store_instance next;
-	enum rc rc = store_instance_get(db, e->machine.id, &e->instance);
+	const struct store_member of = { STORE_ROLE_TENTACLE, e->machine.id };
+	enum rc rc = store_instance_get(db, &of, &e->instance);
 
 	if (rc != RC_OK || e->instance.nonce[0] != '\0')
 		return rc; /* it greeted already, and keeps its own */
@@ -170,7 +171,7 @@ static MUST_CHECK enum rc give_succession(struct db *db, struct enrol_rows *e)
 	random_bytes(e->succession, sizeof(e->succession));
 	next = e->instance;
 	memcpy(next.succession, e->succession, sizeof(next.succession));
-	rc = store_instance_swap(db, e->machine.id, &e->instance, &next);
+	rc = store_instance_swap(db, &of, &e->instance, &next);
 	if (rc != RC_OK)
 		return rc;
 	e->instance = next;
@@ -216,7 +217,8 @@ static MUST_CHECK enum rc take_waiting(
 	m->hold[0] = '\0';
 	rc = store_machine_set_spki(db, m->id, m->spki);
 	if (rc == RC_OK)
-		rc = store_instance_forget(db, m->id);
+		rc = store_instance_forget(
+		    db, &(struct store_member){ STORE_ROLE_TENTACLE, m->id });
 	if (rc == RC_OK)
 		rc = store_machine_set_routes(db, m->id, m->routes,
 		    m->route_count, &m->route_seq, &e->fault);
@@ -263,6 +265,10 @@ static MUST_CHECK enum rc renew_relay(struct db *db, struct enrol_rows *e)
 
 	if (rc == RC_OK)
 		rc = store_relay_set_spki(db, r->name, e->key_hash);
+	if (rc == RC_OK)
+		rc = store_instance_forget(
+		    db, &(struct store_member){ STORE_ROLE_RELAY, r->name });
+	r->hold[0] = '\0';
 	memcpy(r->spki, e->key_hash, sizeof(r->spki));
 	return rc;
 }
@@ -408,5 +414,10 @@ enum rc enrol_write_rows(struct db *db, struct enrol_rows *rows)
 		rc = join_anew(db, e);
 	if (rc == RC_OK && e->role == ROLE_TENTACLE && !e->waits)
 		rc = give_succession(db, e);
+	/* A relay's first token comes with its first greet. */
+	if (rc == RC_OK && e->role == ROLE_RELAY && !e->waits)
+		rc = store_instance_get(db,
+		    &(struct store_member){ STORE_ROLE_RELAY, e->relay.name },
+		    &e->instance);
 	return rc;
 }

@@ -19,8 +19,9 @@ bool station_is_held(const struct station *t, struct fault *fault)
 	fault_set(fault,
 	    strcmp(t->hold, "clone") == 0 ? REASON_CLONE : REASON_JOURNAL,
 	    t->fleet->at,
-	    "%s: is held (%s) and gets no work until an operator releases it",
-	    t->name, t->hold);
+	    "%s: is held (%s) and %s until an operator releases it", t->name,
+	    t->hold,
+	    t->role == ROLE_RELAY ? "carries nothing" : "gets no work");
 	return true;
 }
 
@@ -85,19 +86,6 @@ static void keep_version(struct station *t, const struct msg_greet *greet)
 	station_dirty(t, DIRTY_INSTANCE);
 }
 
-static void keep_relay(struct station *t, const struct msg_greet *greet)
-{
-	const struct msg_instance *i = &greet->instance;
-
-	t->last_seen_ms = fleet_wall_ms();
-	if (strcmp(t->life.nonce, i->nonce) == 0 && t->life.start == i->start)
-		return;
-	memcpy(t->life.journal, i->journal, sizeof(t->life.journal));
-	memcpy(t->life.nonce, i->nonce, sizeof(t->life.nonce));
-	t->life.start = i->start;
-	station_dirty(t, DIRTY_INSTANCE);
-}
-
 enum rc station_welcome(const struct station *t, struct seal *seal, bool give)
 {
 	const struct fleet *f = t->fleet;
@@ -120,7 +108,7 @@ enum rc station_welcome(const struct station *t, struct seal *seal, bool give)
 	return rc;
 }
 
-static MUST_CHECK enum rc take_machine(
+static MUST_CHECK enum rc take(
     struct way *w, const struct msg_greet *greet, struct fault *fault)
 {
 	struct station *t = w->station;
@@ -152,13 +140,9 @@ enum rc station_greeted(
 		return rc;
 	fault->code = REASON_NONE;
 	w->table_version = greet.table_version;
-	if (t->role == ROLE_TENTACLE) {
-		rc = take_machine(w, &greet, fault);
-	} else {
-		keep_relay(t, &greet);
+	rc = take(w, &greet, fault);
+	if (t->role == ROLE_RELAY && (rc == RC_OK || rc == RC_AGAIN))
 		peers_greeted(t, greet.listen);
-		rc = station_welcome(t, w->seal, false);
-	}
 	if (rc == RC_OK || rc == RC_AGAIN) {
 		keep_version(t, &greet);
 		upkeep_greeted(t, &greet, seal_peer(w->seal));

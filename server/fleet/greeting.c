@@ -8,9 +8,9 @@
 #include <string.h>
 
 /*
- * One greet of a machine on its way through the store.  A token is written
- * before it is given: whoever is killed in between, what the machine has on its
- * disk is known here.
+ * One greet of a machine or relay on its way through the store.  A token is
+ * written before it is given: whoever is killed in between, what the machine
+ * has on its disk is known here.
  *
  * A fork counts only when the row is still the one that was known when the seal
  * was opened.  Else the greet may be the last word of the instance before: then
@@ -19,7 +19,8 @@
 struct greeting {
 	struct fleet_job base;
 	struct way *way; /* NULL: its seal is gone */
-	char machine[NAME_SIZE];
+	enum peer_role role;
+	char id[NAME_SIZE];
 	struct life_shown shown;
 	bool went_back;             /* its journal did */
 	struct store_instance seen; /* when the seal was opened */
@@ -50,6 +51,13 @@ void greeting_leave(struct way *w)
 	w->greeting = NULL;
 }
 
+static struct store_member member_of(enum peer_role role, const char *id)
+{
+	return (struct store_member){
+		role == ROLE_RELAY ? STORE_ROLE_RELAY : STORE_ROLE_TENTACLE, id
+	};
+}
+
 /* --- On the SQL thread -----------------------------------------------------
  */
 
@@ -74,8 +82,9 @@ static void fill_copies(struct greeting *g, const struct store_instance *row)
 static enum rc judge(struct db *db, struct store_job *job)
 {
 	struct greeting *g = CONTAINER_OF(job, struct greeting, base.job);
+	const struct store_member of = member_of(g->role, g->id);
 	struct store_instance row;
-	enum rc rc = store_instance_get(db, g->machine, &row);
+	enum rc rc = store_instance_get(db, &of, &row);
 
 	if (rc != RC_OK)
 		return rc;
@@ -84,14 +93,14 @@ static enum rc judge(struct db *db, struct store_job *job)
 		return RC_OK;
 	if (g->verdict != LIFE_FORK) {
 		g->give = life_follow(&row, &g->shown, g->fresh, &g->now);
-		return store_instance_swap(db, g->machine, &row, &g->now);
+		return store_instance_swap(db, &of, &row, &g->now);
 	}
 	g->held =
 	    row.start == g->seen.start && strcmp(row.nonce, g->seen.nonce) == 0;
 	if (!g->held)
 		return RC_OK;
 	fill_copies(g, &row);
-	return store_instance_fork(db, g->machine, &g->known, &g->other);
+	return store_instance_fork(db, &of, &g->known, &g->other);
 }
 
 /* --- On the loop -----------------------------------------------------------
@@ -113,6 +122,7 @@ static void hold(const struct greeting *g, struct station *t, struct way *w)
 		way_accuse(
 		    w, "machine.held", g->shown.instance.journal, &fault);
 	station_end_ways(t);
+	station_judge(t);
 }
 
 static void go_on(const struct greeting *g, struct station *t, struct way *w)
@@ -139,7 +149,7 @@ static void go_on(const struct greeting *g, struct station *t, struct way *w)
 static void judged(struct fleet_job *job, enum rc rc)
 {
 	struct greeting *g = CONTAINER_OF(job, struct greeting, base);
-	struct station *t = station_find(job->fleet, ROLE_TENTACLE, g->machine);
+	struct station *t = station_find(job->fleet, g->role, g->id);
 	struct way *w = g->way;
 	struct fault fault;
 
@@ -179,7 +189,8 @@ enum rc greeting_begin(
 	g->shown = *shown;
 	g->went_back = went_back;
 	g->seen = w->seen;
-	memcpy(g->machine, t->id, sizeof(g->machine));
+	g->role = t->role;
+	memcpy(g->id, t->id, sizeof(g->id));
 	random_bytes(g->fresh, sizeof(g->fresh));
 	memcpy(g->known.via, t->life_via, sizeof(g->known.via));
 	g->known.seen_ms = t->life_at_ms;
@@ -199,7 +210,8 @@ enum rc greeting_begin(
 
 struct confirming {
 	struct fleet_job base;
-	char machine[NAME_SIZE];
+	enum peer_role role;
+	char id[NAME_SIZE];
 	uint8_t token[SUCCESSION_LEN];
 };
 
@@ -207,15 +219,16 @@ static enum rc confirm(struct db *db, struct store_job *job)
 {
 	const struct confirming *c =
 	    CONTAINER_OF(job, struct confirming, base.job);
+	const struct store_member of = member_of(c->role, c->id);
 	struct store_instance row, next;
-	enum rc rc = store_instance_get(db, c->machine, &row);
+	enum rc rc = store_instance_get(db, &of, &row);
 
 	if (rc != RC_OK ||
 	    CRYPTO_memcmp(row.succession, c->token, sizeof(c->token)) != 0)
 		return rc == RC_NOTFOUND ? RC_OK : rc;
 	next = row;
 	life_confirm(&next);
-	return store_instance_swap(db, c->machine, &row, &next);
+	return store_instance_swap(db, &of, &row, &next);
 }
 
 static void drop_confirming(struct fleet_job *job)
@@ -227,10 +240,10 @@ static void drop_confirming(struct fleet_job *job)
 static void confirmed(struct fleet_job *job, enum rc rc)
 {
 	const struct confirming *c = CONTAINER_OF(job, struct confirming, base);
-	struct station *t = station_find(job->fleet, ROLE_TENTACLE, c->machine);
+	struct station *t = station_find(job->fleet, c->role, c->id);
 
 	if (rc != RC_OK)
-		log_warn("fleet", c->machine,
+		log_warn("fleet", c->id,
 		    "a succession token is not noted as confirmed: %s",
 		    rc_name(rc));
 	else if (t != NULL && CRYPTO_memcmp(t->life.succession, c->token,
@@ -251,7 +264,8 @@ void greeting_confirmed(const struct way *w)
 		return;
 	c->base.done = confirmed;
 	c->base.drop = drop_confirming;
-	memcpy(c->machine, t->id, sizeof(c->machine));
+	c->role = t->role;
+	memcpy(c->id, t->id, sizeof(c->id));
 	memcpy(c->token, w->given, sizeof(c->token));
 	if (fleet_submit(t->fleet, &c->base, confirm) != RC_OK)
 		drop_confirming(&c->base);

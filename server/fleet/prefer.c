@@ -95,7 +95,7 @@ static enum route_rank rank_hop(const struct station *t,
 
 	if (relay == NULL)
 		return RANK_GOOD;
-	if (hop_is_down(relay, path, i))
+	if (relay->hold[0] != '\0' || hop_is_down(relay, path, i))
 		return RANK_DOWN;
 	return is_leaving(relay, why) || is_flapping(relay, &relay->flap, why)
 	           ? RANK_AVOID

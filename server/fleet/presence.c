@@ -64,6 +64,8 @@ static enum store_presence presence_of(
 {
 	enum store_presence p;
 
+	if (t->role == ROLE_RELAY && station_is_held(t, why))
+		return STORE_PRESENCE_UNKNOWN;
 	if (t->role == ROLE_RELAY &&
 	    (control_is_open(t->control) || control_is_moving(t->control))) {
 		fault_clear(why);
@@ -210,8 +212,7 @@ static MUST_CHECK enum rc write_relay(
 		rc = store_relay_set_presence(
 		    db, r->id, r->presence, r->fault.text, now_ms);
 	if (rc == RC_OK && (r->what & DIRTY_INSTANCE))
-		rc = store_relay_set_instance(
-		    db, r->id, r->version, r->life.journal, r->life.start);
+		rc = store_relay_set_version(db, r->id, r->version);
 	return rc;
 }
 

@@ -176,6 +176,8 @@ struct link *station_route_link(
 		    "%s: there is no relay %s", t->name, path->names[0]);
 		return NULL;
 	}
+	if (station_is_held(relay, fault))
+		return NULL;
 	if (relay->link != NULL && link_is_up(relay->link))
 		return relay->link;
 	if (relay->dialler != NULL)

@@ -24,6 +24,7 @@ struct load_job {
 	struct store_instance *instances;
 	size_t machine_count;
 	struct store_relay *relays;
+	struct store_instance *relay_instances;
 	size_t relay_count;
 	struct store_revocation *revoked[REVOKED_COUNT];
 	size_t revoked_count[REVOKED_COUNT];
@@ -37,6 +38,7 @@ static void load_free(struct load_job *l)
 	store_machines_free(l->machines, l->machine_count);
 	free(l->instances);
 	free(l->relays);
+	free(l->relay_instances);
 	free(l->gone);
 	for (unsigned i = 0; i < REVOKED_COUNT; i++)
 		free(l->revoked[i]);
@@ -274,6 +276,27 @@ static MUST_CHECK enum rc get_one(struct db *db, struct load_job *l)
 	return list_changed(db, l);
 }
 
+static MUST_CHECK enum rc get_instances(struct db *db, struct load_job *l)
+{
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < l->machine_count && rc == RC_OK; i++)
+		rc = store_instance_get(db,
+		    &(struct store_member){
+			STORE_ROLE_TENTACLE, l->machines[i].id },
+		    &l->instances[i]);
+	l->relay_instances =
+	    calloc(l->relay_count + 1, sizeof(*l->relay_instances));
+	if (l->relay_instances == NULL)
+		return RC_NOMEM;
+	for (size_t i = 0; i < l->relay_count && rc == RC_OK; i++)
+		rc = store_instance_get(db,
+		    &(struct store_member){
+			STORE_ROLE_RELAY, l->relays[i].name },
+		    &l->relay_instances[i]);
+	return rc;
+}
+
 static enum rc load_rows(struct db *db, struct store_job *job)
 {
 	struct load_job *l = CONTAINER_OF(job, struct load_job, base.job);
@@ -285,10 +308,7 @@ static enum rc load_rows(struct db *db, struct store_job *job)
 		rc = list_revoked(db, l);
 	if (rc == RC_OK)
 		rc = kept_list_read(db, &l->kept, &l->kept_len);
-	for (size_t i = 0; i < l->machine_count && rc == RC_OK; i++)
-		rc =
-		    store_instance_get(db, l->machines[i].id, &l->instances[i]);
-	return rc;
+	return rc == RC_OK ? get_instances(db, l) : rc;
 }
 
 /* --- On the loop -----------------------------------------------------------
@@ -405,7 +425,8 @@ static MUST_CHECK enum rc apply_rows(struct fleet *f, const struct load_job *l)
 			return RC_NOMEM;
 	}
 	for (size_t i = 0; i < l->relay_count; i++) {
-		if (station_apply_relay(f, &l->relays[i]) == NULL)
+		if (station_apply_relay(
+			f, &l->relays[i], &l->relay_instances[i]) == NULL)
 			return RC_NOMEM;
 	}
 	for (size_t i = 0; i < l->machine_count; i++) {

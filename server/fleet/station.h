@@ -123,8 +123,8 @@ struct station *station_find(
  * memory. */
 struct station *station_apply_machine(struct fleet *f,
     const struct store_machine *row, const struct store_instance *instance);
-struct station *station_apply_relay(
-    struct fleet *f, const struct store_relay *row);
+struct station *station_apply_relay(struct fleet *f,
+    const struct store_relay *row, const struct store_instance *instance);
 /*
  * Note a relay's routes, before any row is applied: what is reached through it
  * follows them, and comes with a number of its own.

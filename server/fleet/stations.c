@@ -527,6 +527,17 @@ struct station *station_apply_machine(struct fleet *f,
 	return t;
 }
 
+/* What is released goes on at once. */
+static void apply_hold(struct station *relay, const char *hold,
+    const struct store_instance *instance)
+{
+	bool released = relay->hold[0] != '\0' && hold[0] == '\0';
+
+	apply_instance(relay, hold, instance);
+	if (released)
+		control_kick(relay->control);
+}
+
 static void apply_listen(struct station *relay, const char *listen)
 {
 	bool moved =
@@ -563,8 +574,8 @@ enum rc station_note_routes(struct fleet *f, const struct store_relay *row)
 	return RC_OK;
 }
 
-struct station *station_apply_relay(
-    struct fleet *f, const struct store_relay *row)
+struct station *station_apply_relay(struct fleet *f,
+    const struct store_relay *row, const struct store_instance *instance)
 {
 	struct station *t = get(f, ROLE_RELAY, row->name);
 
@@ -573,6 +584,7 @@ struct station *station_apply_relay(
 	t->seen = true;
 	(void)snprintf(t->name, sizeof(t->name), "%s", row->name);
 	apply_listen(t, row->listen);
+	apply_hold(t, row->hold, instance);
 	memcpy(t->spki, row->spki, sizeof(t->spki));
 	if (t->version[0] == '\0')
 		(void)snprintf(

@@ -1,19 +1,49 @@
 #include "server/store/instance.h"
 #include "server/store/list.h"
-#include "server/store/machine.h"
 
 #include <string.h>
 
+/* The statements of a role. */
+struct life_sql {
+	const char *get, *swap, *put, *hold;
+	const char *add_copy, *drop_copies, *copies;
+};
+
+#define LIFE_SQL(T, KEY)                                                       \
+	.get = "SELECT journal, counter, start, nonce, succession,"            \
+	       " succession_before FROM " T " WHERE " KEY " = ?",              \
+	.swap = "UPDATE " T " SET journal = ?, counter = ?, start = ?,"        \
+		" nonce = ?, succession = ?, succession_before = ?"            \
+		" WHERE " KEY " = ? AND start = ? AND nonce = ?"               \
+		" AND succession IS NOT DISTINCT FROM ?",                      \
+	.put = "UPDATE " T " SET journal = ?, counter = 0, start = ?,"         \
+	       " nonce = ?, succession = ?, succession_before = ?,"            \
+	       " hold = '' WHERE " KEY " = ?",                                 \
+	.hold = "UPDATE " T " SET hold = 'clone' WHERE " KEY " = ?",           \
+	.add_copy = "INSERT INTO " T "_copy(" T ", nonce, start, journal,"     \
+		    " counter, succession, via, seen_ms, known)"               \
+		    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",                     \
+	.drop_copies = "DELETE FROM " T "_copy WHERE " T " = ?",               \
+	.copies = "SELECT nonce, start, journal, counter, succession, via,"    \
+		  " seen_ms, known FROM " T "_copy WHERE " T " = ?"            \
+		  " ORDER BY known DESC"
+
+static const struct life_sql *sql_of(const struct store_member *of)
+{
+	static const struct life_sql machine = { LIFE_SQL("machine", "id") };
+	static const struct life_sql relay = { LIFE_SQL("relay", "name") };
+
+	return of->role == STORE_ROLE_RELAY ? &relay : &machine;
+}
+
 enum rc store_instance_get(
-    struct db *db, const char *machine, struct store_instance *out)
+    struct db *db, const struct store_member *of, struct store_instance *out)
 {
 	struct query q;
 	enum rc rc;
 
-	query_start(&q, db,
-	    "SELECT journal, counter, start, nonce, succession,"
-	    " succession_before FROM machine WHERE id = ?");
-	query_text(&q, machine);
+	query_start(&q, db, sql_of(of)->get);
+	query_text(&q, of->id);
 	rc = query_step(&q);
 	if (rc == RC_OK) {
 		query_copy_text(&q, 0, out->journal, sizeof(out->journal));
@@ -29,24 +59,20 @@ enum rc store_instance_get(
 	return rc;
 }
 
-enum rc store_instance_swap(struct db *db, const char *machine,
+enum rc store_instance_swap(struct db *db, const struct store_member *of,
     const struct store_instance *old, const struct store_instance *next)
 {
 	struct query q;
 	enum rc rc;
 
-	query_start(&q, db,
-	    "UPDATE machine SET journal = ?, counter = ?, start = ?, nonce = ?,"
-	    " succession = ?, succession_before = ?"
-	    " WHERE id = ? AND start = ? AND nonce = ?"
-	    " AND succession IS NOT DISTINCT FROM ?");
+	query_start(&q, db, sql_of(of)->swap);
 	query_text(&q, next->journal);
 	query_u64(&q, next->counter);
 	query_u64(&q, next->start);
 	query_text(&q, next->nonce);
 	query_key(&q, next->succession, sizeof(next->succession));
 	query_key(&q, next->succession_before, sizeof(next->succession_before));
-	query_text(&q, machine);
+	query_text(&q, of->id);
 	query_u64(&q, old->start);
 	query_text(&q, old->nonce);
 	query_key(&q, old->succession, sizeof(old->succession));
@@ -73,15 +99,12 @@ enum rc store_instance_counter(
 /* ---- copies ---- */
 
 static MUST_CHECK enum rc add_copy(
-    struct db *db, const char *machine, const struct store_copy *c)
+    struct db *db, const struct store_member *of, const struct store_copy *c)
 {
 	struct query q;
 
-	query_start(&q, db,
-	    "INSERT INTO machine_copy(machine, nonce, start, journal, counter,"
-	    " succession, via, seen_ms, known)"
-	    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
-	query_text(&q, machine);
+	query_start(&q, db, sql_of(of)->add_copy);
+	query_text(&q, of->id);
 	query_text(&q, c->nonce);
 	query_u64(&q, c->start);
 	query_text(&q, c->journal);
@@ -93,36 +116,34 @@ static MUST_CHECK enum rc add_copy(
 	return query_run(&q, NULL);
 }
 
-static MUST_CHECK enum rc drop_copies(struct db *db, const char *machine)
+static MUST_CHECK enum rc drop_copies(
+    struct db *db, const struct store_member *of)
 {
-	return list_run(
-	    db, "DELETE FROM machine_copy WHERE machine = ?", machine);
+	return list_run(db, sql_of(of)->drop_copies, of->id);
 }
 
-enum rc store_instance_fork(struct db *db, const char *machine,
+enum rc store_instance_fork(struct db *db, const struct store_member *of,
     const struct store_copy *known, const struct store_copy *other)
 {
-	enum rc rc = drop_copies(db, machine);
+	enum rc rc = drop_copies(db, of);
 
 	if (rc == RC_OK)
-		rc = store_machine_hold(db, machine, "clone");
+		rc = list_change(db, sql_of(of)->hold, of->id);
 	if (rc == RC_OK)
-		rc = add_copy(db, machine, known);
+		rc = add_copy(db, of, known);
 	if (rc == RC_OK)
-		rc = add_copy(db, machine, other);
+		rc = add_copy(db, of, other);
 	return rc;
 }
 
-enum rc store_instance_copies(struct db *db, const char *machine,
+enum rc store_instance_copies(struct db *db, const struct store_member *of,
     struct store_copy out[STORE_COPIES_MAX], size_t *count)
 {
 	struct query q;
 	size_t n = 0;
 
-	query_start(&q, db,
-	    "SELECT nonce, start, journal, counter, succession, via, seen_ms,"
-	    " known FROM machine_copy WHERE machine = ? ORDER BY known DESC");
-	query_text(&q, machine);
+	query_start(&q, db, sql_of(of)->copies);
+	query_text(&q, of->id);
 	while (n < STORE_COPIES_MAX && query_step(&q) == RC_OK) {
 		struct store_copy *c = &out[n++];
 
@@ -140,20 +161,18 @@ enum rc store_instance_copies(struct db *db, const char *machine,
 }
 
 /* Its row, as it is from now on; a journal is believed as it is now. */
-static MUST_CHECK enum rc put(
-    struct db *db, const char *machine, const struct store_instance *now)
+static MUST_CHECK enum rc put(struct db *db, const struct store_member *of,
+    const struct store_instance *now)
 {
 	struct query q;
 
-	query_start(&q, db,
-	    "UPDATE machine SET journal = ?, counter = 0, start = ?, nonce = ?,"
-	    " succession = ?, succession_before = ?, hold = '' WHERE id = ?");
+	query_start(&q, db, sql_of(of)->put);
 	query_text(&q, now->journal);
 	query_u64(&q, now->start);
 	query_text(&q, now->nonce);
 	query_key(&q, now->succession, sizeof(now->succession));
 	query_key(&q, now->succession_before, sizeof(now->succession_before));
-	query_text(&q, machine);
+	query_text(&q, of->id);
 	return query_change(&q);
 }
 
@@ -181,19 +200,19 @@ static const struct store_copy *find_copy(const struct store_copy *copies,
 		    copies[0].nonce, copies[1].nonce);
 	else
 		fault_set(fault, REASON_NOT_FOUND, "",
-		    "instance %.40s: not found; this machine is not held for "
-		    "copies",
+		    "instance %.40s: not found; nothing is held for copies "
+		    "here",
 		    name);
 	return NULL;
 }
 
-static MUST_CHECK enum rc choose(struct db *db, const char *machine,
+static MUST_CHECK enum rc choose(struct db *db, const struct store_member *of,
     const char *name, struct store_instance *now, struct fault *fault)
 {
 	struct store_copy copies[STORE_COPIES_MAX];
 	const struct store_copy *chosen;
 	size_t count = 0;
-	enum rc rc = store_instance_copies(db, machine, copies, &count);
+	enum rc rc = store_instance_copies(db, of, copies, &count);
 
 	if (rc != RC_OK)
 		return rc;
@@ -215,23 +234,23 @@ static MUST_CHECK enum rc choose(struct db *db, const char *machine,
 	return RC_OK;
 }
 
-enum rc store_instance_release(
-    struct db *db, const char *machine, const char *copy, struct fault *fault)
+enum rc store_instance_release(struct db *db, const struct store_member *of,
+    const char *copy, struct fault *fault)
 {
 	struct store_instance now;
-	enum rc rc = store_instance_get(db, machine, &now);
+	enum rc rc = store_instance_get(db, of, &now);
 
 	if (rc == RC_OK)
-		rc = choose(db, machine, copy, &now, fault);
+		rc = choose(db, of, copy, &now, fault);
 	if (rc == RC_OK)
-		rc = drop_copies(db, machine);
-	return rc == RC_OK ? put(db, machine, &now) : rc;
+		rc = drop_copies(db, of);
+	return rc == RC_OK ? put(db, of, &now) : rc;
 }
 
-enum rc store_instance_forget(struct db *db, const char *machine)
+enum rc store_instance_forget(struct db *db, const struct store_member *of)
 {
 	const struct store_instance none = { .counter = 0 };
-	enum rc rc = drop_copies(db, machine);
+	enum rc rc = drop_copies(db, of);
 
-	return rc == RC_OK ? put(db, machine, &none) : rc;
+	return rc == RC_OK ? put(db, of, &none) : rc;
 }

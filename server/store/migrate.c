@@ -16,6 +16,7 @@ static const struct migration ours[] = {
 	{ "what scripts say", schema_006 },
 	{ "keys of servers", schema_007 },
 	{ "attempts and decisions", schema_008 },
+	{ "copies of relays", schema_009 },
 };
 
 const struct migration *migrations(uint32_t *count)

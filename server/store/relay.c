@@ -7,7 +7,7 @@
 
 #define COLUMNS                                                                \
 	"SELECT name, enabled, draining, presence, presence_at_ms,"            \
-	" presence_text, last_seen_ms, version, listen, spki, journal, start," \
+	" presence_text, last_seen_ms, version, listen, spki, hold,"           \
 	" route_seq, created_ms FROM relay"
 
 static void read_row(struct query *q, struct store_relay *r)
@@ -23,10 +23,9 @@ static void read_row(struct query *q, struct store_relay *r)
 	query_copy_text(q, 7, r->version, sizeof(r->version));
 	query_copy_text(q, 8, r->listen, sizeof(r->listen));
 	query_copy_blob(q, 9, r->spki, sizeof(r->spki));
-	query_copy_text(q, 10, r->journal, sizeof(r->journal));
-	r->start = query_get_u64(q, 11);
-	r->route_seq = query_get_u64(q, 12);
-	r->created_ms = query_get_u64(q, 13);
+	query_copy_text(q, 10, r->hold, sizeof(r->hold));
+	r->route_seq = query_get_u64(q, 11);
+	r->created_ms = query_get_u64(q, 12);
 }
 
 static MUST_CHECK enum rc load_routes(struct db *db, struct store_relay *r)
@@ -251,17 +250,13 @@ enum rc store_relay_set_presence(struct db *db, const char *name,
 	return query_change(&q);
 }
 
-enum rc store_relay_set_instance(struct db *db, const char *name,
-    const char *version, const char *journal, uint64_t start)
+enum rc store_relay_set_version(
+    struct db *db, const char *name, const char *version)
 {
 	struct query q;
 
-	query_start(&q, db,
-	    "UPDATE relay SET version = ?, journal = ?, start = ?"
-	    " WHERE name = ?");
+	query_start(&q, db, "UPDATE relay SET version = ? WHERE name = ?");
 	query_text(&q, version);
-	query_text(&q, journal);
-	query_u64(&q, start);
 	query_text(&q, name);
 	return query_change(&q);
 }

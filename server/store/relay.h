@@ -23,9 +23,8 @@ struct store_relay {
 	char version[STORE_NAME_SIZE];
 	/* Where those that it serves find it: told to new tentacles; or "". */
 	char listen[STORE_ENDPOINT_SIZE];
+	char hold[STORE_NAME_SIZE];      /* "", "clone": carries nothing */
 	uint8_t spki[STORE_SHA256_SIZE]; /* zeros: not enrolled */
-	char journal[STORE_ID_SIZE];
-	uint64_t start;
 	uint64_t route_seq;
 	uint64_t created_ms;
 };
@@ -56,9 +55,8 @@ MUST_CHECK enum rc store_relay_set_listen(
     struct db *db, const char *name, const char *listen, struct fault *fault);
 MUST_CHECK enum rc store_relay_set_presence(struct db *db, const char *name,
     enum store_presence presence, const char *text, uint64_t now_ms);
-/* What its last HELLO or enrolment told. */
-MUST_CHECK enum rc store_relay_set_instance(struct db *db, const char *name,
-    const char *version, const char *journal, uint64_t start);
+MUST_CHECK enum rc store_relay_set_version(
+    struct db *db, const char *name, const char *version);
 MUST_CHECK enum rc store_relay_set_spki(
     struct db *db, const char *name, const uint8_t spki[STORE_SHA256_SIZE]);
 

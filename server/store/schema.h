@@ -12,5 +12,6 @@ extern const char *const schema_005[];
 extern const char *const schema_006[];
 extern const char *const schema_007[];
 extern const char *const schema_008[];
+extern const char *const schema_009[];
 
 #endif

@@ -10,7 +10,8 @@ import subprocess
 import pytest
 
 from faults import Proxy
-from harness import LINK_TIMERS, TENTACLE_TIMERS, flags, wait_until
+from harness import (LINK_TIMERS, RELAY_TIMERS, TENTACLE_TIMERS, flags,
+                     wait_until)
 
 PLACES = int(os.environ.get("LONGARM_SOAK", "0")) or 8
 
@@ -172,3 +173,37 @@ def test_a_machine_killed_or_cut_off_anywhere_in_its_greet_goes_on(w):
     assert hold(w, "honest") == ""
     assert "another copy" not in w.server_process.text().split(
         "machine joined")[-1]
+
+
+def test_a_copied_relay_is_held_and_carries_nothing_until_it_is_released(w):
+    relay = w.relay("dc2-c")
+    machine = w.tentacle("behind", via="dc2-c", dialled=False)
+    settled(w, "behind")
+    path = relay.state.parent / "copy"
+    subprocess.run(["cp", "-a", relay.state, path], check=True)
+    copy = w.spawn("dc2-c-copy", [
+        "longarm-relay", "run", "--state", str(path), "--listen",
+        "127.0.0.1:0"] + flags(RELAY_TIMERS | LINK_TIMERS))
+    wait_until(lambda: w.row("relay", "dc2-c")["hold"] == "clone", "held")
+    shown = w.cli("relay", "show", "dc2-c")
+    assert "longarm relay release dc2-c --instance" in shown.err, shown
+    w.wait_presence("relay", "dc2-c", "unknown")
+    refused = w.cli("health", "run", "-m", "behind", code=None)
+    assert refused.code != 0, refused
+    # The original goes on; the copy has gone.
+    copy.stop()
+    known = [line.split()[1].rstrip(":") for line in shown.err.splitlines()
+             if line.startswith("instance ")]
+    assert len(known) == 2, shown
+    other = known[1] if "had the work" in shown.err.splitlines()[0] \
+        else known[0]
+    w.cli("relay", "release", "dc2-c", "--instance", other)
+    w.wait_presence("relay", "dc2-c")
+    settled(w, "behind")
+    # An honest restart is none of a copy.
+    relay.restart()
+    w.wait_presence("relay", "dc2-c")
+    machine.process.restart()
+    settled(w, "behind")
+    assert w.row("relay", "dc2-c")["hold"] == ""
+    assert w.cli("relay", "release", "dc2-c", code=None).code == 1

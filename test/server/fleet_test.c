@@ -599,8 +599,10 @@ static void test_a_request_has_a_deadline_and_can_be_cancelled(void **state)
 
 static enum rc release_machine(struct db *db, void *arg)
 {
-	return store_instance_release(
-	    db, ((struct one *)arg)->j.joined.id, NULL, NULL);
+	const struct store_member of = { STORE_ROLE_TENTACLE,
+		((struct one *)arg)->j.joined.id };
+
+	return store_instance_release(db, &of, NULL, NULL);
 }
 
 static enum rc read_hold(struct db *db, void *arg)
@@ -914,7 +916,10 @@ static enum rc read_rows(struct db *db, void *arg)
 	assert_string_equal(m.routes[0].path, "direct");
 	assert_string_equal(m.routes[0].endpoint, "");
 	store_machine_clear(&m);
-	assert_int_equal(store_instance_get(db, m.id, &instance), RC_OK);
+	assert_int_equal(
+	    store_instance_get(db,
+		&(struct store_member){ STORE_ROLE_TENTACLE, m.id }, &instance),
+	    RC_OK);
 	assert_memory_not_equal(instance.succession, none, sizeof(none));
 	assert_true(o->k.member->has_succession);
 	assert_memory_equal(instance.succession, o->k.member->succession,

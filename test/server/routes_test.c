@@ -30,6 +30,7 @@ static const char *const golden[] = {
 	"environment.edit",
 	"POST /api/v1/health health.run health.run",
 	"POST /api/v1/machines/{name}/release machine.release machine.edit",
+	"POST /api/v1/relays/{name}/release relay.release machine.edit",
 	"GET /api/v1/joins join.list token.edit",
 	"POST /api/v1/joins/{name}/approve join.approve token.edit",
 	"POST /api/v1/joins/{name}/reject join.reject token.edit",

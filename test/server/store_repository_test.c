@@ -19,6 +19,7 @@
 #define DBM "22222222222222222222222222222222"
 
 static const struct page whole = { 0 };
+static const struct store_member web = { STORE_ROLE_TENTACLE, WEB };
 
 static void add_environment(struct db *db, const char *name)
 {
@@ -413,18 +414,18 @@ static void test_an_instance_changes_by_compare_and_set(void **state)
 	tempdb_open(&t);
 	add_environment(t.db, "prod");
 	add_machine(t.db, WEB, "web-01", "prod", "web");
-	assert_int_equal(store_instance_get(t.db, WEB, &now), RC_OK);
+	assert_int_equal(store_instance_get(t.db, &web, &now), RC_OK);
 	first = now;
 	memset(next.succession, 7, sizeof(next.succession));
-	assert_int_equal(store_instance_swap(t.db, WEB, &first, &next), RC_OK);
+	assert_int_equal(store_instance_swap(t.db, &web, &first, &next), RC_OK);
 	assert_int_equal(
-	    store_instance_swap(t.db, WEB, &first, &next), RC_STATE);
-	assert_int_equal(store_instance_swap(t.db, WEB, &next, &next), RC_OK);
+	    store_instance_swap(t.db, &web, &first, &next), RC_STATE);
+	assert_int_equal(store_instance_swap(t.db, &web, &next, &next), RC_OK);
 	assert_int_equal(store_instance_counter(t.db, WEB, "j", 9), RC_OK);
 	assert_int_equal(store_instance_counter(t.db, WEB, "j", 4), RC_OK);
 	assert_int_equal(
 	    store_instance_counter(t.db, WEB, "other", 10), RC_STATE);
-	assert_int_equal(store_instance_get(t.db, WEB, &now), RC_OK);
+	assert_int_equal(store_instance_get(t.db, &web, &now), RC_OK);
 	assert_int_equal(now.counter, 9);
 	assert_int_equal(now.succession[31], 7);
 	tempdb_close(&t);
@@ -451,9 +452,9 @@ static void fork_web(struct db *db)
 		.succession = { 2 } };
 	struct store_machine m = { .facts = NULL };
 
-	assert_int_equal(store_instance_forget(db, WEB), RC_OK);
-	assert_int_equal(store_instance_swap(db, WEB, &first, &row), RC_OK);
-	assert_int_equal(store_instance_fork(db, WEB, &known, &other), RC_OK);
+	assert_int_equal(store_instance_forget(db, &web), RC_OK);
+	assert_int_equal(store_instance_swap(db, &web, &first, &row), RC_OK);
+	assert_int_equal(store_instance_fork(db, &web, &known, &other), RC_OK);
 	assert_int_equal(store_machine_get(db, WEB, &m, NULL), RC_OK);
 	assert_string_equal(m.hold, "clone");
 	store_machine_clear(&m);
@@ -468,20 +469,22 @@ static void expect_released(struct db *db, const char *copy, uint64_t start,
 	size_t count;
 
 	fork_web(db);
-	assert_int_equal(store_instance_copies(db, WEB, copies, &count), RC_OK);
+	assert_int_equal(
+	    store_instance_copies(db, &web, copies, &count), RC_OK);
 	assert_int_equal(count, 2);
 	assert_string_equal(copies[0].via, "relay dc2-a");
 	assert_int_equal(copies[1].start, 3);
-	assert_int_equal(store_instance_release(db, WEB, copy, NULL), RC_OK);
+	assert_int_equal(store_instance_release(db, &web, copy, NULL), RC_OK);
 	assert_int_equal(store_machine_get(db, WEB, &m, NULL), RC_OK);
 	assert_string_equal(m.hold, "");
 	store_machine_clear(&m);
-	assert_int_equal(store_instance_get(db, WEB, &now), RC_OK);
+	assert_int_equal(store_instance_get(db, &web, &now), RC_OK);
 	assert_int_equal(now.start, start);
 	assert_string_equal(now.nonce, nonce);
 	assert_int_equal(now.succession[0], token);
 	assert_int_equal(now.counter, 0); /* its journal is believed */
-	assert_int_equal(store_instance_copies(db, WEB, copies, &count), RC_OK);
+	assert_int_equal(
+	    store_instance_copies(db, &web, copies, &count), RC_OK);
 	assert_int_equal(count, 0);
 }
 
@@ -499,11 +502,11 @@ static void test_one_of_two_copies_is_let_go_on(void **state)
 	/* None is named: whoever comes next. */
 	expect_released(t.db, NULL, 0, "", 0);
 	fork_web(t.db);
-	assert_int_equal(
-	    store_instance_release(t.db, WEB, "cccccccc", &fault), RC_NOTFOUND);
+	assert_int_equal(store_instance_release(t.db, &web, "cccccccc", &fault),
+	    RC_NOTFOUND);
 	assert_non_null(strstr(fault.text, "aaaaaaaa and bbbbbbbb"));
 	assert_int_equal(
-	    store_instance_release(t.db, WEB, "", NULL), RC_NOTFOUND);
+	    store_instance_release(t.db, &web, "", NULL), RC_NOTFOUND);
 	tempdb_close(&t);
 }
 
