@@ -57,6 +57,8 @@ enum msg_op {
 	OP_TICKETS,
 	OP_FORGET,
 	OP_STAGE_QUERY,
+	OP_LOCKS,
+	OP_LOCK_BREAK,
 	/* deploy seal */
 	OP_ATTACH,
 	OP_OUTPUT,

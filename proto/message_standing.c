@@ -280,3 +280,51 @@ static const struct field stage_query_reply_fields[] = {
 static const struct shape stage_query_reply = SHAPE_REPLY(
     msg_stage_query_reply, OP_STAGE_QUERY, stage_query_reply_fields);
 MSG_DEFINE(stage_query_reply, stage_query_reply)
+
+/* --- locks, lock-break */
+
+static const struct field locks_fields[] = {
+	{ SHAPE_U32("id", msg_locks, id) },
+};
+
+static const struct shape locks = SHAPE(msg_locks, OP_LOCKS, locks_fields);
+MSG_DEFINE(locks, locks)
+
+static const struct field lock_fields[] = {
+	{ SHAPE_NAME("lock", msg_lock, lock, name_is_valid) },
+	{ SHAPE_BOOL("shared", msg_lock, shared), .optional = true },
+	{ SHAPE_BOOL("held", msg_lock, held), .optional = true },
+	{ SHAPE_NAME("ticket", msg_lock, ticket, id_is_valid) },
+	{ SHAPE_NAME("task", msg_lock, task, task_is_valid) },
+	{ SHAPE_U64("since_ms", msg_lock, since_ms) },
+};
+
+static const struct shape lock = SHAPE_PART(msg_lock, lock_fields);
+
+static const struct field locks_reply_fields[] = {
+	SHAPE_REPLY_FRONT(msg_locks_reply),
+	{ SHAPE_LIST("locks", msg_locks_reply, items, count, LOCKS_MAX, &lock),
+	    .optional = true },
+};
+
+static const struct shape locks_reply =
+    SHAPE_REPLY(msg_locks_reply, OP_LOCKS, locks_reply_fields);
+MSG_DEFINE(locks_reply, locks_reply)
+
+static const struct field lock_break_fields[] = {
+	{ SHAPE_U32("id", msg_lock_break, id) },
+	{ SHAPE_NAME("lock", msg_lock_break, lock, name_is_valid) },
+};
+
+static const struct shape lock_break =
+    SHAPE(msg_lock_break, OP_LOCK_BREAK, lock_break_fields);
+MSG_DEFINE(lock_break, lock_break)
+
+static const struct field lock_break_reply_fields[] = {
+	SHAPE_REPLY_FRONT(msg_lock_break_reply),
+	{ SHAPE_U32("broken", msg_lock_break_reply, broken) },
+};
+
+static const struct shape lock_break_reply =
+    SHAPE_REPLY(msg_lock_break_reply, OP_LOCK_BREAK, lock_break_reply_fields);
+MSG_DEFINE(lock_break_reply, lock_break_reply)

@@ -206,4 +206,47 @@ struct msg_stage_query_reply {
 
 MSG_CODEC(stage_query_reply);
 
+/* --- locks: who holds which, and who waits for it */
+
+#define LOCKS_MAX 200 /* in one reply */
+
+struct msg_locks {
+	uint32_t id;
+};
+
+MSG_CODEC(locks);
+
+struct msg_lock {
+	char lock[NAME_SIZE];
+	bool shared;
+	bool held; /* else: waits for it */
+	char ticket[ID_SIZE];
+	char task[TASK_SIZE];
+	uint64_t since_ms; /* unix time: accepted */
+};
+
+struct msg_locks_reply {
+	struct msg_reply reply;
+	struct msg_lock *items; /* LOCKS_MAX; in the order of their turns */
+	size_t count;
+};
+
+MSG_CODEC(locks_reply);
+
+/* --- lock-break: whoever holds it now holds it no more, and goes on */
+
+struct msg_lock_break {
+	uint32_t id;
+	char lock[NAME_SIZE];
+};
+
+MSG_CODEC(lock_break);
+
+struct msg_lock_break_reply {
+	struct msg_reply reply;
+	uint32_t broken; /* how many held it */
+};
+
+MSG_CODEC(lock_break_reply);
+
 #endif

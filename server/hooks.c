@@ -1,4 +1,5 @@
 #include "server/hooks.h"
+#include "server/lock_ask.h"
 
 #include "common/failpoint.h"
 #include "common/join_file.h"
@@ -221,6 +222,8 @@ static void answer_now(const struct server_hooks *h, struct api_live *live)
 		break;
 	case API_LIVE_TRACE_START:
 	case API_LIVE_TRACE:
+	case API_LIVE_LOCKS:
+	case API_LIVE_LOCK_BREAK:
 	case API_LIVE_SIGN:
 		break; /* see answer() */
 	}
@@ -299,6 +302,9 @@ static void answer(void *arg)
 		traces_start(h->traces, live);
 	else if (live->kind == API_LIVE_TRACE)
 		traces_more(h->traces, live);
+	else if (live->kind == API_LIVE_LOCKS ||
+		 live->kind == API_LIVE_LOCK_BREAK)
+		lock_ask(h, live);
 	else if (live->kind == API_LIVE_SIGN)
 		sign(h, live);
 	else

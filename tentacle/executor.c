@@ -83,6 +83,7 @@ static MUST_CHECK enum rc open_operations(
 		OPERATIONS_CONFIG_DEFAULT,
 		.output_max = s->log_max,
 		.grace_ms = s->grace_ms,
+		.lock = s->lock,
 		.fatal = on_disk_failed,
 		.fatal_arg = e,
 	};

@@ -62,6 +62,10 @@ enum rc job_new(const struct job_place *place, const struct ticket *ticket,
 	job->done = done;
 	job->arg = arg;
 	job->passed = ticket->passed;
+	job->since_ms = ticket->accepted_ms;
+	job->begun_before =
+	    ticket->exec != PHASE_NONE || ticket->passed != PHASE_NONE;
+	job->unlocked = ticket->unlocked;
 	/* Switching can be done again; a script is looked for. */
 	if (ticket->exec != PHASE_SWITCH)
 		job->adopted = ticket->exec;
@@ -120,6 +124,38 @@ const char *job_ticket(const struct job *job)
 bool job_is_adopted(const struct job *job)
 {
 	return job->adopted != PHASE_NONE;
+}
+
+const char *job_lock(const struct job *job, bool *shared)
+{
+	const char *lock = job->m.lock;
+
+	*shared = job->m.lock_shared;
+	if (lock[0] == '\0' && job->place->lock != NULL) {
+		lock = job->place->lock;
+		*shared = false;
+	}
+	return lock[0] != '\0' && !job->unlocked ? lock : NULL;
+}
+
+bool job_holds_lock(const struct job *job)
+{
+	return job->begun_before || job_has_begun(job);
+}
+
+void job_unlock(struct job *job)
+{
+	job->unlocked = true;
+}
+
+const char *job_task(const struct job *job)
+{
+	return job->m.task;
+}
+
+uint64_t job_since_ms(const struct job *job)
+{
+	return job->since_ms;
 }
 
 bool job_has_begun(const struct job *job)

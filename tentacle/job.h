@@ -34,6 +34,7 @@ struct job_place {
 	const char *apps;
 	const char *machine; /* id */
 	const char *home;    /* of scripts */
+	const char *lock;    /* of those that name none; NULL, "": none */
 	const char *helpers; /* directory of what scripts may call; or "" */
 	const char *worlds;  /* of scripts that run as other users */
 	int guardian;        /* program: run_open_guardian() */
@@ -64,6 +65,13 @@ void job_begin(struct job *job);
 /* job_begin() adopts a script of an earlier life: it cannot wait its turn. */
 bool job_is_adopted(const struct job *job);
 bool job_has_begun(const struct job *job);
+/* The lock that it needs while it runs; NULL: none (any more). */
+const char *job_lock(const struct job *job, bool *shared);
+/* It has it: it began, also in an earlier life. */
+bool job_holds_lock(const struct job *job);
+void job_unlock(struct job *job);
+const char *job_task(const struct job *job);
+uint64_t job_since_ms(const struct job *job); /* unix time: accepted */
 /* Ends it as soon as it can be; done follows (also when not begun). */
 void job_cancel(struct job *job);
 /* For reading its output meanwhile; NULL before it began. */

@@ -23,6 +23,9 @@ struct job {
 	void *arg;
 	enum job_state state;
 	char ticket[ID_SIZE];
+	uint64_t since_ms; /* accepted; unix time */
+	bool begun_before; /* by an earlier life of ours */
+	bool unlocked;
 	char dir[FS_PATH_MAX];
 	char workdir[FS_PATH_MAX]; /* of an action script; "": dir */
 	char world[FS_PATH_MAX];   /* for a script of another user */

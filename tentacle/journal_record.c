@@ -101,6 +101,7 @@ static void put_fields(struct writer *w, const struct journal_record *r)
 		break;
 	case JOURNAL_TOMBSTONE:
 	case JOURNAL_FORGOTTEN:
+	case JOURNAL_UNLOCKED:
 		break;
 	case JOURNAL_EPOCH:
 		put_text(w, r->epoch.task, sizeof(r->epoch.task));
@@ -120,7 +121,7 @@ static void put_fields(struct writer *w, const struct journal_record *r)
 
 static bool has_ticket(enum journal_type type)
 {
-	return type <= JOURNAL_FORGOTTEN;
+	return type <= JOURNAL_FORGOTTEN || type == JOURNAL_UNLOCKED;
 }
 
 enum rc journal_record_encode(
@@ -305,6 +306,7 @@ static void take_fields(struct reader *in, struct journal_record *r)
 		break;
 	case JOURNAL_TOMBSTONE:
 	case JOURNAL_FORGOTTEN:
+	case JOURNAL_UNLOCKED:
 		break;
 	case JOURNAL_EPOCH:
 		take_text(in, r->epoch.task, sizeof(r->epoch.task));
@@ -336,7 +338,8 @@ static bool take_record(
 	c->frame = bytes_of(in.p, in.left);
 	in = (struct reader){ body, len, false };
 	type = take_number(&in, 1);
-	*known = type >= JOURNAL_ACCEPTED && type <= JOURNAL_INCARNATION;
+	*known = (type >= JOURNAL_ACCEPTED && type <= JOURNAL_INCARNATION) ||
+	         type == JOURNAL_UNLOCKED;
 	if (!*known) {
 		c->newer = type < JOURNAL_SKIPPABLE ? (unsigned)type : 0;
 		return !in.bad && c->newer == 0;

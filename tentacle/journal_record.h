@@ -37,7 +37,10 @@ enum journal_type {
 	JOURNAL_FORGOTTEN = 6,  /* the server has its result */
 	JOURNAL_EPOCH = 7,      /* floor of a task's epoch */
 	JOURNAL_DEPLOYMENT = 8, /* floor of a project's deployment number */
-	JOURNAL_INCARNATION = 9 /* newest life of the server's database */
+	JOURNAL_INCARNATION = 9, /* newest life of the server's database */
+	/* A person took its lock away: a program without locks needs not know.
+	 */
+	JOURNAL_UNLOCKED = JOURNAL_SKIPPABLE + 1
 };
 
 /* What of a ticket changes the machine; each has its own EXEC mark. */
@@ -75,7 +78,7 @@ struct journal_result {
 /* The type says which fields are used. */
 struct journal_record {
 	enum journal_type type;
-	char ticket[ID_SIZE]; /* accepted to forgotten */
+	char ticket[ID_SIZE]; /* accepted to forgotten, unlocked */
 	uint64_t at_ms;       /* unix time; for people and for expiry */
 	union {
 		struct journal_accepted accepted;

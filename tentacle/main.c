@@ -59,6 +59,12 @@ static const struct config_option options[] = {
 	    .max = 1000,
 	    .help = "Scripts at once; others wait" },
 	{ .section = "tentacle",
+	    .key = "lock",
+	    .type = CONFIG_STRING,
+	    .initial = "",
+	    .needs_restart = true,
+	    .help = "Lock of scripts whose step names none: one at a time" },
+	{ .section = "tentacle",
 	    .key = "open",
 	    .type = CONFIG_INT,
 	    .initial = "64",
@@ -116,6 +122,7 @@ static void read_settings(const struct config *c, struct agent_settings *out)
 		.grace_ms = config_duration_ms(c, "tentacle", "grace"),
 		.log_max = config_size(c, "tentacle", "log-max"),
 		.running_max = (size_t)config_int(c, "tentacle", "running"),
+		.lock = config_string(c, "tentacle", "lock"),
 		.open_max = (size_t)config_int(c, "tentacle", "open"),
 	};
 	out->listens =

@@ -58,7 +58,8 @@ void operations_begin_jobs(struct operations *ops)
 
 	while (e != NULL && ops->running < ops->config.running_max) {
 		/* A job may be over at once and leave the list. */
-		if (!job_has_begun(e->job)) {
+		if (!job_has_begun(e->job) &&
+		    operations_blocker(ops, e) == NULL) {
 			ops->running++;
 			job_begin(e->job);
 			e = TAILQ_FIRST(&ops->jobs);
@@ -330,6 +331,8 @@ static void copy_config(struct operations *ops, struct loop *loop,
 {
 	ops->config = *config;
 	(void)snprintf(ops->apps, sizeof(ops->apps), "%s", config->apps);
+	(void)snprintf(ops->lock, sizeof(ops->lock), "%s",
+	    config->lock != NULL ? config->lock : "");
 	/* No project has such a name. */
 	if (snprintf(ops->worlds, sizeof(ops->worlds), "%s/.worlds",
 		config->apps) >= (int)sizeof(ops->worlds))
@@ -346,6 +349,7 @@ static void copy_config(struct operations *ops, struct loop *loop,
 		.home = ops->home,
 		.worlds = ops->worlds,
 		.helpers = ops->helpers,
+		.lock = ops->lock,
 		.guardian = -1,
 		.unpack = config->unpack,
 		.output_max = config->output_max,

@@ -31,6 +31,7 @@ struct operations_config {
 	uint64_t output_max; /* bytes of one log; 0: default */
 	uint64_t grace_ms;   /* of a cancelled script; 0: default */
 	uint64_t keep_free;  /* refuse new work below, bytes */
+	const char *lock;    /* of scripts that name none; NULL, "": none */
 	/* The disk failed: end the program at once.  Called on the loop. */
 	void (*fatal)(void *arg);
 	void *fatal_arg;

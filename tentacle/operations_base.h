@@ -39,10 +39,12 @@ struct operations {
 	bool told_fatal, closing;
 	char runs[FS_PATH_MAX], checks[FS_PATH_MAX];
 	char worlds[FS_PATH_MAX], helpers[FS_PATH_MAX];
+	char lock[NAME_SIZE];
 	char apps[FS_PATH_MAX], machine[ID_SIZE], home[FS_PATH_MAX];
 	struct check health[OPERATIONS_HEALTH_MAX];
 	/* Of a ticket that has ended, and is asked about. */
 	char noted[ID_SIZE];
+	char waiting[MSG_TEXT_MAX + 1]; /* for whom */
 	struct mask *noted_mask;
 	struct notes *noted_notes;
 	struct ticket_plan plan; /* of the request at hand; large */
@@ -73,6 +75,15 @@ void operations_send(struct operations_caller caller, enum rc rc,
     struct packbuf *b, uint32_t id);
 void operations_refuse(struct operations *ops, enum msg_op op, uint32_t id,
     const struct fault *fault, struct operations_caller caller);
+
+/* operations_locks.c */
+/* Another job that it must wait for; NULL: none. */
+const struct entry *operations_blocker(
+    const struct operations *ops, const struct entry *e);
+MUST_CHECK enum rc operations_on_locks(struct operations *ops,
+    struct bytes frame, struct operations_caller caller, struct fault *fault);
+MUST_CHECK enum rc operations_on_lock_break(struct operations *ops,
+    struct bytes frame, struct operations_caller caller, struct fault *fault);
 
 /* operations_notes.c */
 void operations_notes_drop(struct operations *ops);

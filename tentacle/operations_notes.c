@@ -76,13 +76,39 @@ enum rc operations_note(struct operations *ops, const char *ticket,
 	return RC_OK;
 }
 
+/* Who waits cannot say so himself. */
+static bool tell_waiting(struct operations *ops, const struct entry *e,
+    uint32_t *version, struct msg_note *out)
+{
+	const struct entry *other = operations_blocker(ops, e);
+	uint32_t now;
+	bool shared;
+
+	if (other == NULL)
+		return false;
+	(void)snprintf(ops->waiting, sizeof(ops->waiting),
+	    "waits for the lock %s, which %s %s", job_lock(e->job, &shared),
+	    job_task(other->job),
+	    job_holds_lock(other->job) ? "holds" : "gets first");
+	now = crc32_of(bytes_text(ops->waiting)) | 0x80000000;
+	if (now == *version)
+		return false;
+	*version = now;
+	*out = (struct msg_note){ .kind = NOTE_STATE,
+		.text = bytes_text(ops->waiting) };
+	return true;
+}
+
 bool operations_state(struct operations *ops, const char *ticket,
     uint32_t *version, struct msg_note *out)
 {
+	const struct entry *e = operations_find_job(ops, ticket);
 	const struct notes *n;
 	uint32_t now;
 	bool ended;
 
+	if (e != NULL && !job_holds_lock(e->job))
+		return tell_waiting(ops, e, version, out);
 	if (find_notes(ops, ticket, &n, &ended) != RC_OK)
 		return false;
 	notes_state(n, out, &now);

@@ -354,6 +354,8 @@ static const struct {
 	[OP_TICKETS] = { on_tickets, true },
 	[OP_FORGET] = { on_forget, true },
 	[OP_STAGE_QUERY] = { on_stage_query, false },
+	[OP_LOCKS] = { operations_on_locks, true },
+	[OP_LOCK_BREAK] = { operations_on_lock_break, true },
 };
 
 enum rc operations_request(struct operations *ops, struct bytes frame,

@@ -194,14 +194,18 @@ static enum rc apply_known(struct tickets *t, const struct journal_record *r)
 
 	if (k == NULL)
 		return RC_PROTO;
-	k->changed_ms = r->at_ms;
+	/* It says when its script began, until it has ended. */
+	if (r->type != JOURNAL_UNLOCKED)
+		k->changed_ms = r->at_ms;
 	if (r->type == JOURNAL_FORGOTTEN) {
 		k->forgotten = k->ended;
 		return k->ended ? RC_OK : RC_PROTO;
 	}
 	if (k->tombstone)
 		return RC_PROTO;
-	if (r->type == JOURNAL_ENDED) {
+	if (r->type == JOURNAL_UNLOCKED) {
+		k->unlocked = true;
+	} else if (r->type == JOURNAL_ENDED) {
 		end_ticket(t, k, &r->result);
 	} else if (!k->ended && r->type == JOURNAL_EXEC) {
 		k->exec = r->phase;
@@ -223,6 +227,7 @@ enum rc tickets_apply(struct tickets *t, const struct journal_record *r)
 	case JOURNAL_PASSED:
 	case JOURNAL_ENDED:
 	case JOURNAL_FORGOTTEN:
+	case JOURNAL_UNLOCKED:
 		return apply_known(t, r);
 	case JOURNAL_TOMBSTONE:
 		return apply_tombstone(
@@ -557,13 +562,16 @@ static bool dump_ticket(
 		r->type = JOURNAL_ENDED;
 		r->result = k->result;
 		return k->ended && !k->tombstone;
+	case 4:
+		r->type = JOURNAL_UNLOCKED;
+		return k->unlocked && !k->ended;
 	default:
 		r->type = JOURNAL_FORGOTTEN;
 		return k->forgotten;
 	}
 }
 
-#define TICKET_STAGES 5
+#define TICKET_STAGES 6
 
 static bool dump_floor(const struct tickets *t, struct ticket_dump *d,
     enum journal_type type, struct journal_record *r)

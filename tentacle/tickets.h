@@ -37,6 +37,7 @@ struct ticket {
 	bool ended;
 	bool forgotten;        /* the server has the result */
 	bool tombstone;        /* was never accepted */
+	bool unlocked;         /* a person took its lock away */
 	enum run_phase exec;   /* its script may be running; PHASE_NONE: none */
 	enum run_phase passed; /* the last script that ended well */
 	uint64_t accepted_ms, changed_ms; /* unix time */

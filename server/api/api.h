@@ -37,7 +37,9 @@ enum api_live_kind {
 	API_LIVE_RELAYS,   /* what is known of each of `items` */
 	API_LIVE_TRACE_START, /* trace the ways to `name`: {"trace": id...} */
 	API_LIVE_TRACE, /* what trace `trace` of `name` found after `after` */
-	API_LIVE_SIGN   /* let `sign` join: {"name": ..., "answer": text} */
+	API_LIVE_LOCKS, /* who holds locks on `name`: {"items": [...]} */
+	API_LIVE_LOCK_BREAK, /* `lock` on `name`: {"broken": n} */
+	API_LIVE_SIGN /* let `sign` join: {"name": ..., "answer": text} */
 };
 
 /*
@@ -48,8 +50,9 @@ enum api_live_kind {
 struct api_live {
 	enum api_live_kind kind;
 	char name[NAME_SIZE];
-	char trace[ID_SIZE]; /* API_LIVE_TRACE */
-	uint64_t after;      /* API_LIVE_TRACE: hops that are known already */
+	char trace[ID_SIZE];  /* API_LIVE_TRACE */
+	char lock[NAME_SIZE]; /* API_LIVE_LOCK_BREAK */
+	uint64_t after;       /* API_LIVE_TRACE: hops that are known already */
 	/* API_LIVE_MACHINES, _RELAYS: objects to add to, which nobody else
 	 * holds; they go into the answer. */
 	json_t *items;

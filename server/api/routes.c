@@ -9,6 +9,7 @@ static const struct route *const tables[] = {
 	health_routes,
 	held_routes,
 	join_routes,
+	lock_routes,
 	machine_routes,
 	note_routes,
 	package_routes,

@@ -12,6 +12,7 @@ extern const struct route environment_routes[];
 extern const struct route health_routes[];
 extern const struct route held_routes[];
 extern const struct route join_routes[];
+extern const struct route lock_routes[];
 extern const struct route machine_routes[];
 extern const struct route note_routes[];
 extern const struct route package_routes[];

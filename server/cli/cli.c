@@ -17,6 +17,7 @@ static const struct command *const tables[] = {
 	ca_commands,
 	fleet_commands,
 	join_commands,
+	lock_commands,
 	note_commands,
 	project_commands,
 	push_commands,

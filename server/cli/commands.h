@@ -8,6 +8,7 @@ extern const struct command access_commands[];
 extern const struct command ca_commands[];
 extern const struct command fleet_commands[];
 extern const struct command join_commands[];
+extern const struct command lock_commands[];
 extern const struct command note_commands[];
 extern const struct command project_commands[];
 extern const struct command push_commands[];

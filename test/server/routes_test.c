@@ -35,6 +35,9 @@ static const char *const golden[] = {
 	"POST /api/v1/joins/{name}/approve join.approve token.edit",
 	"POST /api/v1/joins/{name}/reject join.reject token.edit",
 	"POST /api/v1/joins join.sign token.edit",
+	"GET /api/v1/machines/{name}/locks lock.list health.run",
+	"POST /api/v1/machines/{name}/locks/{lock}/break lock.break "
+	"run.script",
 	"GET /api/v1/machines machine.list machine.view",
 	"POST /api/v1/machines machine.add machine.edit",
 	"GET /api/v1/machines/{name} machine.show machine.view",

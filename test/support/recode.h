@@ -37,6 +37,10 @@
 	DO(forget_reply)                                                       \
 	DO(stage_query)                                                        \
 	DO(stage_query_reply)                                                  \
+	DO(locks)                                                              \
+	DO(locks_reply)                                                        \
+	DO(lock_break)                                                         \
+	DO(lock_break_reply)                                                   \
 	DO(attach)                                                             \
 	DO(output)                                                             \
 	DO(result)                                                             \

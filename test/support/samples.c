@@ -173,6 +173,18 @@ static const struct msg_stage_query sample_stage_query = { 6, DIGEST };
 static const struct msg_stage_query_reply sample_stage_query_reply = {
 	{ 6, ID_A, 13, { REASON_NONE, "", "" } }, 4096, true
 };
+static const struct msg_locks sample_locks = { 7 };
+static struct msg_lock locks[] = {
+	{ "apt", false, true, ID_A, "task-17", 1700000000000 },
+	{ "apt", true, false, ID_B, "task-18", 1700000000001 },
+};
+static const struct msg_locks_reply sample_locks_reply = {
+	{ 7, ID_A, 13, { REASON_NONE, "", "" } }, locks, 2
+};
+static const struct msg_lock_break sample_lock_break = { 8, "apt" };
+static const struct msg_lock_break_reply sample_lock_break_reply = {
+	{ 8, ID_A, 14, { REASON_NONE, "", "" } }, 1
+};
 static const struct msg_attach sample_attach = { ID_A, 500, "task-7", 3, 7 };
 static const struct msg_output sample_output = { 500, B("123456789"), 0 };
 static const struct msg_ack sample_ack = { 509 };

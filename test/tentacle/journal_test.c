@@ -156,6 +156,7 @@ static void test_all_types_of_records_survive(void **state)
 		{ .type = JOURNAL_EPOCH, .epoch = { "tasks-9", 99 } },
 		{ .type = JOURNAL_DEPLOYMENT, .deployment = { "shop", 12 } },
 		{ .type = JOURNAL_INCARNATION, .incarnation = { .secs = 5 } },
+		{ .type = JOURNAL_UNLOCKED },
 	};
 
 	(void)state;
@@ -163,7 +164,8 @@ static void test_all_types_of_records_survive(void **state)
 		struct journal_record r;
 		struct journal *j;
 
-		if (all[i].type <= JOURNAL_FORGOTTEN)
+		if (all[i].type <= JOURNAL_FORGOTTEN ||
+		    all[i].type == JOURNAL_UNLOCKED)
 			memset(all[i].ticket, 'b', ID_SIZE - 1);
 		if (all[i].type == JOURNAL_INCARNATION)
 			memset(all[i].incarnation.random, 'c', ID_SIZE - 1);
