@@ -98,7 +98,8 @@ static const struct config_option options[] = {
 	    "Changes of presence are written this often"),
 	COUNT(
 	    "fleet", "standing", "10000", 1000000, "Standing seals at a time"),
-	COUNT("fleet", "deploys", "2000", 100000, "Deploy seals at a time"),
+	COUNT("fleet", "deploys", "2000", 100000,
+	    "Scripts followed at a time, and packages brought"),
 	COUNT("fleet", "requests", "20000", 1000000, "Requests at a time"),
 	COUNT("fleet", "enrolments", "256", 10000, "Joiners at a time"),
 	{ .section = "fleet",

@@ -118,28 +118,6 @@ void api_sign_free(struct api_sign *sign)
 	free(sign);
 }
 
-/* As for a token, but that it is used here and now. */
-static enum rc read_grant(struct api_call *call, struct store_token *t)
-{
-	const char *name = call_text(call, "name");
-	enum rc rc = RC_OK;
-
-	if (name != NULL)
-		rc = name_check("name", name, &call->fault);
-	if (rc == RC_OK)
-		rc = names_from_json("environment",
-		    call_member(call, "environments"), &t->environments,
-		    &call->fault);
-	if (rc == RC_OK)
-		rc = names_from_json("role", call_member(call, "roles"),
-		    &t->roles, &call->fault);
-	if (rc == RC_OK)
-		rc = wire_read_routes(call_member(call, "routes"), t->role,
-		    t->routes, &t->route_count, &call->fault);
-	wire_copy(t->name, sizeof(t->name), name);
-	return rc;
-}
-
 static enum rc read_request(
     struct api_call *call, struct api_sign *sign, enum store_role role)
 {
@@ -171,7 +149,7 @@ static enum rc sign(struct api_call *call, struct db *db)
 	if (rc == RC_OK)
 		rc = read_request(call, s, role);
 	if (rc == RC_OK)
-		rc = read_grant(call, &s->grant);
+		rc = wire_read_grant(call, &s->grant);
 	if (rc == RC_OK)
 		rc = api_may_all(call, &s->grant.environments);
 	if (rc == RC_OK && role == STORE_ROLE_RELAY && s->grant.name[0] == '\0')

@@ -53,28 +53,15 @@ static enum rc list(struct api_call *call, struct db *db)
 static enum rc read_token(struct api_call *call, struct store_token *t)
 {
 	const char *role = call_text(call, "role");
-	const char *name = call_text(call, "name");
 	uint64_t ttl_s = call_number(call, "ttl_s", TTL_S);
 	enum rc rc = store_role_parse(role, &t->role);
 
 	if (rc != RC_OK || t->role == STORE_ROLE_SERVER)
 		return call_fail(call, RC_PROTO, REASON_BAD_CONFIG,
 		    "role must be tentacle or relay");
-	if (name != NULL)
-		rc = name_check("name", name, &call->fault);
-	if (rc == RC_OK)
-		rc = names_from_json("environment",
-		    call_member(call, "environments"), &t->environments,
-		    &call->fault);
-	if (rc == RC_OK)
-		rc = names_from_json("role", call_member(call, "roles"),
-		    &t->roles, &call->fault);
-	if (rc == RC_OK)
-		rc = wire_read_routes(call_member(call, "routes"), t->role,
-		    t->routes, &t->route_count, &call->fault);
+	rc = wire_read_grant(call, t);
 	if (rc != RC_OK)
 		return rc;
-	wire_copy(t->name, sizeof(t->name), name);
 	t->uses_left = (uint32_t)call_number(call, "uses", 1);
 	t->approval = call_bool(call, "approval", false);
 	t->created_ms = (uint64_t)call->now_ms;

@@ -1,6 +1,7 @@
 #include "server/api/wire.h"
 
 #include "server/api/routes.h"
+#include "server/store/token.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,4 +136,25 @@ enum rc wire_task_number(struct api_call *call, uint64_t *out)
 		return call_fail(call, RC_NOTFOUND, REASON_NOT_FOUND,
 		    "%s: no such task; ids look like task-7", text);
 	return RC_OK;
+}
+
+enum rc wire_read_grant(struct api_call *call, struct store_token *t)
+{
+	const char *name = call_text(call, "name");
+	enum rc rc = RC_OK;
+
+	if (name != NULL)
+		rc = name_check("name", name, &call->fault);
+	if (rc == RC_OK)
+		rc = names_from_json("environment",
+		    call_member(call, "environments"), &t->environments,
+		    &call->fault);
+	if (rc == RC_OK)
+		rc = names_from_json("role", call_member(call, "roles"),
+		    &t->roles, &call->fault);
+	if (rc == RC_OK)
+		rc = wire_read_routes(call_member(call, "routes"), t->role,
+		    t->routes, &t->route_count, &call->fault);
+	wire_copy(t->name, sizeof(t->name), name);
+	return rc;
 }

@@ -15,6 +15,13 @@ json_t *wire_routes(const struct store_route *routes, size_t count);
 MUST_CHECK enum rc wire_read_routes(const json_t *array, enum store_role role,
     struct store_route routes[STORE_ROUTES_MAX], size_t *count,
     struct fault *fault);
+/*
+ * What a joiner will be, for a token as for a request that is signed at once:
+ * name, environments, roles, and routes of t->role.  RC_PROTO.
+ */
+struct store_token;
+MUST_CHECK enum rc wire_read_grant(
+    struct api_call *call, struct store_token *t);
 /* NULL reads as "". */
 void wire_copy(char *out, size_t size, const char *text);
 /* Code and text, or null when there is no fault. */

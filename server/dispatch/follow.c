@@ -169,8 +169,10 @@ void run_follow(struct work_run *run)
 	    run->task->dispatch->parts.fleet, &attach, &run->follow);
 	if (rc == RC_OK)
 		return;
-	fault_set(&fault, REASON_TOO_MANY, "server",
-	    "%s: too many scripts are followed (%s)", run->machine->name,
-	    rc_name(rc));
+	fault_set(&fault, rc == RC_LIMIT ? REASON_TOO_MANY : REASON_MEMORY,
+	    "server", "%s: its output waits: %s", run->machine->name,
+	    rc == RC_LIMIT ? "as many scripts are followed as may be at once "
+			     "(fleet.deploys)"
+			   : rc_name(rc));
 	tell_down(run, &fault);
 }

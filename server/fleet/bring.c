@@ -34,7 +34,7 @@ static void bring_free(struct fleet_bring *b, const struct fault *fault)
 	way_fini(&b->way, fault);
 	loop_timer_free(b->idle);
 	TAILQ_REMOVE(&f->brings, b, all);
-	f->deploy_count--;
+	f->bring_count--;
 	(void)close(b->user.fd);
 	free(b);
 }
@@ -263,7 +263,7 @@ enum rc fleet_stage(
 	struct fleet_bring *b = NULL;
 	enum rc rc = RC_LIMIT;
 
-	if (f->deploy_count < f->settings->deploy_max) {
+	if (f->bring_count < f->settings->deploy_max) {
 		b = calloc(1, sizeof(*b));
 		rc = b != NULL ? init(b, f, stage->machine) : RC_NOMEM;
 	}
@@ -279,7 +279,7 @@ enum rc fleet_stage(
 	(void)snprintf(b->name, sizeof(b->name), "%s", stage->name);
 	(void)snprintf(b->version, sizeof(b->version), "%s", stage->version);
 	TAILQ_INSERT_TAIL(&f->brings, b, all);
-	f->deploy_count++;
+	f->bring_count++;
 	way_open(&b->way);
 	*out = b;
 	return RC_OK;

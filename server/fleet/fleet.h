@@ -43,16 +43,16 @@ struct fleet_settings {
 	/* What joiners are told to dial; "": the address that they used. */
 	char advertise[ENDPOINT_SIZE];
 	struct link_config link;
-	uint32_t open_ms;      /* OPEN until the seal has been confirmed */
-	uint32_t request_ms;   /* a request without a deadline of its own */
-	uint32_t idle_ms;      /* a deploy seal without any message */
-	uint32_t table_ms;     /* an enrolment waits so long for relays */
-	uint32_t presence_ms;  /* changes are written this often */
-	uint32_t standing_max; /* standing seals; idle ones make room */
-	uint32_t deploy_max;   /* deploy seals, followed and staged together */
-	uint32_t asks_max;     /* requests under way, of all machines */
-	uint32_t enrols_max;   /* enrolments under way */
-	uint32_t approval_ms;  /* who waits for approval asks so often */
+	uint32_t open_ms;          /* OPEN until the seal has been confirmed */
+	uint32_t request_ms;       /* a request without a deadline of its own */
+	uint32_t idle_ms;          /* a deploy seal without any message */
+	uint32_t table_ms;         /* an enrolment waits so long for relays */
+	uint32_t presence_ms;      /* changes are written this often */
+	uint32_t standing_max;     /* standing seals; idle ones make room */
+	uint32_t deploy_max;       /* followed at once; as many are brought */
+	uint32_t asks_max;         /* requests under way, of all machines */
+	uint32_t enrols_max;       /* enrolments under way */
+	uint32_t approval_ms;      /* who waits for approval asks so often */
 	struct flap_settings flap; /* of relays and of links to targets */
 	uint32_t certificate_s;    /* life of relays' and machines', seconds */
 };

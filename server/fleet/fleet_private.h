@@ -94,7 +94,9 @@ struct fleet {
 	/* Deploy seals. */
 	struct follow_list follows;
 	struct bring_list brings;
-	size_t deploy_count;
+	/* Each has its bound: packages on slow lines must not keep scripts from
+	 * being followed to their end. */
+	size_t follow_count, bring_count;
 	struct fleet_trace_list traces;
 	size_t trace_count;
 	struct fleet_upkeep upkeep;

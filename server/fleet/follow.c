@@ -24,7 +24,7 @@ static void follow_free(struct fleet_follow *w, const struct fault *fault)
 
 	way_fini(&w->way, fault);
 	TAILQ_REMOVE(&f->follows, w, all);
-	f->deploy_count--;
+	f->follow_count--;
 	free(w);
 }
 
@@ -226,7 +226,7 @@ enum rc fleet_attach(struct fleet *f, const struct fleet_attach *attach,
 	struct fleet_follow *w;
 	enum rc rc;
 
-	if (f->deploy_count >= f->settings->deploy_max)
+	if (f->follow_count >= f->settings->deploy_max)
 		return RC_LIMIT;
 	w = calloc(1, sizeof(*w));
 	if (w == NULL)
@@ -243,7 +243,7 @@ enum rc fleet_attach(struct fleet *f, const struct fleet_attach *attach,
 	(void)snprintf(w->ticket, sizeof(w->ticket), "%s", attach->ticket);
 	(void)snprintf(w->task, sizeof(w->task), "%s", attach->task);
 	TAILQ_INSERT_TAIL(&f->follows, w, all);
-	f->deploy_count++;
+	f->follow_count++;
 	way_open(&w->way);
 	*out = w;
 	return RC_OK;

@@ -764,6 +764,41 @@ static void test_following_nobody_is_told_as_down(void **state)
 	fleet_detach(follow);
 }
 
+static void test_scripts_are_followed_whatever_packages_are_on_their_way(
+    void **state)
+{
+	struct one *o = *state;
+	struct followed got = { .next = 0 };
+	const struct fleet_attach attach = {
+		.machine = MACHINE,
+		.ticket = TICKET,
+		.task = "task-9",
+		.output = on_output,
+		.result = on_result,
+		.down = on_lost,
+		.arg = &got,
+	};
+	const struct fleet_stage stage = {
+		.machine = MACHINE,
+		.digest = "",
+		.size = 1,
+		.name = "",
+		.version = "",
+		.fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
+	};
+	struct fleet_follow *one, *other;
+	struct fleet_bring *bring;
+
+	o->w.settings.deploy_max = 1;
+	assert_int_equal(fleet_stage(o->w.fleet, &stage, &bring), RC_OK);
+	assert_int_equal(fleet_attach(o->w.fleet, &attach, &one), RC_OK);
+	assert_int_equal(fleet_attach(o->w.fleet, &attach, &other), RC_LIMIT);
+	fleet_detach(one);
+	assert_int_equal(fleet_attach(o->w.fleet, &attach, &other), RC_OK);
+	fleet_detach(other);
+	fleet_stage_cancel(bring);
+}
+
 /* --- Staging ---------------------------------------------------------------
  */
 
@@ -1277,6 +1312,8 @@ int main(void)
 		MACHINE_TEST(
 		    test_a_ticket_is_followed_from_an_offset_to_its_result),
 		MACHINE_TEST(test_following_nobody_is_told_as_down),
+		MACHINE_TEST(
+		    test_scripts_are_followed_whatever_packages_are_on_their_way),
 		MACHINE_TEST(test_a_blob_is_brought_from_where_it_stopped),
 		MACHINE_TEST(test_what_a_machine_refuses_is_told_in_its_words),
 		cmocka_unit_test(test_a_wrong_token_is_refused_with_words),
