@@ -11,6 +11,7 @@
 #                                     MUTANT=no-sync: with a safeguard off it must fail
 #   make bench ROWS=bulk,small ROUNDS=5      the relay against its peers: build/bench/relay.json
 #   make bench-fleet N=2000   a fleet loses its relay: build/bench/fleet.json
+#   make bench-actions               actions a second: build/bench/actions.json
 #   make demo                 deploy a real web application through a relay
 #   make fuzz FUZZ=mux FUZZ_SECONDS=60       make fuzz-all
 #   make SAN=address,undefined unit          make CC=clang unit
@@ -18,7 +19,7 @@
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all tools loads failing unit test scenario soak sim chaos chaos-mutants bench bench-fleet layers lint format tidy fuzz fuzz-all fuzz-replay \
+.PHONY: all tools loads failing unit test scenario soak sim chaos chaos-mutants bench bench-fleet bench-actions layers lint format tidy fuzz fuzz-all fuzz-replay \
     demo install clean
 
 VERSION  := 0.1.0
@@ -209,6 +210,9 @@ chaos-mutants: all tools
 bench: all tools loads
 	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin scripts/bench $(if $(ROWS),--rows $(ROWS)) \
 	    $(if $(ROUNDS),--rounds $(ROUNDS)) build/bench/relay.json
+
+bench-actions: all failing
+	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin scripts/bench-actions
 
 bench-fleet: all tools
 	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin scripts/bench-fleet $(or $(N),2000) \
