@@ -1,5 +1,6 @@
 #include "common/identity.h"
 
+#include "common/failpoint.h"
 #include "common/fs.h"
 #include "common/trust.h"
 
@@ -365,8 +366,10 @@ enum rc identity_save(
 		rc = save_certs(&id->chain, new, CHAIN_FILE, fault);
 	if (rc == RC_OK && id->chain.count > 0)
 		rc = save_certs(&id->roots, new, ROOTS_FILE, fault);
+	failpoint("identity.written");
 	if (rc == RC_OK)
 		rc = exchange(new, dir, fault);
+	failpoint("identity.exchanged");
 	if (rc == RC_OK)
 		rc = identity_remove(new, fault);
 	return rc;

@@ -1,4 +1,5 @@
 #include "common/join.h"
+#include "common/failpoint.h"
 #include "common/join_private.h"
 
 #include "common/clock.h"
@@ -149,7 +150,9 @@ static void on_enrolled(struct attempt *a, struct bytes message)
 		return;
 	}
 	fault_set(&fault, REASON_MEMORY, "", "out of memory");
+	failpoint("join.answered");
 	rc = keep(a, &m, &fault);
+	failpoint("join.kept");
 	if (rc != RC_OK) {
 		msg_enrolled_clear(&m);
 		fail(a, &fault);

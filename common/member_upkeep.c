@@ -2,6 +2,7 @@
 
 #include "common/certs_wire.h"
 #include "common/clock.h"
+#include "common/failpoint.h"
 #include "common/fs.h"
 #include "common/log.h"
 #include "common/seal.h"
@@ -213,6 +214,7 @@ static MUST_CHECK enum rc on_certificate(
 	if (rc != RC_OK)
 		return rc;
 	fault_set(&reply.reply.fault, REASON_INTERNAL, "", "out of memory");
+	failpoint("certificate.received");
 	rc = take_chain(&certificate, m, &changed, &reply.reply.fault);
 	/* Links and seals from now on; those that are open stay for a while. */
 	if (changed) {
@@ -225,6 +227,7 @@ static MUST_CHECK enum rc on_certificate(
 		log_warn("member", m->name,
 		    "a new certificate is not taken: %s",
 		    reply.reply.fault.text);
+	failpoint("certificate.kept");
 	reply.reply.id = certificate.id;
 	reply.not_after_s = (uint64_t)identity_not_after_s(m->identity);
 	msg_certificate_clear(&certificate);

@@ -1,5 +1,6 @@
 #include "server/fleet/enrolment.h"
 
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "common/seal.h"
 #include "proto/lenframe.h"
@@ -209,10 +210,12 @@ static void on_signed(void *arg)
 		refuse_with(e, REASON_NOT_FOUND, "was removed meanwhile");
 		return;
 	}
+	failpoint("enrol.signed");
 	if (send_enrolled(e, t) != RC_OK) {
 		refuse_with(e, REASON_INTERNAL, "cannot make the answer");
 		return;
 	}
+	failpoint("enrol.sent");
 	peers_enrolled(t);
 	log_info("enrol", t->name, "%s joined%s",
 	    t->role == ROLE_RELAY ? "relay" : "machine",
@@ -320,6 +323,7 @@ static void wrote(struct fleet_job *job, enum rc rc)
 	if (!came_back(e))
 		return;
 	e->state = ENROL_ASKED;
+	failpoint("enrol.written");
 	if (rc == RC_OK && e->rows.waits)
 		ask_to_wait(e);
 	else if (rc == RC_OK)

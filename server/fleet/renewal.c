@@ -1,4 +1,5 @@
 #include "common/certs_wire.h"
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "common/seal.h"
 #include "server/fleet/fleet_private.h"
@@ -109,6 +110,7 @@ enum rc renewal_encode(
 		return RC_STATE;
 	certs_init(&chain);
 	rc = issue(t, seal, &chain, &fault);
+	failpoint("certificate.issued");
 	if (rc == RC_OK)
 		rc = encode_chain(&chain, id, out);
 	else
@@ -176,6 +178,7 @@ enum rc renewal_answered(
 		*why = reply.reply.fault;
 		rc = RC_DENIED;
 	} else {
+		failpoint("certificate.confirmed");
 		t->upkeep.not_after_s = (int64_t)reply.not_after_s;
 		t->upkeep.renewed_s = now_s();
 		memcpy(t->upkeep.authority, t->fleet->agents_hash,

@@ -1,8 +1,11 @@
 """Certificates are renewed while everything runs, whoever dies meanwhile."""
+import os
 import random
 import re
 import ssl
 import time
+
+import pytest
 
 from harness import wait_until
 
@@ -70,6 +73,9 @@ def test_certificates_are_renewed_and_no_link_is_dropped(world):
     w.cli("run", "--all", "--", "true")
 
 
+# Each step by its name: step_test.py.
+@pytest.mark.skipif("LONGARM_SOAK" not in os.environ,
+                    reason="LONGARM_SOAK runs it")
 def test_killed_at_any_moment_of_a_renewal_nobody_is_locked_out(world):
     w = world
     w.server(SETTINGS)
