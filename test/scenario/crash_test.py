@@ -280,6 +280,8 @@ def test_power_lost_after_its_end_tells_it_and_what_is_missing(w):
 SERVER_ROWS = ["task.inserted", "task.committed", "task.claimed",
                "start.committed", "start.sent", "start.answered",
                "log.synced", "result.received", "result.committed"]
+if SANITIZED:  # slow; the same code runs after each of them
+    SERVER_ROWS = ["start.sent", "result.received"]
 
 
 @pytest.mark.parametrize("what", SERVER_ROWS)

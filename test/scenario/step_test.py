@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from harness import (LINK_TIMERS, TENTACLE_TIMERS, Machine, flags, free_port,
+from harness import (LARGE, LINK_TIMERS, TENTACLE_TIMERS, Machine, flags, free_port,
                      wait_until)
 from renew_test import LIFE, SETTINGS, ends, wait_renewed
 
@@ -19,6 +19,7 @@ def restart_at(fail, name, process):
     process.start()
 
 
+@pytest.mark.skipif(LARGE > 1, reason="certificates do not wait for slow builds")
 def test_killed_at_each_step_of_a_renewal_nobody_is_locked_out(world):
     w = world.use_failing()
     w.server(SETTINGS)
