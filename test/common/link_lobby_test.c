@@ -8,13 +8,6 @@
 
 #define FLEET 12
 
-static void start(struct world *w)
-{
-	listen_far(w, &w->pki, ROLE_RELAY, "dc2-a");
-	side_new(w, &w->near, &w->pki,
-	    pki_identity(&w->pki, ROLE_TENTACLE, MACHINE), "near");
-}
-
 static bool all_are_in(struct world *w)
 {
 	assert_true(w->far.net->handshakes <= w->config.handshakes_max);
@@ -30,7 +23,7 @@ static void test_a_fleet_that_returns_at_once_is_let_in_in_turn(void **state)
 	(void)state;
 	world_new(&w);
 	w.config.handshakes_max = 2;
-	start(&w);
+	relay_and_machine(&w);
 	for (unsigned i = 0; i < FLEET; i++) {
 		dial_to(&w, listener_address(w.listener),
 		    TRUST_ROLE(ROLE_RELAY), "dc2-a");
@@ -45,11 +38,6 @@ static void test_a_fleet_that_returns_at_once_is_let_in_in_turn(void **state)
 	}
 	assert_int_equal(w.far.net->guest_count, 0);
 	world_free(&w);
-}
-
-static bool raw_is_closed(struct world *w)
-{
-	return w->raw_closed;
 }
 
 static bool four_wait(struct world *w)
@@ -77,7 +65,7 @@ static void test_one_address_does_not_take_all_the_room_to_wait(void **state)
 	w.config.handshakes_max = 1;
 	w.config.waiting_max = 4;
 	w.config.handshake_ms = 600000;
-	start(&w);
+	relay_and_machine(&w);
 	poll_too(&w);
 	held[0] = connect_raw(&w, "127.0.0.2");
 	run_until(&w, one_pending);
@@ -85,14 +73,14 @@ static void test_one_address_does_not_take_all_the_room_to_wait(void **state)
 		held[i] = connect_raw(&w, "127.0.0.2");
 	run_until(&w, three_wait);
 	w.raw = connect_raw(&w, "127.0.0.2");
-	run_until(&w, raw_is_closed);
+	run_until(&w, raw_was_closed);
 	held[4] = connect_raw(&w, "127.0.0.3");
 	run_until(&w, four_wait);
 	/* Now it is full for everybody. */
 	(void)close(w.raw);
 	w.raw_closed = false;
 	w.raw = connect_raw(&w, "127.0.0.4");
-	run_until(&w, raw_is_closed);
+	run_until(&w, raw_was_closed);
 	for (unsigned i = 0; i < 5; i++)
 		(void)close(held[i]);
 	world_free(&w);
@@ -113,7 +101,7 @@ static void test_who_waits_too_long_is_sent_away(void **state)
 	world_new(&w);
 	w.config.handshakes_max = 1;
 	w.config.handshake_ms = 600000;
-	start(&w);
+	relay_and_machine(&w);
 	poll_too(&w);
 	held = connect_raw(&w, "127.0.0.2");
 	run_until(&w, one_pending);
@@ -141,7 +129,7 @@ static void test_those_that_wait_end_with_the_program(void **state)
 	w.config.handshakes_max = 1;
 	w.config.waiting_max = 3;
 	w.config.handshake_ms = 600000;
-	start(&w);
+	relay_and_machine(&w);
 	poll_too(&w);
 	held[0] = connect_raw(&w, "127.0.0.2");
 	run_until(&w, one_pending);
@@ -181,7 +169,7 @@ static void test_a_program_that_leaves_says_when_to_come_back(void **state)
 
 	(void)state;
 	world_new(&w);
-	start(&w);
+	relay_and_machine(&w);
 	poll_too(&w);
 	dial_to(
 	    &w, listener_address(w.listener), TRUST_ROLE(ROLE_RELAY), "dc2-a");

@@ -5,13 +5,6 @@
 
 #include "common/link_internal.h"
 
-static void start(struct world *w)
-{
-	listen_far(w, &w->pki, ROLE_RELAY, "dc2-a");
-	side_new(w, &w->near, &w->pki,
-	    pki_identity(&w->pki, ROLE_TENTACLE, MACHINE), "near");
-}
-
 static bool one_pending(struct world *w)
 {
 	return w->far.net->handshakes >= 1;
@@ -20,11 +13,6 @@ static bool one_pending(struct world *w)
 static bool two_pending(struct world *w)
 {
 	return w->far.net->handshakes >= 2;
-}
-
-static bool raw_is_closed(struct world *w)
-{
-	return w->raw_closed;
 }
 
 static void test_one_address_never_has_all_the_places(void **state)
@@ -37,14 +25,14 @@ static void test_one_address_never_has_all_the_places(void **state)
 	w.config.handshakes_max = 3;
 	w.config.handshakes_per_address = 2;
 	w.config.waiting_max = 0;
-	start(&w);
+	relay_and_machine(&w);
 	held[0] = connect_raw(&w, "127.0.0.2");
 	held[1] = connect_raw(&w, "127.0.0.2");
 	poll_too(&w);
 	run_until(&w, two_pending);
 	/* a third from there is dropped at once ... */
 	w.raw = connect_raw(&w, "127.0.0.2");
-	run_until(&w, raw_is_closed);
+	run_until(&w, raw_was_closed);
 	assert_int_equal(w.far.net->handshakes, 2);
 	assert_int_equal(w.far.downs, 0);
 	/* ... and who comes from elsewhere has room */
@@ -74,7 +62,7 @@ static void test_the_slow_one_that_gives_way_is_of_the_same_address(
 	w.config.handshakes_max = 10;
 	w.config.handshakes_per_address = 1;
 	w.config.handshake_ms = 5000;
-	start(&w);
+	relay_and_machine(&w);
 	other = connect_raw(&w, "127.0.0.2");
 	slow = connect_raw(&w, "127.0.0.3");
 	poll_too(&w);
@@ -104,7 +92,7 @@ static void test_when_all_are_slow_nobody_gives_way(void **state)
 	w.config.handshakes_max = 1;
 	w.config.waiting_max = 0;
 	w.config.handshake_ms = 5000;
-	start(&w);
+	relay_and_machine(&w);
 	slow = connect_raw(&w, "127.0.0.2");
 	poll_too(&w);
 	run_until(&w, one_pending);
@@ -114,7 +102,7 @@ static void test_when_all_are_slow_nobody_gives_way(void **state)
 	link = TAILQ_FIRST(&w.far.net->pending);
 	link->awaited_us -= 1000000;
 	w.raw = connect_raw(&w, "127.0.0.3");
-	run_until(&w, raw_is_closed);
+	run_until(&w, raw_was_closed);
 	assert_int_equal(w.far.downs, 0);
 	/* That was long ago. */
 	w.far.net->usual_at_us -= 60 * 1000000;
@@ -136,7 +124,7 @@ static void test_who_was_answered_just_now_is_not_the_slow_one(void **state)
 	world_new(&w);
 	w.config.handshakes_max = 2;
 	w.config.handshake_ms = 5000;
-	start(&w);
+	relay_and_machine(&w);
 	ours = connect_raw(&w, "127.0.0.2");
 	other = connect_raw(&w, "127.0.0.3");
 	poll_too(&w);

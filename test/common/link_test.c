@@ -146,11 +146,6 @@ static void test_the_reason_of_a_refusal_reaches_the_dialler(void **state)
 /* --- Peers that are none of ours --------------------------------------------
  */
 
-static bool raw_is_closed(struct world *w)
-{
-	return w->raw_closed;
-}
-
 static void test_a_browser_is_told_what_this_port_is(void **state)
 {
 	static const char request[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -164,7 +159,7 @@ static void test_a_browser_is_told_what_this_port_is(void **state)
 	dial_raw(&w);
 	assert_int_equal(send(w.raw, request, sizeof(request) - 1, 0),
 	    (ssize_t)sizeof(request) - 1);
-	run_until(&w, raw_is_closed);
+	run_until(&w, raw_was_closed);
 	assert_non_null(strstr(w.answer, "longarm protocol over TLS"));
 	world_free(&w);
 }

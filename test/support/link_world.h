@@ -190,6 +190,19 @@ static UNUSED void listen_far(
 	    listener_new(w->far.net, &any, &w->listener, &fault), RC_OK);
 }
 
+/* far is the relay dc2-a and listens, near a machine that has not dialled. */
+static UNUSED void relay_and_machine(struct world *w)
+{
+	listen_far(w, &w->pki, ROLE_RELAY, "dc2-a");
+	side_new(w, &w->near, &w->pki,
+	    pki_identity(&w->pki, ROLE_TENTACLE, MACHINE), "near");
+}
+
+static UNUSED bool raw_was_closed(struct world *w)
+{
+	return w->raw_closed;
+}
+
 /* near has no certificate. */
 static UNUSED void side_new_stranger(struct world *w)
 {
