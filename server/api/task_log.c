@@ -26,6 +26,7 @@ struct log_read {
 	struct log_cursor cursor;
 	struct store_task task;
 	uint64_t until_ms; /* monotonic */
+	uint32_t waiting;  /* for so many people when it was asked */
 	size_t count;
 	uint64_t bytes;
 	size_t fresh; /* pieces that need a new mark */
@@ -56,7 +57,7 @@ static enum rc begin_cursor(struct api_call *call, struct db *db)
 	return RC_OK;
 }
 
-static enum rc begin(struct api_call *call, struct db *db)
+static enum rc begin(struct api_call *call, struct db *db, uint32_t waiting)
 {
 	const char *after = call_query(call, "after");
 
@@ -65,6 +66,7 @@ static enum rc begin(struct api_call *call, struct db *db)
 	call->log = calloc(1, sizeof(*call->log));
 	if (call->log == NULL)
 		return RC_NOMEM;
+	call->log->waiting = waiting;
 	call->log->until_ms =
 	    clock_monotonic_ms() + call_number(call, "wait", 0) * 1000;
 	if (after == NULL || *after == '\0')
@@ -136,7 +138,7 @@ enum rc task_log_look(struct api_call *call, struct db *db)
 	enum rc rc = task_load(call, db, &task);
 
 	if (rc == RC_OK)
-		rc = begin(call, db);
+		rc = begin(call, db, task.row.waiting);
 	if (rc != RC_OK)
 		return rc;
 	call->log->task = task;
@@ -242,8 +244,9 @@ enum rc task_log_answer(struct api_call *call)
 	size_t count = log->count;
 	enum rc rc;
 
-	if (count == 0 && !final && clock_monotonic_ms() < log->until_ms &&
-	    !call->api->stopping && call->api->parked_count < API_PARKED_MAX) {
+	if (count == 0 && !final && log->task.row.waiting == log->waiting &&
+	    clock_monotonic_ms() < log->until_ms && !call->api->stopping &&
+	    call->api->parked_count < API_PARKED_MAX) {
 		api_park(call, API_PARKED_LOG, API_RECHECK_MS);
 		return RC_AGAIN;
 	}

@@ -205,8 +205,8 @@ struct follower {
 	struct line_joiner *lines;
 	const char *id;
 	char *cursor;
-	json_t *task;            /* as it was last seen */
-	json_int_t told_waiting; /* for how many people it waited then */
+	json_t *task; /* as it was last seen */
+	char *told;   /* what it waited for then */
 	uint64_t begun_ms, away_since_ms;
 	bool done;
 };
@@ -275,31 +275,34 @@ static void take(struct follower *f, const json_t *answer)
 
 /* What is to be decided, and how; missed now, it is told with the next
  * answer. */
-static bool tell_waiting(struct follower *f)
+static void tell_waiting(struct follower *f)
 {
 	char *path = session_path("/api/v1/tasks/%s", f->id);
 	const struct client_request request = {
 		.method = "GET", .path = path, .timeout_s = WAIT_S
 	};
 	struct client_answer answer = { 0 };
-	bool ok = client_call(f->s->client, &request, &answer) == RC_OK;
+	char *now = NULL;
 
-	if (ok) {
+	if (client_call(f->s->client, &request, &answer) == RC_OK)
+		now = json_dumps(json_object_get(answer.body, "interruptions"),
+		    JSON_COMPACT);
+	if (now != NULL && (f->told == NULL || strcmp(now, f->told) != 0)) {
 		output_progress_end();
 		print_interruptions(answer.body, stderr);
 	}
+	if (now != NULL) {
+		free(f->told);
+		f->told = now;
+	}
 	client_answer_clear(&answer);
 	free(path);
-	return ok;
 }
 
 static void look_for_waiting(struct follower *f)
 {
-	json_int_t now =
-	    json_integer_value(json_object_get(f->task, "waiting"));
-
-	if (now != f->told_waiting && (now == 0 || tell_waiting(f)))
-		f->told_waiting = now;
+	if (json_integer_value(json_object_get(f->task, "waiting")) > 0)
+		tell_waiting(f);
 }
 
 static uint64_t wait_s(const struct follower *f)
@@ -373,7 +376,7 @@ static enum command_exit tell_outcome(struct follower *f)
 		output_safe(stderr, text_of(fault, "text"));
 		(void)fprintf(stderr, "\n  %s\n", text_of(fault, "advice"));
 		if (strcmp(text_of(fault, "code"), "unknown") == 0)
-			(void)tell_waiting(f);
+			tell_waiting(f);
 	}
 	return code;
 }
@@ -441,6 +444,7 @@ enum command_exit follow_task(
 	output_progress_end();
 	line_joiner_free(f.lines);
 	free(f.cursor);
+	free(f.told);
 	json_decref(f.task);
 	if (s->failed == COMMAND_OK)
 		s->failed = code;

@@ -99,13 +99,13 @@ void target_go_on(struct engine *e, struct target *t, uint64_t now_ms)
 {
 	struct run *r = target_run(t);
 
-	if (r->state == RUN_SUCCEEDED)
+	if (r->state == RUN_SUCCEEDED) {
 		next_action(e, t, now_ms);
-	else if (is_stopping(t))
-		target_leave(e, t, r->state, now_ms);
-	else if (retries_by_itself(r))
+		return;
+	}
+	if (!is_stopping(t) && retries_by_itself(r))
 		again_later(e, t, time_add(now_ms, target_back_off_ms(e, t)));
-	else if (t->block->task->plan->guided)
+	else if (!is_stopping(t) && t->block->task->plan->guided)
 		run_decide(e, r, DECISION_WAITING);
 	else
 		target_leave(e, t, r->state, now_ms);
