@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import sys
@@ -140,8 +141,13 @@ def broken(world, harm):
                             signal.SIGILL, signal.SIGFPE)}
     for name, code in harm.ended:
         print(f"chaos: {name} ended by itself with {code}")
-    return world.crashes() + [name for name, code in harm.ended
-                              if code in signals]
+    found = [name for name, code in harm.ended if code in signals]
+    # A process of a program's own is told of in its log.
+    numbers = "|".join(str(-s) for s in signals)
+    told = re.compile(rf"was ended by signal ({numbers})\\b")
+    found += [log.stem for log in world.directory.glob("*.log")
+              if told.search(log.read_text(errors="replace"))]
+    return world.crashes() + found
 
 
 def summarize(words, load, harm, findings):

@@ -335,9 +335,11 @@ class Checker:
 
     def check_unknown(self, wish, run, deeds, find):
         del wish
+        # A later attempt may start nothing where one is in doubt.
         hit = defaultdict(set)
-        for h in self.hits[run.ticket]:
-            hit[h.name].add(h.role)
+        for ticket in run.before | {run.ticket}:
+            for h in self.hits[ticket]:
+                hit[ticket, h.name].add(h.role)
         if any({"supervisor", "shim"} <= roles for roles in hit.values()):
             return
         did = ", ".join(f"{d.script} ended with {d.codes[-1]}" if d.codes

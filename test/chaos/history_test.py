@@ -397,6 +397,14 @@ def test_unknown_is_fine_when_both_guardians_were_hit():
                          ("shim", T1, "script"))) == []
 
 
+def test_an_earlier_attempt_may_be_what_is_unknown():
+    h = unknown(good(), ("supervisor", "d" * 32, "script"),
+                ("shim", "d" * 32, "script"))
+    only(check(h), "unknown_unexplained", 1, T1)
+    run_of(h, 1).before = {"d" * 32}
+    assert check(h) == []
+
+
 @pytest.mark.parametrize("hits", [
     [], [("shim", T1, "script")], [("supervisor", T1, "script")],
     [("tentacle", "", ""), ("shim", T1, "script")],
