@@ -93,6 +93,27 @@ void blob_writer_free(struct blob_writer *w);
 /* Copy a file in.  Skips the copy when the content is there. */
 MUST_CHECK enum rc blob_import(struct blob_store *store, int fd,
     struct blob_digest *digest, uint64_t *size, struct fault *fault);
+/* It is used now: blob_shrink() goes by when that was last. */
+void blob_touch(
+    const struct blob_store *store, const struct blob_digest *digest);
+
+struct blob_budget {
+	uint64_t bytes;   /* whole blobs may have together */
+	uint64_t age_s;   /* not used for so long: they go in any case */
+	uint64_t young_s; /* used since: they stay in any case */
+	const struct blob_digest *keep; /* and these, however old */
+	size_t keep_count;
+};
+
+struct blob_shrunk {
+	uint64_t count, bytes; /* removed */
+	uint64_t left;         /* bytes */
+};
+
+/* Remove whole blobs, those used longest ago first, until they are within the
+ * budget.  Readers that have one open keep it. */
+MUST_CHECK enum rc blob_shrink(struct blob_store *store,
+    const struct blob_budget *budget, struct blob_shrunk *out);
 /* Remove partial files not touched for max_age_s seconds. */
 void blob_prune(struct blob_store *store, uint64_t max_age_s);
 

@@ -70,6 +70,7 @@ static const struct field health_reply_fields[] = {
 	    .optional = true },
 	{ SHAPE_BOOL("truncated", msg_health_reply, truncated),
 	    .optional = true },
+	{ SHAPE_U32("ended", msg_health_reply, ended), .optional = true },
 	{ SHAPE_MAYBE("facts", msg_health_reply, facts, has_facts, &facts) },
 };
 

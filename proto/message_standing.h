@@ -60,6 +60,7 @@ struct msg_health_reply {
 	int32_t exit_code;   /* of the script; 0 without one */
 	struct bytes output; /* HEALTH_OUTPUT_MAX; any bytes */
 	bool truncated;      /* there was more output */
+	uint32_t ended;      /* tickets that have, and are not forgotten */
 	bool has_facts;
 	struct msg_facts facts;
 };

@@ -89,6 +89,10 @@ static MUST_CHECK enum rc open_operations(
 	};
 	enum rc rc;
 
+	if (s->packages_max > 0)
+		config.blobs_max = s->packages_max;
+	if (s->packages_age_s > 0)
+		config.blobs_age_s = s->packages_age_s;
 	if (s->running_max > 0)
 		config.running_max = s->running_max;
 	if (s->open_max > 0)

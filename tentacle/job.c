@@ -153,6 +153,12 @@ const char *job_task(const struct job *job)
 	return job->m.task;
 }
 
+const char *job_blob(const struct job *job)
+{
+	return job->m.action == ACTION_ACTIVATE ? job->m.activate.digest
+	                                        : job->m.script.blob;
+}
+
 uint64_t job_since_ms(const struct job *job)
 {
 	return job->since_ms;

@@ -71,6 +71,8 @@ const char *job_lock(const struct job *job, bool *shared);
 bool job_holds_lock(const struct job *job);
 void job_unlock(struct job *job);
 const char *job_task(const struct job *job);
+/* The staged blob that it needs: 64 digits, or "". */
+const char *job_blob(const struct job *job);
 uint64_t job_since_ms(const struct job *job); /* unix time: accepted */
 /* Ends it as soon as it can be; done follows (also when not begun). */
 void job_cancel(struct job *job);

@@ -28,6 +28,8 @@ static enum rc open_package(struct job *job, int *fd, struct fault *fault)
 
 	if (rc == RC_OK)
 		rc = blob_open(job->place->blobs, &digest, fd, &size);
+	if (rc == RC_OK)
+		blob_touch(job->place->blobs, &digest);
 	if (rc != RC_OK)
 		fault_set(fault, REASON_NOT_FOUND, "",
 		    "package %s %s (%.12s...) is not staged on this machine",

@@ -403,6 +403,11 @@ enum rc operations_open(struct loop *loop, struct worker_pool *workers,
 		return rc;
 	}
 	tell_limits();
+	rc = operations_prune_begin(ops);
+	if (rc != RC_OK) {
+		operations_close(ops);
+		return rc;
+	}
 	begin_adopted(ops);
 	operations_begin_jobs(ops);
 	*out = ops;
@@ -423,6 +428,7 @@ void operations_close(struct operations *ops)
 	}
 	for (size_t i = 0; i < OPERATIONS_HEALTH_MAX; i++)
 		operations_check_free(&ops->health[i]);
+	operations_prune_end(ops);
 	operations_notes_drop(ops);
 	blob_store_close(ops->blobs);
 	if (ops->place.guardian >= 0)

@@ -31,7 +31,9 @@ struct operations_config {
 	uint64_t output_max; /* bytes of one log; 0: default */
 	uint64_t grace_ms;   /* of a cancelled script; 0: default */
 	uint64_t keep_free;  /* refuse new work below, bytes */
-	const char *lock;    /* of scripts that name none; NULL, "": none */
+	/* Staged packages: bytes of all, seconds since the last use of one. */
+	uint64_t blobs_max, blobs_age_s;
+	const char *lock; /* of scripts that name none; NULL, "": none */
 	/* The disk failed: end the program at once.  Called on the loop. */
 	void (*fatal)(void *arg);
 	void *fatal_arg;
@@ -40,7 +42,8 @@ struct operations_config {
 #define OPERATIONS_CONFIG_DEFAULT                                              \
 	.tickets = TICKET_LIMITS_DEFAULT, .unpack = UNPACK_LIMITS_DEFAULT,     \
 	.health = HEALTH_LIMITS_DEFAULT, .running_max = 8,                     \
-	.keep_free = 64ull << 20
+	.keep_free = 64ull << 20, .blobs_max = 4ull << 30,                     \
+	.blobs_age_s = 30ull * 24 * 3600
 
 struct operations; /* opaque */
 

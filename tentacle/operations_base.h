@@ -28,6 +28,8 @@ struct check {
 	uint32_t id;
 };
 
+struct prune;
+
 struct operations {
 	struct operations_config config;
 	struct job_place place;
@@ -37,6 +39,8 @@ struct operations {
 	struct entries jobs; /* in the order of acceptance */
 	size_t running;
 	bool told_fatal, closing;
+	struct loop_timer *prune_timer;
+	struct prune *prune; /* under way */
 	char runs[FS_PATH_MAX], checks[FS_PATH_MAX];
 	char worlds[FS_PATH_MAX], helpers[FS_PATH_MAX];
 	char lock[NAME_SIZE];
@@ -84,6 +88,10 @@ MUST_CHECK enum rc operations_on_locks(struct operations *ops,
     struct bytes frame, struct operations_caller caller, struct fault *fault);
 MUST_CHECK enum rc operations_on_lock_break(struct operations *ops,
     struct bytes frame, struct operations_caller caller, struct fault *fault);
+
+/* operations_prune.c: begins at once, and goes on by itself. */
+MUST_CHECK enum rc operations_prune_begin(struct operations *ops);
+void operations_prune_end(struct operations *ops);
 
 /* operations_notes.c */
 void operations_notes_drop(struct operations *ops);

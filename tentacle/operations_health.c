@@ -30,6 +30,9 @@ static void check_on(void *arg)
 	if (c->caller.send != NULL) {
 		operations_begin_reply(c->ops, c->id, &reply.reply);
 		health_reply(c->health, &reply);
+		if (c->ops->ledger != NULL)
+			reply.ended = (uint32_t)tickets_ended(
+			    ledger_tickets(c->ops->ledger));
 		packbuf_init(&b, LENFRAME_STANDING_MAX);
 		operations_send(
 		    c->caller, msg_health_reply_encode(&reply, &b), &b, c->id);

@@ -24,6 +24,7 @@ struct agent_settings {
 	uint64_t grace_ms;
 	uint64_t log_max;
 	size_t running_max, open_max;
+	uint64_t packages_max, packages_age_s; /* 0: default */
 	const char *lock; /* of scripts that name none; NULL: none */
 	struct link_config link;
 };

@@ -120,6 +120,9 @@ static void say_from(struct session *s, bool complete)
 	struct packbuf pack;
 	struct fault fault;
 
+	if (complete)
+		blob_touch(
+		    operations_blobs(s->executor->operations), &t->digest);
 	packbuf_init(&pack, 4096);
 	if (session_send(s, msg_stage_from_encode(&from, &pack), &pack) !=
 	    RC_OK) {

@@ -11,6 +11,7 @@
 struct tickets {
 	struct ticket_limits limits;
 	size_t open, known;
+	size_t kept; /* ended and not forgotten */
 	struct ticket *buckets[TICKET_BUCKETS];
 	struct floors epochs;      /* by task */
 	struct floors deployments; /* by project */
@@ -81,6 +82,11 @@ size_t tickets_open(const struct tickets *t)
 	return t->open;
 }
 
+size_t tickets_ended(const struct tickets *t)
+{
+	return t->kept;
+}
+
 const struct ticket *tickets_next(
     const struct tickets *t, const struct ticket *after)
 {
@@ -121,8 +127,10 @@ static void end_ticket(
 {
 	if (k->ended)
 		return; /* the first durable record wins */
-	if (!k->tombstone)
+	if (!k->tombstone) {
 		t->open--;
+		t->kept++;
+	}
 	k->ended = true;
 	k->exec = PHASE_NONE;
 	k->result = *result;
@@ -198,6 +206,8 @@ static enum rc apply_known(struct tickets *t, const struct journal_record *r)
 	if (r->type != JOURNAL_UNLOCKED)
 		k->changed_ms = r->at_ms;
 	if (r->type == JOURNAL_FORGOTTEN) {
+		if (k->ended && !k->forgotten && !k->tombstone)
+			t->kept--;
 		k->forgotten = k->ended;
 		return k->ended ? RC_OK : RC_PROTO;
 	}

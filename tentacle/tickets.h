@@ -64,6 +64,8 @@ MUST_CHECK enum rc tickets_apply(
 const struct ticket *tickets_find(const struct tickets *t, const char *id);
 /* Accepted or running. */
 size_t tickets_open(const struct tickets *t);
+/* Ended, and the server has not said that it knows. */
+size_t tickets_ended(const struct tickets *t);
 /* All that are known, one after the other, in no order; begin with NULL. */
 const struct ticket *tickets_next(
     const struct tickets *t, const struct ticket *after);

@@ -450,69 +450,6 @@ static void do_cancel(struct work_run *run)
 		run_tell_busy(run, COMMAND_CANCEL, rc);
 }
 
-/* ---- forget: outlives its task, and nobody waits for the answer ---- */
-
-struct forget {
-	TAILQ_ENTRY(forget) link;
-	struct dispatch *dispatch;
-	struct fleet_ask *ask;
-	struct msg_id ticket;
-};
-
-static enum rc encode_forget(
-    void *arg, const struct fleet_call *call, struct packbuf *out)
-{
-	struct forget *f = arg;
-	const struct msg_forget m = { .id = call->id,
-		.tickets = { .items = &f->ticket, .count = 1 } };
-
-	return msg_forget_encode(&m, out);
-}
-
-static void on_forgotten(void *arg, const struct fleet_reply *reply)
-{
-	struct forget *f = arg;
-
-	if (reply->message.len == 0)
-		log_debug("dispatch", f->ticket.text, "not forgotten yet: %s",
-		    reply->fault->text);
-	TAILQ_REMOVE(&f->dispatch->forgets, f, link);
-	free(f);
-}
-
-static void do_forget(
-    struct dispatch *d, const char *machine, const char *ticket)
-{
-	struct forget *f = xcalloc(1, sizeof(*f));
-	const struct fleet_request request = { .machine = machine,
-		.op = OP_FORGET,
-		.encode = encode_forget,
-		.reply = on_forgotten,
-		.arg = f };
-
-	failpoint("result.committed");
-	f->dispatch = d;
-	memcpy(f->ticket.text, ticket, sizeof(f->ticket.text));
-	if (fleet_request(d->parts.fleet, &request, &f->ask) == RC_OK)
-		TAILQ_INSERT_TAIL(&d->forgets, f, link);
-	else
-		free(f);
-}
-
-void work_forgets_drop(struct dispatch *d)
-{
-	struct forget *f = TAILQ_FIRST(&d->forgets);
-
-	while (f != NULL) {
-		struct forget *next = TAILQ_NEXT(f, link);
-
-		fleet_request_cancel(f->ask);
-		free(f);
-		f = next;
-	}
-	TAILQ_INIT(&d->forgets);
-}
-
 /* ---- all of them ---- */
 
 static void begin(struct work_run *run, enum engine_command_type type)
@@ -561,7 +498,7 @@ void work_carry_out(struct dispatch *d, const struct work_command *command)
 		do_cancel(run);
 		break;
 	case COMMAND_FORGET:
-		do_forget(d, run->machine->id, command->ticket);
+		work_forget(d, run->machine->id, command->ticket);
 		break;
 	case COMMAND_TYPE_COUNT:
 		break;

@@ -141,6 +141,8 @@ static enum machine_health take_reply(struct dispatch *d, const char *machine,
 		first_line(&m, fault);
 		if (m.has_facts)
 			*facts = facts_json(&m.facts);
+		if (m.ended > 0)
+			work_forget_again(d, machine);
 	}
 	msg_health_reply_clear(&m);
 	return health;

@@ -7,6 +7,7 @@
  *     load.c      a task from its rows, with its variables
  *     decide.c    what people decided, from the rows to the engine
  *     command.c   what each command asks of the fleet, and the answers
+ *     forget.c    tickets whose end is committed, until the machine knows
  *     start.c     the message that starts a script or an activation
  *     follow.c    attach, output, result
  *     note.c      what scripts say: rows, files, variables for later steps
@@ -196,6 +197,11 @@ struct work_command {
 	uint64_t log_base, log_size;
 };
 void work_carry_out(struct dispatch *d, const struct work_command *command);
+/* Ask what it remembers though its end is committed here, and tell it to
+ * forget that: the first time the word was lost. */
+void work_forget_again(struct dispatch *d, const char *machine);
+/* Its end is committed; nobody waits for the answer. */
+void work_forget(struct dispatch *d, const char *machine, const char *ticket);
 /* Requests to forget that are under way. */
 void work_forgets_drop(struct dispatch *d);
 /* Free it when it is final and nothing is under way. */

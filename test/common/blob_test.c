@@ -1,4 +1,6 @@
 #include "common/blob.h"
+
+#include "common/clock.h"
 #include "common/fs.h"
 #include "test/support/alloc.h"
 
@@ -290,6 +292,74 @@ static void test_old_partial_files_are_pruned(void **state)
 	assert_false(has_partials());
 }
 
+/* A blob of this size, last used so many seconds ago. */
+static struct blob_digest old_blob(size_t size, int64_t age_s)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+		{ .tv_sec = clock_wall_ms() / 1000 - age_s } };
+	char hex[BLOB_HEX_MAX], path[512];
+	struct blob_digest d;
+	uint8_t *bytes = calloc(1, size + 1);
+	struct blob_writer *w;
+
+	memset(bytes, (int)(age_s & 0xff), size);
+	assert_int_equal(blob_write_new(store, size, &w, NULL), RC_OK);
+	assert_int_equal(blob_write_at(w, 0, bytes, size, NULL), RC_OK);
+	assert_int_equal(blob_write_finish(w, &d, NULL, NULL), RC_OK);
+	blob_writer_free(w);
+	blob_digest_format(&d, hex);
+	(void)snprintf(path, sizeof(path), "%s/%.2s/%s", top, hex, hex + 2);
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+	free(bytes);
+	return d;
+}
+
+static void test_blobs_used_longest_ago_go_first(void **state)
+{
+	const struct blob_digest a = old_blob(100, 5000),
+				 b = old_blob(100, 4000),
+				 c = old_blob(100, 3000);
+	struct blob_budget budget = { .bytes = 250, .age_s = UINT64_MAX };
+	struct blob_shrunk out;
+
+	(void)state;
+	assert_int_equal(blob_shrink(store, &budget, &out), RC_OK);
+	assert_int_equal(out.count, 1);
+	assert_int_equal(out.bytes, 100);
+	assert_int_equal(out.left, 200);
+	assert_false(blob_has(store, &a));
+	assert_true(blob_has(store, &b) && blob_has(store, &c));
+	/* Used again: now another one is the oldest. */
+	blob_touch(store, &b);
+	budget.bytes = 150;
+	assert_int_equal(blob_shrink(store, &budget, &out), RC_OK);
+	assert_true(blob_has(store, &b));
+	assert_false(blob_has(store, &c));
+}
+
+static void test_blobs_in_use_and_young_ones_stay(void **state)
+{
+	const struct blob_digest a = old_blob(100, 5000),
+				 b = old_blob(100, 4000), c = old_blob(100, 10);
+	struct blob_budget budget = { .bytes = 0,
+		.age_s = 100,
+		.young_s = 60,
+		.keep = &a,
+		.keep_count = 1 };
+	struct blob_shrunk out;
+
+	(void)state;
+	assert_int_equal(blob_shrink(store, &budget, &out), RC_OK);
+	assert_true(blob_has(store, &a));
+	assert_false(blob_has(store, &b));
+	assert_true(blob_has(store, &c));
+	/* Within the budget age alone decides. */
+	budget = (struct blob_budget){ .bytes = UINT64_MAX, .age_s = 100 };
+	assert_int_equal(blob_shrink(store, &budget, &out), RC_OK);
+	assert_false(blob_has(store, &a));
+	assert_true(blob_has(store, &c));
+}
+
 static void test_an_empty_blob_is_a_blob(void **state)
 {
 	struct blob_digest empty;
@@ -357,6 +427,8 @@ int main(void)
 		T(test_rot_on_the_disk_is_found),
 		T(test_a_file_is_imported_once),
 		T(test_old_partial_files_are_pruned),
+		T(test_blobs_used_longest_ago_go_first),
+		T(test_blobs_in_use_and_young_ones_stay),
 		T(test_an_empty_blob_is_a_blob),
 		T(test_digests_are_64_lower_case_digits),
 		T(test_without_memory_it_says_so),

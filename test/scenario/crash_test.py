@@ -310,6 +310,11 @@ def test_a_server_that_dies_anywhere_runs_each_script_once(w, what):
         assert sorted(log) == sorted(
             f"{name} run | {text}" for name in MACHINES
             for text in ("begun", "done")), what
+    # The machines were not told that they may forget, and are now.
+    w.cli("health", "run")
+    for name in MACHINES:
+        runs = w.machines[name].state / "runs"
+        wait_until(lambda: not list(runs.iterdir()), "nothing remembered")
 
 
 # --- Journal and clock: rows 25, 29 -------------------------------------------

@@ -86,6 +86,7 @@ static const struct msg_health_reply sample_health_reply = {
 	.exit_code = -3,
 	.output = B("disk is nearly full\n\xff"),
 	.truncated = true,
+	.ended = 3,
 	.has_facts = true,
 	.facts = { B("Debian 12"), B("6.1"), B("x86_64"), B("web-03"),
 	    B("0.1.0"), 1234, 1700000000123, { 10, 200, 3000 }, 16, 8, disks,

@@ -944,6 +944,68 @@ static void test_a_package_not_staged_is_named(void **state)
 	assert_non_null(strstr(r.cause.text, "web 1.0"));
 }
 
+/* As if nobody had used it for long. */
+static void age_package(void)
+{
+	const struct timespec times[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+	char path[FS_PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s/blobs/%.2s/%s", state_dir,
+	    digest, digest + 2);
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static bool is_staged(void)
+{
+	struct blob_digest d;
+
+	return blob_digest_parse(digest, &d) == RC_OK &&
+	       blob_has(operations_blobs(ops), &d);
+}
+
+static char kept_digest[DIGEST_SIZE];
+
+static bool other_is_gone(void)
+{
+	struct blob_digest d;
+
+	return blob_digest_parse(kept_digest, &d) == RC_OK &&
+	       !blob_has(operations_blobs(ops), &d);
+}
+
+static void test_staged_packages_go_when_nobody_needs_them(void **state)
+{
+	struct msg_start m;
+	char path[FS_PATH_MAX];
+
+	(void)state;
+	stage("one\n");
+	age_package();
+	memcpy(kept_digest, digest, sizeof(kept_digest));
+	stage("port ${port}\n");
+	m = activation(1, 1, "1.0",
+	    "echo b; while [ ! -e $LONGARM_RUN_DIR/../../go ]; do sleep 0.02; "
+	    "done",
+	    "");
+	start(&m);
+	wait_text(1, "b\n");
+	age_package();
+	/* One goes; the other is that of a ticket which is open. */
+	shut_down();
+	config.blobs_max = 1;
+	start_up();
+	wait_until(other_is_gone);
+	assert_true(is_staged());
+	(void)snprintf(path, sizeof(path), "%s/go", state_dir);
+	assert_int_equal(fs_write_atomic(path, "", 0, 0600, NULL), RC_OK);
+	assert_int_equal(finish(1).cause.code, REASON_NONE);
+	age_package();
+	memcpy(kept_digest, digest, sizeof(kept_digest));
+	shut_down();
+	start_up();
+	wait_until(other_is_gone);
+}
+
 static void test_old_versions_go_but_never_the_one_before(void **state)
 {
 	struct msg_start m;
@@ -1056,6 +1118,7 @@ int main(void)
 		TEST(test_a_failing_before_script_leaves_the_live_version),
 		TEST(test_an_unset_variable_changes_nothing),
 		TEST(test_a_package_not_staged_is_named),
+		TEST(test_staged_packages_go_when_nobody_needs_them),
 		TEST(test_old_versions_go_but_never_the_one_before),
 		TEST(test_an_activation_is_adopted_in_each_of_its_scripts),
 		TEST(test_an_activation_cut_after_its_first_script_goes_on),
