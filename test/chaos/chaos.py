@@ -144,7 +144,7 @@ def broken(world, harm):
     found = [name for name, code in harm.ended if code in signals]
     # A process of a program's own is told of in its log.
     numbers = "|".join(str(-s) for s in signals)
-    told = re.compile(rf"was ended by signal ({numbers})\\b")
+    told = re.compile(rf"was ended by signal ({numbers})(?!\d)")
     found += [log.stem for log in world.directory.glob("*.log")
               if told.search(log.read_text(errors="replace"))]
     return world.crashes() + found
