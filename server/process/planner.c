@@ -355,6 +355,27 @@ out:
 }
 
 /* One action on all machines, whoever fails. */
+/* script NULL: the health check that every machine has of its own. */
+static MUST_CHECK enum rc fill_payload(const struct plan_script *script,
+    bool health, const char *name, struct plan_payload *payload)
+{
+	enum rc rc = plan_copy_text(name, &payload->name);
+
+	payload->type = health ? ACTION_TYPE_HEALTH : ACTION_TYPE_SCRIPT;
+	payload->timeout_ms = health ? HEALTH_TIMEOUT_MS : PROCESS_TIMEOUT_MS;
+	if (rc != RC_OK || script == NULL)
+		return rc;
+	if (script->timeout_ms > 0)
+		payload->timeout_ms = script->timeout_ms;
+	payload->world = script->world;
+	if (script->text != NULL)
+		rc = process_script_body(
+		    script->text, script->interpreter, &payload->script);
+	if (rc == RC_OK)
+		rc = plan_copy_text(script->package, &payload->package);
+	return rc;
+}
+
 static enum rc plan_one(const struct plan_script *script,
     const struct plan_request *request, enum task_kind kind, struct plan **out,
     struct fault *fault)
@@ -363,32 +384,18 @@ static enum rc plan_one(const struct plan_script *script,
 	const char *name = health ? "health" : "script";
 	struct places places = { .at = NULL };
 	struct plan *plan = NULL;
-	struct plan_payload *payload;
 	struct task_block *block;
 	uint32_t index;
 	enum rc rc = plan_new(request, kind, &plan);
 
+	if (script != NULL && script->name != NULL)
+		name = script->name;
 	if (rc == RC_OK)
 		rc = places_init(&places, request->machines.count);
 	if (rc == RC_OK)
 		rc = plan_add_payload(plan, &index);
-	if (rc != RC_OK)
-		goto out;
-	if (script != NULL && script->name != NULL)
-		name = script->name;
-	payload = &plan->payloads[index];
-	payload->type = health ? ACTION_TYPE_HEALTH : ACTION_TYPE_SCRIPT;
-	payload->timeout_ms = health ? HEALTH_TIMEOUT_MS : PROCESS_TIMEOUT_MS;
-	if (script != NULL && script->timeout_ms > 0)
-		payload->timeout_ms = script->timeout_ms;
-	if (script != NULL)
-		payload->world = script->world;
-	rc = plan_copy_text(name, &payload->name);
-	if (rc == RC_OK && script != NULL && script->text != NULL)
-		rc = process_script_body(
-		    script->text, script->interpreter, &payload->script);
-	if (rc == RC_OK && script != NULL)
-		rc = plan_copy_text(script->package, &payload->package);
+	if (rc == RC_OK)
+		rc = fill_payload(script, health, name, &plan->payloads[index]);
 	if (rc == RC_OK)
 		rc = plan_add_block(plan, name, &block);
 	if (rc == RC_OK)
