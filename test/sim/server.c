@@ -207,7 +207,7 @@ static void decide(struct world *w, struct book *b, const struct decision *d)
 	for (size_t i = 0; i < b->decision_count; i++) {
 		const struct decision *old = &b->decisions[i];
 
-		if (memcmp(&old->key, &d->key, sizeof(d->key)) == 0 &&
+		if (is_same_run(&old->key, &d->key) &&
 		    old->attempt == d->attempt)
 			return;
 	}

@@ -258,6 +258,7 @@ void person_event(struct world *w, const struct event *e);
 bool all_final(const struct world *w);
 struct book *book_of(struct world *w, uint64_t number);
 size_t run_index(const struct run_key *key);
+bool is_same_run(const struct run_key *a, const struct run_key *b);
 
 /* net.c */
 void net_send(struct world *w, const struct order *o);

@@ -127,8 +127,8 @@ static void test_what_is_no_note_stays_text_and_is_a_warning(void **state)
 		"##longarm[artifact path='x' name='../x']\n",
 		"##longarm[artifact path='x' name='.ssh']\n",
 		"##longarm[set name='X' value='a\x1b']\n",
-		"##longarm[set name='Steps.other.Output.X.and.so.on.for.ever.on'"
-		" value='x']\n",
+		("##longarm[set name='Steps.other.Output.X.and.so.on.for.ever.on'"
+		 " value='x']\n"),
 	};
 	const size_t count = sizeof(wrong) / sizeof(wrong[0]);
 
