@@ -6,14 +6,28 @@
 /* Relays asked for one target: beyond, no more ways are looked for. */
 #define LOOKS_MAX 128
 
-struct work {
-	const struct expand *how;
-	unsigned looks;
-};
+/* A way that is longer than a path may be is none. */
+#define LEVELS_MAX (PATH_NAMES_MAX + 1)
 
 struct paths {
 	struct path at[EXPAND_MAX];
 	size_t count;
+};
+
+/* All ways to one relay or, on the first level, to the target. */
+struct level {
+	struct expand_given given;
+	size_t at; /* the route that is looked at */
+	const char *relay;
+	size_t room;
+	struct paths out;
+};
+
+struct work {
+	const struct expand *how;
+	unsigned looks;
+	size_t depth;
+	struct level levels[LEVELS_MAX];
 };
 
 static bool same_path(const struct path *a, const struct path *b)
@@ -54,31 +68,6 @@ static bool has_direct(const struct expand_given *given)
 	return false;
 }
 
-static void paths_to(
-    struct work *w, const struct expand_given *given, struct paths *out);
-
-/* The ways of the last relay, each with that relay behind it. */
-static void add_ways_of(struct work *w, const struct expand_given *given,
-    const char *relay, size_t room, struct paths *out)
-{
-	const struct expand_given above = w->how->given(w->how->arg, relay);
-	struct paths ways = { .count = 0 };
-
-	if (above.count == 0 || w->looks >= LOOKS_MAX)
-		return;
-	w->looks++;
-	paths_to(w, &above, &ways);
-	for (size_t i = 0; i < ways.count && out->count < room; i++) {
-		struct path *path = &ways.at[i];
-
-		/* Too long, or a circle. */
-		if (path_append(path, relay) != RC_OK)
-			continue;
-		if (!is_given(given, path) && !has_path(out, path))
-			out->at[out->count++] = *path;
-	}
-}
-
 /* One relay alone says "by that relay, however it is reached". */
 static bool stands_for_itself(
     const struct work *w, const struct expand_given *given, size_t i)
@@ -92,20 +81,70 @@ static bool stands_for_itself(
 	return above.count == 0 || has_direct(&above);
 }
 
-static void paths_to(
-    struct work *w, const struct expand_given *given, struct paths *out)
+/* The ways of the last relay, each with that relay behind it. */
+static void take_ways(struct level *to, const struct paths *ways)
 {
-	size_t count = given->count < EXPAND_MAX ? given->count : EXPAND_MAX;
+	for (size_t i = 0; i < ways->count && to->out.count < to->room; i++) {
+		struct path path = ways->at[i];
 
-	for (size_t i = 0; i < count; i++) {
-		const struct path *path = &given->routes[i].path;
+		/* Too long, or a circle. */
+		if (path_append(&path, to->relay) != RC_OK)
+			continue;
+		if (!is_given(&to->given, &path) && !has_path(&to->out, &path))
+			to->out.at[to->out.count++] = path;
+	}
+}
 
-		if (stands_for_itself(w, given, i) && !has_path(out, path))
-			out->at[out->count++] = *path;
-		/* Those that were given and follow have a place each. */
-		if (path->count > 0)
-			add_ways_of(w, given, path->names[path->count - 1],
-			    EXPAND_MAX - (count - i - 1), out);
+static void begin_level(struct work *w, const struct expand_given *given)
+{
+	struct level *level = &w->levels[w->depth++];
+
+	*level = (struct level){ .given = *given };
+	if (level->given.count > EXPAND_MAX)
+		level->given.count = EXPAND_MAX;
+}
+
+/*
+ * One of the given routes, and then, a level further, the ways to its last
+ * relay; false: there are none, or no more are looked for.
+ */
+static bool take_route(struct work *w, struct level *level)
+{
+	const struct path *path = &level->given.routes[level->at].path;
+	struct expand_given above;
+
+	if (stands_for_itself(w, &level->given, level->at) &&
+	    !has_path(&level->out, path))
+		level->out.at[level->out.count++] = *path;
+	if (path->count == 0 || w->looks >= LOOKS_MAX || w->depth >= LEVELS_MAX)
+		return false;
+	level->relay = path->names[path->count - 1];
+	/* Those that were given and follow have a place each. */
+	level->room = EXPAND_MAX - (level->given.count - level->at - 1);
+	above = w->how->given(w->how->arg, level->relay);
+	if (above.count == 0)
+		return false;
+	w->looks++;
+	begin_level(w, &above);
+	return true;
+}
+
+static void find_paths(struct work *w, const struct expand_given *given)
+{
+	begin_level(w, given);
+	while (w->depth > 0) {
+		struct level *level = &w->levels[w->depth - 1];
+
+		if (level->at < level->given.count) {
+			if (!take_route(w, level))
+				level->at++;
+			continue;
+		}
+		w->depth--;
+		if (w->depth > 0) {
+			take_ways(level - 1, &level->out);
+			(level - 1)->at++;
+		}
 	}
 }
 
@@ -132,13 +171,13 @@ size_t expand_routes(const struct expand *how, const struct expand_given *given,
     struct fleet_route out[EXPAND_MAX])
 {
 	struct work w = { .how = how };
-	struct paths all = { .count = 0 };
+	const struct paths *all = &w.levels[0].out;
 
-	paths_to(&w, given, &all);
-	for (size_t i = 0; i < all.count; i++) {
-		out[i].path = all.at[i];
+	find_paths(&w, given);
+	for (size_t i = 0; i < all->count; i++) {
+		out[i].path = all->at[i];
 		(void)snprintf(out[i].endpoint, sizeof(out[i].endpoint), "%s",
-		    endpoint_of(given, &all.at[i]));
+		    endpoint_of(given, &all->at[i]));
 	}
-	return all.count;
+	return all->count;
 }
