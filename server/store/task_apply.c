@@ -80,11 +80,9 @@ static enum rc write_task(struct db *db, const struct task_row *r)
 	return query_change(&q);
 }
 
-static void bind_run(struct query *q, const struct run_row *r)
+static void bind_run(
+    struct query *q, const struct run_row *r, const char *former)
 {
-	char former[TASK_FORMER_MAX * TASK_TICKET_SIZE + 1] = "";
-	size_t at = 0;
-
 	task_bind_key(q, &r->key);
 	query_text(q, run_state_name(r->state));
 	query_text(q, r->ticket[0] == '\0' ? NULL : r->ticket);
@@ -102,16 +100,19 @@ static void bind_run(struct query *q, const struct run_row *r)
 	query_int(q, r->attempt > 0 ? r->attempt : 1);
 	query_text(q, run_decision_name(r->decision));
 	query_int(q, r->doubt);
-	for (uint32_t i = 0; i < r->former_count; i++)
-		at += (size_t)snprintf(
-		    former + at, sizeof(former) - at, "%.32s ", r->former[i]);
 	query_text(q, former);
 }
 
 static enum rc write_run(struct db *db, const struct run_row *r)
 {
+	/* Bound, not copied: it must live until the query has run. */
+	char former[TASK_FORMER_MAX * TASK_TICKET_SIZE + 1] = "";
+	size_t at = 0;
 	struct query q;
 
+	for (uint32_t i = 0; i < r->former_count; i++)
+		at += (size_t)snprintf(
+		    former + at, sizeof(former) - at, "%.32s ", r->former[i]);
 	query_start(&q, db,
 	    "INSERT INTO run(task, block, target, action, state, ticket, sent,"
 	    " tries, starting_ms, running_ms, ended_ms, exit_code, signal,"
@@ -135,7 +136,7 @@ static enum rc write_run(struct db *db, const struct run_row *r)
 	    " reason_text = excluded.reason_text,"
 	    " attempt = excluded.attempt, decision = excluded.decision,"
 	    " doubt = excluded.doubt, former = excluded.former");
-	bind_run(&q, r);
+	bind_run(&q, r, former);
 	return query_run(&q, NULL);
 }
 

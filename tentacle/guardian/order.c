@@ -97,9 +97,10 @@ enum rc guard_order_encode(
 {
 	struct writer w = { .p = NULL };
 
+	if (o->arg_count > GUARD_ARGS_MAX || o->group_count > GUARD_GROUPS_MAX)
+		return RC_LIMIT;
 	put_all(&w, o);
-	if (w.len > GUARD_ORDER_MAX || o->arg_count > GUARD_ARGS_MAX ||
-	    o->group_count > GUARD_GROUPS_MAX)
+	if (w.len > GUARD_ORDER_MAX)
 		return RC_LIMIT;
 	w.p = malloc(w.len);
 	if (w.p == NULL)
