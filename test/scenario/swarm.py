@@ -67,7 +67,6 @@ class Probe:
     def __init__(self, world, name):
         self.world, self.name = world, name
         self.late = []  # (when, what, seconds)
-        self.checks = []  # (begun, ended, [task])
         self.ended, self.broken = threading.Event(), None
         pad = "x" * (LINE - 21)
         task = world.start_run(
@@ -95,7 +94,6 @@ class Probe:
             # An exception in a thread would be lost.
             self.broken = self.broken or (done if done.code else None)
             self.note("check", time.time() - began)
-            self.checks.append((began, time.time(), done.err.split()[:1]))
             self.ended.wait(max(0, began + 1 - time.time()))
 
     def wait_for_lines(self, since, count=2):
@@ -110,16 +108,6 @@ class Probe:
         last = max([at - s for at, w, s in list(self.late) if w == what],
                    default=since)
         return max(seen + [until - last - 1, 0.0])
-
-    def parts_of_worst_check(self, since):
-        """Where its time went: until the task was there, the task itself, and
-        until its end was told."""
-        began, ended, task = max(
-            (c for c in list(self.checks) if c[1] >= since and c[2]),
-            key=lambda c: c[1] - c[0])
-        row = self.world.json("task", "show", task[0])
-        made, over = row["created_ms"] / 1000, row["ended_ms"] / 1000
-        return made - began, over - made, ended - over
 
     def end(self):
         self.ended.set()
@@ -299,9 +287,6 @@ class Bench:
             late = self.probe.worst(wall, until, what)
             self.figures[f"{name} {what}"] = late
             self.say(f"  latest {what} meanwhile: {late:.2f} s")
-        ordered, run, told = self.probe.parts_of_worst_check(wall)
-        self.say(f"  of that check: {ordered:.2f} s until the task was there, "
-                 f"{run:.2f} s the task, {told:.2f} s until it was told")
 
     def result(self):
         f = self.figures
