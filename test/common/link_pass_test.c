@@ -90,7 +90,7 @@ static void on_in(
 	struct run *r = run_of(user, 1);
 	size_t taken;
 
-	if (r->to->state != LINK_ST_UP)
+	if (r->to == NULL)
 		return;
 	if (event->type == MUX_END)
 		link_end(r->to, r->to_stream);
@@ -124,6 +124,8 @@ static void on_out(
 	struct run *r = run_of(user, 2);
 
 	(void)link;
+	if (event->type == MUX_BROKEN)
+		r->to = NULL; /* and freed soon */
 	r->ready |= event->type == MUX_ACCEPTED;
 	if (event->type == MUX_WRITABLE)
 		link_consumed(r->from, r->from_stream, event->sent);
