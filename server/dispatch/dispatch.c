@@ -24,7 +24,8 @@ uint64_t work_task_ms(struct dispatch *d)
 	uint64_t now = boot + d->boot_at_ms;
 	uint64_t off = now > wall ? now - wall : wall - now;
 
-	if (TAILQ_EMPTY(&d->tasks) || off < CLOCK_SLEW_MS) {
+	if (d->boot_at_ms == 0 || TAILQ_EMPTY(&d->tasks) ||
+	    off < CLOCK_SLEW_MS) {
 		d->boot_at_ms = wall > boot ? wall - boot : 0;
 		now = boot + d->boot_at_ms;
 	}

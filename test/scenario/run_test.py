@@ -1,5 +1,6 @@
 """Ad-hoc scripts: output as it comes, and an exit code for every outcome."""
 import os
+import time
 
 import pytest
 
@@ -27,6 +28,12 @@ def test_a_script_runs_on_every_machine_of_a_role(w):
     for name in ("web-01", "web-02"):
         assert f"{name} says hello" in result.out
     assert result.out.count("and more") == 2
+    task = w.json("task", "show", "task-1")
+    now = time.time() * 1000
+    assert now - 600000 < task["created_ms"] <= task["started_ms"] <= now
+    for run in task["runs"]:
+        assert task["started_ms"] <= run["starting_ms"] <= run["ended_ms"]
+        assert run["ended_ms"] <= task["ended_ms"] <= now
 
 
 def test_output_is_streamed_while_the_script_runs(w):
