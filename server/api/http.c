@@ -17,6 +17,7 @@
 #include <event2/http.h>
 #include <event2/http_struct.h>
 #include <event2/listener.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
@@ -429,6 +430,7 @@ static enum rc bind_port(struct http_server *s, struct fault *fault)
 	    s->http, s->options.address, s->options.port);
 	struct sockaddr_in6 sa = { 0 }; /* the port is where IPv4 has it */
 	socklen_t len = sizeof(sa);
+	int on = 1;
 
 	if (bound == NULL) {
 		fault_set(fault, REASON_BAD_CONFIG, "",
@@ -442,6 +444,11 @@ static enum rc bind_port(struct http_server *s, struct fault *fault)
 		(struct sockaddr *)&sa, &len) != 0)
 		return RC_IO;
 	s->port = ntohs(sa.sin6_port);
+	/* For all that it accepts: evhttp sends head and body in two writes,
+	 * and the second would wait 40 ms for the peer's delayed
+	 * acknowledgement. */
+	(void)setsockopt(evhttp_bound_socket_get_fd(bound), IPPROTO_TCP,
+	    TCP_NODELAY, &on, sizeof(on));
 	return RC_OK;
 }
 

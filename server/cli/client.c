@@ -141,6 +141,10 @@ static enum rc set_up(struct client *c)
 	(void)curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
 	if (!c->login.pinned)
 		return RC_OK;
+	/* The pin is the only anchor: the system's hundreds would be read and
+	 * parsed for nothing. */
+	(void)curl_easy_setopt(c->curl, CURLOPT_CAINFO, NULL);
+	(void)curl_easy_setopt(c->curl, CURLOPT_CAPATH, NULL);
 	if (curl_easy_setopt(c->curl, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx) !=
 		CURLE_OK ||
 	    curl_easy_setopt(c->curl, CURLOPT_SSL_CTX_DATA, c) != CURLE_OK)
