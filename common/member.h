@@ -47,6 +47,7 @@ struct member {
 	/* A relay's: where those behind it dial it, as its settings say. */
 	char listen[ENDPOINT_SIZE];
 	struct msg_instance instance;
+	bool quarantine; /* a tentacle's journal cannot be read */
 	char boot_id[ID_SIZE];
 	bool has_succession;
 	uint8_t succession[SUCCESSION_LEN];

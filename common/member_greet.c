@@ -15,6 +15,7 @@ enum rc member_greet(const struct member *m, struct seal *seal,
 		.version = bytes_text(LONGARM_VERSION),
 		.table_version = table_version,
 		.trust = m->trust_number,
+		.quarantine = m->quarantine,
 	};
 	struct packbuf pack;
 	enum rc rc;

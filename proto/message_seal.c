@@ -15,6 +15,7 @@ static const struct field greet_fields[] = {
 	{ SHAPE_U64("trust", msg_greet, trust), .optional = true },
 	{ SHAPE_NAME("listen", msg_greet, listen, endpoint_is_valid),
 	    .optional = true },
+	{ SHAPE_BOOL("quarantine", msg_greet, quarantine), .optional = true },
 };
 
 static const struct shape greet = SHAPE(msg_greet, OP_GREET, greet_fields);

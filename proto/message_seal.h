@@ -20,6 +20,9 @@ struct msg_greet {
 	uint64_t trust; /* number of its trust bundle; 0: as it was joined */
 	/* A relay's: where those behind it dial it; may be empty. */
 	char listen[ENDPOINT_SIZE];
+	/* Its journal cannot be read: instance.journal and counter say nothing.
+	 */
+	bool quarantine;
 };
 
 MSG_CODEC(greet);

@@ -64,9 +64,19 @@ static void machine_down(
 	log_info("server", machine, "not reachable: %s", fault->text);
 }
 
+static void machine_forgot(
+    void *owner, const char *machine, const struct fault *fault)
+{
+	struct server *s = owner;
+
+	if (s->dispatch != NULL && !s->hooks.stopping)
+		dispatch_machine_forgot(s->dispatch, machine, fault);
+}
+
 static const struct fleet_ops fleet_ops = {
 	.machine_up = machine_up,
 	.machine_down = machine_down,
+	.machine_forgot = machine_forgot,
 };
 
 static void task_changed(void *owner, uint64_t number)

@@ -103,6 +103,7 @@ static MUST_CHECK enum rc open_operations(
 	if (operations_quarantine(e->operations) != NULL) {
 		log_error("agent", e->member->name, "in quarantine: %s",
 		    operations_quarantine(e->operations)->text);
+		e->member->quarantine = true;
 		return RC_OK;
 	}
 	memcpy(e->member->instance.journal, operations_journal(e->operations),

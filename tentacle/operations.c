@@ -8,6 +8,7 @@
 #include "tentacle/runlog.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -356,11 +357,40 @@ static void copy_config(struct operations *ops, struct loop *loop,
 		.grace_ms = config->grace_ms };
 }
 
+/* Tickets were accepted here, and what was promised with them is gone. */
+static bool has_lost_journal(const struct operations *ops, struct fault *why)
+{
+	struct dirent **names = NULL;
+	char path[FS_PATH_MAX];
+	size_t tickets = 0;
+	int count;
+
+	if (fs_join(path, sizeof(path), ops->config.state, "journal") !=
+		RC_OK ||
+	    access(path, F_OK) == 0 || errno != ENOENT)
+		return false;
+	count = scandir(ops->runs, &names, NULL, NULL);
+	for (int i = 0; i < count; i++) {
+		tickets += id_is_valid(names[i]->d_name) ? 1 : 0;
+		free(names[i]);
+	}
+	free(names);
+	if (tickets > 0)
+		fault_set(why, REASON_JOURNAL, "",
+		    "%.120s is missing, but runs/ beside it holds %zu "
+		    "tickets: put it back, or move runs/ away too",
+		    path, tickets);
+	return tickets > 0;
+}
+
 static enum rc open_ledger(struct operations *ops, struct fault *fault)
 {
 	struct fault why = { 0 };
-	enum rc rc = ledger_open(
-	    ops->config.state, &ops->config.tickets, &ops->ledger, &why);
+	enum rc rc = RC_PROTO;
+
+	if (!has_lost_journal(ops, &why))
+		rc = ledger_open(ops->config.state, &ops->config.tickets,
+		    &ops->ledger, &why);
 
 	if (rc == RC_PROTO) {
 		log_error("journal", "", "quarantine: %s", why.text);

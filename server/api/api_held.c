@@ -42,8 +42,9 @@ static void advise(const struct held *h, json_t *copies, char *out, size_t size)
 	out[0] = '\0';
 	if (strcmp(h->hold, "journal") == 0)
 		(void)snprintf(out, size,
-		    "its disk was set back, and it may do again what it has "
-		    "done: look at it, then longarm machine release %s",
+		    "its disk was set back or its journal lost, and it may do "
+		    "again what it has done: look at it, then longarm "
+		    "machine release %s",
 		    h->name);
 	if (strcmp(h->hold, "clone") != 0)
 		return;

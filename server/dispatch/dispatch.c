@@ -229,6 +229,59 @@ void dispatch_machine_up(struct dispatch *d, const char *machine)
 	schedule_soon(d->schedule, machine);
 }
 
+static void forgot(
+    struct dispatch *d, const struct run_key *key, const struct fault *fault)
+{
+	struct engine_fact fact = { .type = FACT_UNREACHABLE,
+		.key = *key,
+		.command = COMMAND_ATTACH,
+		.may_have_arrived = true,
+		.fault = *fault };
+	struct run_row row;
+
+	if (engine_run_row(d->engine, key, &row) != RC_OK ||
+	    (row.state != RUN_STARTING && row.state != RUN_RUNNING))
+		return;
+	memcpy(fact.ticket, row.ticket, sizeof(fact.ticket));
+	work_tell(d, &fact);
+}
+
+/* Its runs in one block of a task. */
+static void block_forgot(struct dispatch *d, const struct task_plan *plan,
+    struct run_key *key, const char *machine, const struct fault *fault)
+{
+	const struct task_block *block = &plan->blocks[key->block];
+
+	for (key->target = 0; key->target < block->target_count;
+	     key->target++) {
+		const struct task_machine *m =
+		    &plan->machines[block->targets[key->target]];
+
+		if (strcmp(m->id, machine) != 0)
+			continue;
+		for (key->action = 0; key->action < block->action_count;
+		     key->action++)
+			forgot(d, key, fault);
+	}
+}
+
+void dispatch_machine_forgot(
+    struct dispatch *d, const char *machine, const struct fault *fault)
+{
+	struct work_task *task;
+
+	TAILQ_FOREACH(task, &d->tasks, link)
+	{
+		const struct task_plan *plan = task->rows.plan;
+		struct run_key key = { .task = plan->number };
+
+		if (task->gone)
+			continue;
+		for (key.block = 0; key.block < plan->block_count; key.block++)
+			block_forgot(d, plan, &key, machine, fault);
+	}
+}
+
 void dispatch_machine_changed(struct dispatch *d, const char *machine)
 {
 	schedule_changed(d->schedule, machine);

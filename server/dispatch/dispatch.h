@@ -81,6 +81,9 @@ void dispatch_task_cancel(struct dispatch *d, uint64_t number, const char *who);
 void dispatch_task_decided(struct dispatch *d, uint64_t number);
 /* A machine came online: check it soon. */
 void dispatch_machine_up(struct dispatch *d, const char *machine);
+/* What it was asked and may have begun is unknown from here on. */
+void dispatch_machine_forgot(
+    struct dispatch *d, const char *machine, const struct fault *fault);
 /* Added, removed, enabled...: the schedule follows. */
 void dispatch_machine_changed(struct dispatch *d, const char *machine);
 

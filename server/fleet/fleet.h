@@ -76,6 +76,10 @@ struct fleet_ops {
 	void (*machine_up)(void *owner, const char *machine);
 	void (*machine_down)(
 	    void *owner, const char *machine, const struct fault *fault);
+	/* Its journal is not the one that was known (any more): whether what
+	 * it was asked to do was done, nobody knows.  The fault says why. */
+	void (*machine_forgot)(
+	    void *owner, const char *machine, const struct fault *fault);
 };
 
 /* All borrowed while the fleet lives, but identity, which is only read. */

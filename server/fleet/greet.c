@@ -49,22 +49,29 @@ static bool journal_went_back(
 	const struct store_instance *now = &w->station->life, *then = &w->seen;
 	const char *journal = shown->instance.journal;
 
-	return strcmp(journal, now->journal) == 0 &&
+	return !shown->quarantine && strcmp(journal, now->journal) == 0 &&
 	       strcmp(journal, then->journal) == 0 &&
 	       shown->counter < then->counter && shown->counter < now->counter;
 }
 
 void station_hold_journal(
-    struct station *t, uint64_t counter, struct fault *fault)
+    struct station *t, const struct life_shown *shown, struct fault *fault)
 {
-	fault_set(fault, REASON_JOURNAL, t->fleet->at,
-	    "%s: its journal went back from record %llu to %llu; it is held "
-	    "until an operator releases it",
-	    t->name, (unsigned long long)t->life.counter,
-	    (unsigned long long)counter);
+	if (life_lost_journal(&t->life, shown))
+		fault_set(fault, REASON_JOURNAL, t->fleet->at,
+		    "%s: its journal is another one: %.8s, not %.8s; it is "
+		    "held until an operator releases it",
+		    t->name, shown->instance.journal, t->life.journal);
+	else
+		fault_set(fault, REASON_JOURNAL, t->fleet->at,
+		    "%s: its journal went back from record %llu to %llu; it "
+		    "is held until an operator releases it",
+		    t->name, (unsigned long long)t->life.counter,
+		    (unsigned long long)shown->counter);
 	log_error("fleet", t->name, "%s", fault->text);
 	(void)snprintf(t->hold, sizeof(t->hold), "journal");
 	station_dirty(t, DIRTY_HOLD);
+	station_lost_word(t);
 	station_end_ways(t);
 }
 
@@ -121,7 +128,7 @@ static MUST_CHECK enum rc take(
 		return rc == RC_OK ? RC_AGAIN : rc;
 	}
 	if (went_back) {
-		station_hold_journal(t, shown.counter, fault);
+		station_hold_journal(t, &shown, fault);
 		return RC_DENIED;
 	}
 	station_saw_counter(t, greet->instance.journal, greet->counter);

@@ -89,6 +89,7 @@ static enum rc judge(struct db *db, struct store_job *job)
 	if (rc != RC_OK)
 		return rc;
 	g->verdict = life_judge(&row, &g->shown);
+	g->went_back = g->went_back || life_lost_journal(&row, &g->shown);
 	if (g->verdict != LIFE_FORK && g->went_back)
 		return RC_OK;
 	if (g->verdict != LIFE_FORK) {
@@ -121,6 +122,7 @@ static void hold(const struct greeting *g, struct station *t, struct way *w)
 	if (w != NULL && station_is_held(t, &fault))
 		way_accuse(
 		    w, "machine.held", g->shown.instance.journal, &fault);
+	station_lost_word(t);
 	station_end_ways(t);
 	station_judge(t);
 }
@@ -162,7 +164,7 @@ static void judged(struct fleet_job *job, enum rc rc)
 	if (rc == RC_OK && g->held) {
 		hold(g, t, w);
 	} else if (rc == RC_OK && g->verdict != LIFE_FORK && g->went_back) {
-		station_hold_journal(t, g->shown.counter, &fault);
+		station_hold_journal(t, &g->shown, &fault);
 	} else if (rc == RC_OK && g->verdict != LIFE_FORK) {
 		go_on(g, t, w);
 	} else if (w != NULL) {

@@ -53,6 +53,7 @@ struct life_shown life_shown_of(const struct msg_greet *greet)
 	struct life_shown shown = {
 		.instance = greet->instance,
 		.counter = greet->counter,
+		.quarantine = greet->quarantine,
 		.has_token = greet->succession.len == SUCCESSION_LEN,
 	};
 
@@ -74,26 +75,47 @@ enum life_verdict life_judge(
 	                                                   : LIFE_FORK;
 }
 
+bool life_lost_journal(
+    const struct store_instance *row, const struct life_shown *shown)
+{
+	return !shown->quarantine && row->journal[0] != '\0' &&
+	       strcmp(row->journal, shown->instance.journal) != 0;
+}
+
+/* The same journal, or the first one.  In quarantine the last one that could
+ * be read stays what is known, so that an older copy of it is noticed. */
+static void follow_journal(
+    const struct life_shown *shown, struct store_instance *next)
+{
+	const char *journal = shown->instance.journal;
+
+	if (shown->quarantine)
+		return;
+	if (strcmp(next->journal, journal) != 0 ||
+	    next->counter < shown->counter)
+		next->counter = shown->counter;
+	memcpy(next->journal, journal, sizeof(next->journal));
+}
+
 bool life_is_settled(
     const struct store_instance *row, const struct life_shown *shown)
 {
 	return is_same(row, shown) && shows(shown, row->succession) &&
-	       !is_set(row->succession_before);
+	       !is_set(row->succession_before) &&
+	       (shown->quarantine ||
+		   strcmp(row->journal, shown->instance.journal) == 0);
 }
 
 bool life_follow(const struct store_instance *row,
     const struct life_shown *shown, const uint8_t *fresh,
     struct store_instance *next)
 {
-	bool same_journal = strcmp(row->journal, shown->instance.journal) == 0;
 	bool same = is_same(row, shown);
 
 	*next = *row;
-	memcpy(next->journal, shown->instance.journal, sizeof(next->journal));
+	follow_journal(shown, next);
 	memcpy(next->nonce, shown->instance.nonce, sizeof(next->nonce));
 	next->start = shown->instance.start;
-	if (!same_journal || next->counter < shown->counter)
-		next->counter = shown->counter;
 	if (same && shows(shown, row->succession)) {
 		life_confirm(next);
 		return false;

@@ -17,6 +17,8 @@
 struct life_shown {
 	struct msg_instance instance;
 	uint64_t counter;
+	bool quarantine; /* its journal cannot be read: journal and counter
+	                  * say nothing */
 	bool has_token;
 	uint8_t token[SUCCESSION_LEN];
 };
@@ -31,7 +33,14 @@ enum life_verdict {
 struct life_shown life_shown_of(const struct msg_greet *greet);
 enum life_verdict life_judge(
     const struct store_instance *row, const struct life_shown *shown);
-/* Nothing is to be written, nor given: the usual case, when a link is back. */
+/*
+ * Its journal is another one than the one that was known, so what it had
+ * promised in that is forgotten.
+ */
+bool life_lost_journal(
+    const struct store_instance *row, const struct life_shown *shown);
+/* Nothing is to be written (but a higher counter), nor given: the usual case,
+ * when a link is back. */
 bool life_is_settled(
     const struct store_instance *row, const struct life_shown *shown);
 /*

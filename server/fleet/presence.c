@@ -125,6 +125,31 @@ void station_lost_seal(struct station *t)
 	tell_soon(t);
 }
 
+void station_lost_word(struct station *t)
+{
+	if (t->fleet->stopping)
+		return;
+	t->lost_word = true;
+	tell_soon(t);
+}
+
+/* Released again meanwhile or not: what it had promised is gone. */
+static void tell_lost_word(struct station *t)
+{
+	const struct fleet_parts *parts = &t->fleet->parts;
+	struct fault fault;
+	char id[NAME_SIZE];
+
+	if (!t->lost_word)
+		return;
+	t->lost_word = false;
+	memcpy(id, t->id, sizeof(id));
+	if (!station_is_held(t, &fault))
+		fault_set(&fault, REASON_JOURNAL, t->fleet->at,
+		    "%s: its journal is not the one that was known", t->name);
+	parts->ops->machine_forgot(parts->owner, id, &fault);
+}
+
 void fleet_tell_moved(void *fleet)
 {
 	struct fleet *f = fleet;
@@ -132,7 +157,7 @@ void fleet_tell_moved(void *fleet)
 	struct station *t;
 
 	while ((t = TAILQ_FIRST(&f->moved)) != NULL) {
-		enum store_presence before = t->told;
+		enum store_presence before = t->told, now;
 		char id[NAME_SIZE];
 		struct fault fault = t->fault;
 		bool again =
@@ -142,13 +167,14 @@ void fleet_tell_moved(void *fleet)
 		TAILQ_REMOVE(&f->moved, t, moved_next);
 		t->has_moved = false;
 		t->tell_again = false;
-		t->told = t->presence;
-		if (t->told == before && !again)
+		now = t->told = t->presence;
+		tell_lost_word(t);
+		if (now == before && !again)
 			continue;
-		if (t->told == STORE_PRESENCE_ONLINE)
+		if (now == STORE_PRESENCE_ONLINE)
 			ops->machine_up(f->parts.owner, id);
 		else if (before == STORE_PRESENCE_ONLINE ||
-			 t->told == STORE_PRESENCE_OFFLINE)
+			 now == STORE_PRESENCE_OFFLINE)
 			ops->machine_down(f->parts.owner, id, &fault);
 	}
 }

@@ -96,6 +96,7 @@ struct station {
 	unsigned dirty;  /* DIRTY_*; != 0: in the fleet's dirty list */
 	bool has_moved;  /* in the fleet's moved list */
 	bool tell_again; /* that it is there, though it never was away */
+	bool lost_word;  /* what it had promised counts no more: tell */
 	/* Its instance, as it greeted. */
 	char version[NAME_SIZE], hold[NAME_SIZE];
 	struct store_instance life; /* its row, but a counter that is newer */
@@ -194,6 +195,8 @@ void station_judge(struct station *t);
  * owner is told so again: now is a time to go on.
  */
 void station_lost_seal(struct station *t);
+/* What it has promised counts no more: tell the owner, soon. */
+void station_lost_word(struct station *t);
 /* Write it soon. */
 void station_dirty(struct station *t, unsigned what);
 
@@ -209,9 +212,9 @@ MUST_CHECK enum rc station_greeted(
 /* give: with the token that its life has now. */
 MUST_CHECK enum rc station_welcome(
     const struct station *t, struct seal *seal, bool give);
-/* Its disk was set back; *fault says so. */
+/* Its disk was set back, or is another one; *fault says so. */
 void station_hold_journal(
-    struct station *t, uint64_t counter, struct fault *fault);
+    struct station *t, const struct life_shown *shown, struct fault *fault);
 /* It greeted there. */
 void station_seen_by(struct station *t, const struct way *w);
 /* It is held: end what is under way. */

@@ -511,6 +511,10 @@ struct station *station_apply_machine(struct fleet *f,
 		return NULL;
 	t->seen = true;
 	(void)snprintf(t->name, sizeof(t->name), "%s", row->name);
+	/* Joined anew: what it was asked before is forgotten. */
+	if (t->life.journal[0] != '\0' &&
+	    memcmp(t->spki, row->spki, sizeof(t->spki)) != 0)
+		station_lost_word(t);
 	memcpy(t->spki, row->spki, sizeof(t->spki));
 	apply_instance(
 	    t, (t->dirty & DIRTY_HOLD) != 0 ? t->hold : row->hold, instance);

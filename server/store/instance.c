@@ -220,6 +220,7 @@ static MUST_CHECK enum rc choose(struct db *db, const struct store_member *of,
 		/* A machine that was held for its journal stays who it is. */
 		if (count > 0)
 			*now = (struct store_instance){ .counter = 0 };
+		now->journal[0] = '\0';
 		return RC_OK;
 	}
 	chosen = find_copy(copies, count, name, fault);

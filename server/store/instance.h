@@ -66,7 +66,7 @@ MUST_CHECK enum rc store_instance_copies(struct db *db,
     const struct store_member *of, struct store_copy out[STORE_COPIES_MAX],
     size_t *count);
 /*
- * A person lets what is held go on, with the journal that it has.  copy:
+ * A person lets what is held go on, with whatever journal it shows next.  copy:
  * first digits of the nonce of the one that goes on; NULL: after a fork,
  * whoever greets next.  RC_NOTFOUND: no copy of that name, or several.
  */

@@ -341,9 +341,22 @@ def test_a_torn_end_of_the_journal_is_dropped_and_damage_is_quarantine(w):
     row.machine.process.stop()
     journal.write_bytes(good)
     row.machine.process.start()
-    if w.row("machine", row.machine.name)["hold"]:
-        w.cli("machine", "release", row.machine.name)
     row.start().check("mended")
+    assert w.row("machine", row.machine.name)["hold"] == ""
+    # From the quarantine to an older copy.
+    row.machine.process.stop()
+    journal.write_bytes(good[:middle] + bytes([good[middle] ^ 1])
+                        + good[middle + 1:])
+    row.machine.process.start()
+    w.cli("run", "-m", row.machine.name, "--", "true", code=5)
+    row.machine.process.stop()
+    journal.write_bytes(whole)
+    row.machine.process.start()
+    w.cli("run", "-m", row.machine.name, "--", "true", code=5)
+    wait_until(lambda: w.row("machine", row.machine.name)["hold"] == "journal",
+               "the hold")
+    w.cli("machine", "release", row.machine.name)
+    row.start().check("released")
 
 
 # Back by more than five minutes is before our certificates.

@@ -634,21 +634,16 @@ static bool is_not_held(void *arg)
 	       now.hold[0] == '\0';
 }
 
-static void test_a_journal_that_went_back_holds_the_machine(void **state)
+/* It comes again, is held, and works when an operator has released it. */
+static void check_hold(struct one *o)
 {
-	struct one *o = *state;
 	struct fleet_machine_state now;
 	struct answer a = { 0 };
 
-	o->k.counter = 10;
-	ask_health(&o->w, o->j.joined.id, &a);
-	world_until(&o->w, answer_came, &a);
-	o->k.counter = 9;
-	o->w.ups = 0;
+	o->w.ups = o->w.forgot = 0;
 	fake_disconnect(&o->k);
 	fake_connect(&o->k);
 	world_until(&o->w, machine_is_up, &o->w);
-	a = (struct answer){ 0 };
 	ask_health(&o->w, o->j.joined.id, &a);
 	world_until(&o->w, answer_came, &a);
 	assert_int_equal(a.fault.code, REASON_JOURNAL);
@@ -661,6 +656,9 @@ static void test_a_journal_that_went_back_holds_the_machine(void **state)
 	world_until(&o->w, answer_came, &a);
 	assert_int_equal(a.fault.code, REASON_JOURNAL);
 	assert_string_equal(a.fault.at, "server n1");
+	/* What it had begun is told to be unknown, also what waits. */
+	assert_int_equal(o->w.forgot, 1);
+	assert_int_equal(o->w.last_forgot.code, REASON_JOURNAL);
 	/* Until an operator says that it is all right. */
 	world_until(&o->w, hold_is_stored, o);
 	world_store(&o->w, release_machine, o);
@@ -670,6 +668,70 @@ static void test_a_journal_that_went_back_holds_the_machine(void **state)
 	ask_health(&o->w, o->j.joined.id, &a);
 	world_until(&o->w, answer_came, &a);
 	assert_int_equal(a.fault.code, REASON_NONE);
+}
+
+static void ask_once(struct one *o)
+{
+	struct answer a = { 0 };
+
+	ask_health(&o->w, o->j.joined.id, &a);
+	world_until(&o->w, answer_came, &a);
+	assert_int_equal(a.fault.code, REASON_NONE);
+}
+
+static void test_a_journal_that_went_back_holds_the_machine(void **state)
+{
+	struct one *o = *state;
+
+	o->k.counter = 10;
+	ask_once(o);
+	o->k.counter = 9;
+	check_hold(o);
+	/* From now on this is how far it is. */
+	o->k.counter = 8;
+	check_hold(o);
+}
+
+static void test_another_journal_holds_the_machine(void **state)
+{
+	struct one *o = *state;
+
+	o->k.counter = 10;
+	ask_once(o);
+	memset(o->k.member->instance.journal, 'e', ID_SIZE - 1);
+	o->k.counter = 20;
+	check_hold(o);
+	o->k.counter = 19;
+	check_hold(o);
+}
+
+static void test_in_quarantine_the_journal_that_was_known_stays_so(void **state)
+{
+	struct one *o = *state;
+	struct fleet_machine_state now;
+	char journal[ID_SIZE];
+
+	o->k.counter = 10;
+	ask_once(o);
+	memcpy(journal, o->k.member->instance.journal, ID_SIZE);
+	memset(o->k.member->instance.journal, 'e', ID_SIZE - 1);
+	o->k.member->quarantine = true;
+	o->k.member->instance.start++;
+	o->k.counter = 0;
+	o->w.ups = 0;
+	fake_disconnect(&o->k);
+	fake_connect(&o->k);
+	world_until(&o->w, machine_is_up, &o->w);
+	ask_once(o);
+	assert_int_equal(
+	    fleet_machine_state(o->w.fleet, o->j.joined.id, &now), RC_OK);
+	assert_string_equal(now.hold, "");
+	/* An older copy of the true one comes back. */
+	memcpy(o->k.member->instance.journal, journal, ID_SIZE);
+	o->k.member->quarantine = false;
+	o->k.member->instance.start++;
+	o->k.counter = 9;
+	check_hold(o);
 }
 
 /* --- Following -------------------------------------------------------------
@@ -1309,6 +1371,9 @@ int main(void)
 		MACHINE_TEST(
 		    test_a_request_has_a_deadline_and_can_be_cancelled),
 		MACHINE_TEST(test_a_journal_that_went_back_holds_the_machine),
+		MACHINE_TEST(test_another_journal_holds_the_machine),
+		MACHINE_TEST(
+		    test_in_quarantine_the_journal_that_was_known_stays_so),
 		MACHINE_TEST(
 		    test_a_ticket_is_followed_from_an_offset_to_its_result),
 		MACHINE_TEST(test_following_nobody_is_told_as_down),

@@ -208,6 +208,57 @@ static void test_without_its_token_nobody_goes_on(void **state)
 	assert_int_equal(greet(&s, &d), LIFE_NEXT);
 }
 
+static void test_what_a_journal_says_counts_unless_it_cannot_be_read(
+    void **state)
+{
+	const uint8_t fresh[SUCCESSION_LEN] = { 1 };
+	struct store_instance row = { .counter = 7 }, next;
+	struct life_shown shown = { .instance = { "aa", 1, "n1" },
+		.counter = 9 };
+
+	(void)state;
+	/* The first one that is shown. */
+	assert_false(life_lost_journal(&row, &shown));
+	(void)life_follow(&row, &shown, fresh, &next);
+	assert_string_equal(next.journal, "aa");
+	assert_int_equal(next.counter, 9);
+	row = next;
+	shown.counter = 8;
+	(void)life_follow(&row, &shown, fresh, &next);
+	assert_int_equal(next.counter, 9);
+	/* Another one. */
+	memcpy(shown.instance.journal, "bb", 3);
+	assert_true(life_lost_journal(&row, &shown));
+	/* None that could be read. */
+	shown.quarantine = true;
+	shown.counter = 100;
+	assert_false(life_lost_journal(&row, &shown));
+	(void)life_follow(&row, &shown, fresh, &next);
+	assert_string_equal(next.journal, "aa");
+	assert_int_equal(next.counter, 9);
+	assert_string_equal(next.nonce, "n1");
+}
+
+static void test_an_instance_without_a_known_journal_has_not_settled(
+    void **state)
+{
+	struct server s = { .last = 1 };
+	struct disk d = { .start = 0 };
+	struct life_shown shown = { .has_token = true };
+
+	(void)state;
+	settle(&s, &d, 'a');
+	shown.instance.start = d.start;
+	memcpy(shown.instance.nonce, d.nonce, sizeof(d.nonce));
+	memcpy(shown.token, d.token, sizeof(d.token));
+	assert_true(life_is_settled(&s.row, &shown));
+	/* As after a release. */
+	memcpy(shown.instance.journal, "aa", 3);
+	assert_false(life_is_settled(&s.row, &shown));
+	memcpy(s.row.journal, "aa", 3);
+	assert_true(life_is_settled(&s.row, &shown));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +271,10 @@ int main(void)
 		cmocka_unit_test(test_a_disk_that_was_set_back_is_found),
 		cmocka_unit_test(test_a_memory_that_was_set_back_is_found),
 		cmocka_unit_test(test_without_its_token_nobody_goes_on),
+		cmocka_unit_test(
+		    test_what_a_journal_says_counts_unless_it_cannot_be_read),
+		cmocka_unit_test(
+		    test_an_instance_without_a_known_journal_has_not_settled),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,9 +44,9 @@ struct world {
 	bool (*wanted)(void *arg);
 	void *wanted_arg;
 	bool gave_up;
-	unsigned ups, downs;
+	unsigned ups, downs, forgot;
 	char last_up[NAME_SIZE];
-	struct fault last_down;
+	struct fault last_down, last_forgot;
 };
 
 /* --- Waiting ---------------------------------------------------------------
@@ -133,9 +133,20 @@ static UNUSED void world_down(
 	w->last_down = *fault;
 }
 
+static UNUSED void world_forgot(
+    void *owner, const char *machine, const struct fault *fault)
+{
+	struct world *w = owner;
+
+	(void)machine;
+	w->forgot++;
+	w->last_forgot = *fault;
+}
+
 static const UNUSED struct fleet_ops world_ops = {
 	.machine_up = world_up,
 	.machine_down = world_down,
+	.machine_forgot = world_forgot,
 };
 
 static UNUSED void world_start_fleet(struct world *w)

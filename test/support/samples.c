@@ -66,6 +66,7 @@ static const struct msg_greet sample_greet = {
 	.table_version = 12,
 	.trust = 3,
 	.listen = "10.2.0.1:10953",
+	.quarantine = true,
 };
 static const struct msg_welcome sample_welcome = {
 	.node = "node-1",

@@ -679,6 +679,33 @@ static void test_a_broken_journal_refuses_orders_but_answers_health(
 	msg_health_reply_clear(&hr);
 }
 
+/* Its directory is evidence: it is neither swept away nor run again. */
+static void test_a_missing_journal_beside_tickets_refuses_orders(void **state)
+{
+	struct msg_start m = script(1, "exit 0\n"), other;
+	struct msg_start_reply r;
+	char path[FS_PATH_MAX], was[ID_SIZE];
+
+	(void)state;
+	start(&m);
+	finish(1);
+	memcpy(was, operations_journal(ops), sizeof(was));
+	shut_down();
+	(void)snprintf(path, sizeof(path), "%s/journal", state_dir);
+	assert_int_equal(unlink(path), 0);
+	start_up();
+	assert_int_equal(operations_quarantine(ops)->code, REASON_JOURNAL);
+	assert_non_null(strstr(operations_quarantine(ops)->text, "1 tickets"));
+	r = start(&m);
+	assert_int_equal(r.reply.fault.code, REASON_JOURNAL);
+	other = script(2, "exit 0\n");
+	r = start(&other);
+	assert_int_equal(r.reply.fault.code, REASON_JOURNAL);
+	assert_int_not_equal(access(path, F_OK), 0);
+	(void)snprintf(path, sizeof(path), "%s/runs/%s", state_dir, m.ticket);
+	assert_int_equal(access(path, F_OK), 0);
+}
+
 static void test_a_health_check_with_a_script_answers_later(void **state)
 {
 	struct msg_health h = { .id = 3,
@@ -1110,6 +1137,7 @@ int main(void)
 		TEST(test_a_ticket_accepted_and_never_begun_runs_after_a_crash),
 		TEST(test_too_many_tickets_are_refused_with_their_limit),
 		TEST(test_a_broken_journal_refuses_orders_but_answers_health),
+		TEST(test_a_missing_journal_beside_tickets_refuses_orders),
 		TEST(test_a_health_check_with_a_script_answers_later),
 		TEST(test_tickets_are_listed_until_they_are_forgotten),
 		TEST(test_a_package_is_activated_between_its_scripts),
