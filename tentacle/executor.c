@@ -77,7 +77,7 @@ static MUST_CHECK enum rc open_operations(
 	struct operations_config config = {
 		.state = s->state_dir,
 		.apps = s->apps_dir,
-		.machine = member_id(e->member),
+		.machine = { member_id(e->member), e->member->name },
 		.home = s->home,
 		.guardian = s->guardian,
 		OPERATIONS_CONFIG_DEFAULT,

@@ -38,7 +38,7 @@ struct health; /* one check; opaque */
 
 struct health_place {
 	const char *dir; /* for its files; made, and removed in the end */
-	const char *machine;
+	struct run_machine machine;
 	struct health_limits limits;
 	int guardian; /* program: run_open_guardian() */
 };

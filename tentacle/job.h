@@ -23,6 +23,7 @@
 #include "tentacle/ledger.h"
 #include "tentacle/mask.h"
 #include "tentacle/notes.h"
+#include "tentacle/run.h"
 
 /* What all jobs share; borrowed, outlives them. */
 struct job_place {
@@ -32,7 +33,7 @@ struct job_place {
 	struct blob_store *blobs;
 	const char *runs; /* directory of the tickets' directories */
 	const char *apps;
-	const char *machine; /* id */
+	struct run_machine machine;
 	const char *home;    /* of scripts */
 	const char *lock;    /* of those that name none; NULL, "": none */
 	const char *helpers; /* directory of what scripts may call; or "" */

@@ -339,14 +339,16 @@ static void copy_config(struct operations *ops, struct loop *loop,
 		config->apps) >= (int)sizeof(ops->worlds))
 		ops->worlds[0] = '\0';
 	(void)snprintf(
-	    ops->machine, sizeof(ops->machine), "%s", config->machine);
+	    ops->machine_id, sizeof(ops->machine_id), "%s", config->machine.id);
+	(void)snprintf(ops->machine_name, sizeof(ops->machine_name), "%s",
+	    config->machine.name);
 	(void)snprintf(ops->home, sizeof(ops->home), "%s",
 	    config->home != NULL ? config->home : "/");
 	ops->place = (struct job_place){ .loop = loop,
 		.workers = workers,
 		.runs = ops->runs,
 		.apps = ops->apps,
-		.machine = ops->machine,
+		.machine = { ops->machine_id, ops->machine_name },
 		.home = ops->home,
 		.worlds = ops->worlds,
 		.helpers = ops->helpers,

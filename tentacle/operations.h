@@ -19,11 +19,11 @@
 #define OPERATIONS_HEALTH_MAX 8 /* checks at once */
 
 struct operations_config {
-	const char *state;    /* directory: journal, runs/, checks/, blobs/ */
-	const char *apps;     /* directory: installed packages; 0755 */
-	const char *machine;  /* id */
-	const char *home;     /* of scripts */
-	const char *guardian; /* its program; NULL: beside our own */
+	const char *state; /* directory: journal, runs/, checks/, blobs/ */
+	const char *apps;  /* directory: installed packages; 0755 */
+	struct run_machine machine; /* copied */
+	const char *home;           /* of scripts */
+	const char *guardian;       /* its program; NULL: beside our own */
 	struct ticket_limits tickets;
 	struct unpack_limits unpack;
 	struct health_limits health;

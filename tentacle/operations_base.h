@@ -44,7 +44,8 @@ struct operations {
 	char runs[FS_PATH_MAX], checks[FS_PATH_MAX];
 	char worlds[FS_PATH_MAX], helpers[FS_PATH_MAX];
 	char lock[NAME_SIZE];
-	char apps[FS_PATH_MAX], machine[ID_SIZE], home[FS_PATH_MAX];
+	char apps[FS_PATH_MAX], home[FS_PATH_MAX];
+	char machine_id[ID_SIZE], machine_name[NAME_SIZE];
 	struct check health[OPERATIONS_HEALTH_MAX];
 	/* Of a ticket that has ended, and is asked about. */
 	char noted[ID_SIZE];

@@ -55,7 +55,7 @@ static enum rc check_start(struct operations *ops, struct check *c,
 	(void)snprintf(name, sizeof(name), "%td", c - ops->health);
 	rc = fs_join(dir, sizeof(dir), ops->checks, name);
 	if (rc == RC_OK) {
-		const struct health_place place = { dir, ops->machine,
+		const struct health_place place = { dir, ops->place.machine,
 			ops->config.health, ops->place.guardian };
 
 		rc = health_start(

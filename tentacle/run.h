@@ -39,6 +39,12 @@
 /* Launches of guardians that end before their script could begin. */
 #define RUN_ATTEMPTS 3
 
+/* Who we are, for scripts; "" is fine. */
+struct run_machine {
+	const char *id;
+	const char *name; /* as people call it */
+};
+
 struct run_spec {
 	const char *dir;  /* of the ticket; made 0700 when missing */
 	const char *name; /* "script", "before", "after" */
@@ -47,9 +53,9 @@ struct run_spec {
 	struct bytes body;
 	const char *workdir; /* NULL: dir */
 	const char *ticket;
-	const char *machine; /* its id; may be "" */
-	const char *home;    /* NULL: HOME of the user's record is not looked
-	                      * up, "/" is used */
+	struct run_machine machine;
+	const char *home; /* NULL: HOME of the user's record is not looked
+	                   * up, "/" is used */
 	const char *package_dir, *previous_dir; /* NULL: none */
 	const struct msg_pair *environment;
 	size_t environment_count;

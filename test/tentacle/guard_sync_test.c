@@ -91,7 +91,7 @@ static int guard(const char *body, int fail_at, struct guard_record *record)
 		.name = "script",
 		.guardian = -1,
 		.ticket = "",
-		.machine = "",
+		.machine = { "", "" },
 		.body = bytes_text(body) };
 	struct fault f = { 0 };
 	int status = 0;

@@ -177,7 +177,7 @@ static void one_round(enum victim victim, unsigned n, long delay_us)
 		.name = "script",
 		.guardian = guardian,
 		.ticket = "cccccccccccccccccccccccccccccccc",
-		.machine = "",
+		.machine = { "", "" },
 		.body = bytes_text("echo x >>$LONGARM_RUN_DIR/ran\n"
 				   "exit 42\n") };
 	struct run *r = NULL;

@@ -38,7 +38,7 @@ static int set_up(void **state)
 		.name = "script",
 		.guardian = guardian,
 		.ticket = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-		.machine = "",
+		.machine = { "", "" },
 		.timeout_ms = 60000,
 		.grace_ms = 5000 };
 	/* What its guardians leave comes to us and not to whoever is first. */

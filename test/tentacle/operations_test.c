@@ -64,8 +64,8 @@ static int set_up(void **state)
 	(void)snprintf(apps, sizeof(apps), "%s/apps", top);
 	config = (struct operations_config){ OPERATIONS_CONFIG_DEFAULT,
 		.state = state_dir, .apps = apps,
-		.machine = "cccccccccccccccccccccccccccccccc", .grace_ms = 2000,
-		.guardian = guardian_path(guardian) };
+		.machine = { "cccccccccccccccccccccccccccccccc", "web-01" },
+		.grace_ms = 2000, .guardian = guardian_path(guardian) };
 	config.keep_free = config.unpack.keep_free = 0;
 	start_up();
 	return 0;

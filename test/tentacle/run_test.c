@@ -43,7 +43,7 @@ static int set_up(void **state)
 		.guardian = guardian,
 		.name = "script",
 		.ticket = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-		.machine = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+		.machine = { "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", "web-01" },
 		.timeout_ms = 20000,
 		.grace_ms = 5000 };
 	return 0;
@@ -173,6 +173,9 @@ static void test_only_the_listed_environment_is_there(void **state)
 	assert_non_null(strstr(output, "PATH=" RUN_PATH "\n"));
 	assert_non_null(strstr(
 	    output, "LONGARM_TICKET=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"));
+	assert_non_null(strstr(output, "LONGARM_MACHINE=web-01\n"));
+	assert_non_null(strstr(
+	    output, "LONGARM_MACHINE_ID=bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\n"));
 	assert_non_null(strstr(output, "HOME=/\n"));
 	assert_non_null(strstr(output, "LANG=C.UTF-8\n"));
 }
@@ -311,7 +314,8 @@ static void test_too_much_output_is_cut_with_a_mark(void **state)
 static enum health_state check(
     const char *script, uint32_t timeout_ms, struct msg_health_reply *reply)
 {
-	const struct health_place place = { dir, "", { 0, 0 }, guardian };
+	const struct health_place place = { dir, { "", "" }, { 0, 0 },
+		guardian };
 	const struct msg_health m = { .script = bytes_text(script),
 		.timeout_ms = timeout_ms,
 		.facts = true };

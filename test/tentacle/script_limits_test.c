@@ -41,7 +41,7 @@ static int set_up(void **state)
 		.name = "script",
 		.guardian = guardian,
 		.ticket = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-		.machine = "",
+		.machine = { "", "" },
 		.world = world,
 		.passing = true,
 		.timeout_ms = 60000,
