@@ -111,19 +111,31 @@ static json_t *progress_json(const struct store_run *r)
 	    "text", json_safe(r->said), "warnings", (json_int_t)r->warnings);
 }
 
+/* Null unless it ended with one: not while it runs, nor after a signal or
+ * where nothing was started. */
+static json_t *exit_json(const struct store_run *r)
+{
+	bool runs =
+	    r->type == ACTION_TYPE_SCRIPT || r->type == ACTION_TYPE_ACTIVATE;
+
+	if (r->row.exit_code != 0 || (runs && r->row.state == RUN_SUCCEEDED))
+		return json_integer(r->row.exit_code);
+	return json_null();
+}
+
 static json_t *run_json(const struct store_run *r)
 {
 	char id[48];
 
 	(void)snprintf(id, sizeof(id), "%u-%u-%u", r->row.key.block,
 	    r->row.key.target, r->row.key.action);
-	return json_pack("{s:s, s:o, s:o, s:o, s:s, s:s, s:s, s:i, s:i, s:I, "
+	return json_pack("{s:s, s:o, s:o, s:o, s:s, s:s, s:s, s:o, s:i, s:I, "
 			 "s:I, s:I, s:I, s:s, s:I, s:I, s:s, s:o, s:o}",
 	    "run", id, "block", json_safe(r->block), "machine",
 	    json_safe(r->machine), "step", json_safe(r->action), "type",
 	    action_type_name(r->type), "state", run_state_name(r->row.state),
-	    "ticket", r->row.ticket, "exit_code", (int)r->row.exit_code,
-	    "signal", (int)r->row.signal, "tries", (json_int_t)r->row.tries,
+	    "ticket", r->row.ticket, "exit_code", exit_json(r), "signal",
+	    (int)r->row.signal, "tries", (json_int_t)r->row.tries,
 	    "starting_ms", (json_int_t)r->row.starting_ms, "running_ms",
 	    (json_int_t)r->row.running_ms, "ended_ms",
 	    (json_int_t)r->row.ended_ms, "health",

@@ -6,6 +6,7 @@
 #include "common/xalloc.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const struct output_column task_columns[] = {
 	{ "id", "ID", false },
@@ -62,22 +63,32 @@ static void add_why(json_t *item)
 		(void)json_object_set(item, "why", text);
 }
 
+/* How far it is: of no interest when it has ended well. */
+static char *done_of(const json_t *item, const json_t *progress)
+{
+	const char *state = json_string_value(json_object_get(item, "state"));
+	const char *text = json_string_value(json_object_get(progress, "text"));
+	long long percent =
+	    (long long)json_integer_value(json_object_get(progress, "percent"));
+
+	if (state != NULL && strcmp(state, "succeeded") == 0)
+		return xstrdup("");
+	if (percent == 0)
+		return xstrdup(text != NULL ? text : "");
+	return xprintf("%lld%% %s", percent, text != NULL ? text : "");
+}
+
 /* "40% copying, 2 warnings" */
 static void add_said(json_t *item)
 {
 	const json_t *p = json_object_get(item, "progress");
-	const char *text = json_string_value(json_object_get(p, "text"));
-	long long percent =
-	    (long long)json_integer_value(json_object_get(p, "percent"));
 	long long warnings =
 	    (long long)json_integer_value(json_object_get(p, "warnings"));
 	char *done, *said;
 
 	if (!json_is_object(p))
 		return;
-	done = percent > 0 || (text != NULL && *text != '\0')
-	           ? xprintf("%lld%% %s", percent, text != NULL ? text : "")
-	           : xstrdup("");
+	done = done_of(item, p);
 	said = warnings > 0 ? xprintf("%s%s%lld warning%s", done,
 				  *done != '\0' ? ", " : "", warnings,
 				  warnings == 1 ? "" : "s")

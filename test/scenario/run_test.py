@@ -18,6 +18,15 @@ def w(shared):
     return shared
 
 
+def newest(w):
+    return w.json("task", "list")[0]["id"]
+
+
+def exit_codes(w, task):
+    """Those of its runs; null where none ended with one."""
+    return [run["exit_code"] for run in w.task(task)["runs"]]
+
+
 GATE = 'while [ ! -e "$HOME/go" ]; do sleep 0.02; done'
 
 
@@ -32,6 +41,7 @@ def test_a_script_runs_on_every_machine_of_a_role(w):
     task = w.json("task", "show", "task-1")
     now = time.time() * 1000
     assert now - 600000 < task["created_ms"] <= task["started_ms"] <= now
+    assert exit_codes(w, "task-1") == [0, 0]
     for run in task["runs"]:
         assert task["started_ms"] <= run["starting_ms"] <= run["ended_ms"]
         assert run["ended_ms"] <= task["ended_ms"] <= now
@@ -65,6 +75,7 @@ def test_a_failing_script_fails_the_task_with_its_exit_code(w):
     result = w.cli("run", "-m", "web-01", "--", "echo oh; exit 7", code=5)
     assert "7" in result.err and "web-01" in result.err
     assert "oh" in result.out
+    assert exit_codes(w, newest(w)) == [7]
 
 
 def test_one_failure_of_two_is_a_partial_success(w):
@@ -84,9 +95,11 @@ def test_a_cancelled_script_is_stopped_with_all_that_it_started(w):
                        'echo $$ >"$HOME/pid"; wait', "-m", "web-01")
     pid = wait_until(lambda: machine.read("pid").strip(), "the script")
     child = machine.read("child").strip()
+    assert exit_codes(w, task) == [None]
     w.cli("task", "cancel", task)
     result = w.cli("task", "wait", task, code=6)
     assert "cancelled" in result.err
+    assert exit_codes(w, task) == [None]
     wait_until(lambda: not any(os.path.exists(f"/proc/{p}")
                                for p in (pid, child)), "both gone")
 
