@@ -100,6 +100,29 @@ static enum rc load_packages(
 	return list_end(&q, q.rc);
 }
 
+/* There is no such release: is there such a project? */
+static enum rc not_found(struct db *db, const char *project,
+    const char *version, struct fault *fault)
+{
+	struct store_project p = { 0 };
+	enum rc rc = store_project_get(db, project, &p, NULL);
+
+	store_project_clear(&p);
+	if (rc == RC_NOTFOUND)
+		fault_set(fault, REASON_NOT_FOUND, "",
+		    "project %s: not found; what there is: longarm project "
+		    "list",
+		    project);
+	else if (rc == RC_OK)
+		fault_set(fault, REASON_NOT_FOUND, "",
+		    "release %s of %s: not found; what there is: longarm "
+		    "release list %s",
+		    version, project, project);
+	else
+		return db_fault(db, rc, fault, "project %s", project);
+	return RC_NOTFOUND;
+}
+
 enum rc store_release_get(struct db *db, const char *project,
     const char *version, struct store_release *out, struct fault *fault)
 {
@@ -128,6 +151,8 @@ enum rc store_release_get(struct db *db, const char *project,
 		r->snapshot = NULL;
 	}
 	store_releases_free(r, 1);
+	if (rc == RC_NOTFOUND)
+		return not_found(db, project, version, fault);
 	return db_fault(db, rc, fault, "release %s of %s", version, project);
 }
 
