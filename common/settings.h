@@ -93,8 +93,9 @@
 		    .min = 1,                                                  \
 		    .max = INT64_MAX,                                          \
 		    .needs_restart = true,                                     \
-		    .help = "What peers may have under way to this program, "  \
-			    "all streams together, beyond 16K each" },         \
+		    .help = "What may be granted to all streams together, "    \
+			    "and what may wait unread in them: above it for "  \
+			    "a second, streams end with `memory`" },           \
 	    { .section = "link",                                               \
 		    .key = "proxy",                                            \
 		    .type = CONFIG_PROXY,                                      \
