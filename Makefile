@@ -1,6 +1,6 @@
 # The only Makefile.  GNU make 4.3, pkg-config, gcc or clang.
 #   make                      three programs and a helper in build/<cc>/bin
-#   make unit                 layer check, unit tests, replay of the fuzz corpora
+#   make unit                 layer check, unit tests, replay of the fuzz corpora; builds the loads
 #   make test                 unit + scenario tests with the real programs
 #   make scenario SCENARIOS=test/scenario/run_test.py
 #   make lint                 clang-format, clang-tidy, layers
@@ -171,7 +171,8 @@ $(BUILD)/test/%_test:
 $(filter $(BUILD)/test/tentacle/%,$(TESTS:%.c=$(BUILD)/%)): | $(GUARDIAN) $(STEP)
 
 # One unit test program per line; the full output of those that fail.
-unit: layers $(TESTS:%.c=$(BUILD)/%) fuzz-replay
+# Load generators are built, too: they must not rot between two benches.
+unit: layers $(TESTS:%.c=$(BUILD)/%) fuzz-replay loads
 	@scripts/run-unit-tests $(filter %_test,$^)
 
 layers: $(BUILD)/proto.a
