@@ -24,8 +24,7 @@ uint64_t work_task_ms(struct dispatch *d)
 	uint64_t now = boot + d->boot_at_ms;
 	uint64_t off = now > wall ? now - wall : wall - now;
 
-	if (d->boot_at_ms == 0 || TAILQ_EMPTY(&d->tasks) ||
-	    off < CLOCK_SLEW_MS) {
+	if (TAILQ_EMPTY(&d->tasks) || off < CLOCK_SLEW_MS) {
 		d->boot_at_ms = wall > boot ? wall - boot : 0;
 		now = boot + d->boot_at_ms;
 	}
@@ -89,6 +88,7 @@ enum rc dispatch_new(const struct dispatch_parts *parts, struct dispatch **out,
 	TAILQ_INIT(&d->dirty);
 	STAILQ_INIT(&d->loads);
 	TAILQ_INIT(&d->forgets);
+	(void)work_task_ms(d); /* with nothing under way: sets boot_at_ms */
 	rc = engine_new(parts->engine, &d->random, &d->engine);
 	if (rc == RC_OK)
 		rc = loop_timer_new(parts->loop, work_turn, d, &d->turn);
