@@ -386,17 +386,41 @@ void client_answer_clear(struct client_answer *answer)
 	*answer = (struct client_answer){ 0 };
 }
 
+bool exit_is_unreachable(enum reason code)
+{
+	return code == REASON_NO_ROUTE || code == REASON_STALE_ROUTE ||
+	       code == REASON_DNS || code == REASON_REFUSED ||
+	       code == REASON_CONNECT_TIMEOUT || code == REASON_RELAY_DOWN ||
+	       code == REASON_AGENT_DOWN || code == REASON_WRONG_IDENTITY ||
+	       code == REASON_PROXY || code == REASON_DRAINING ||
+	       code == REASON_TLS || code == REASON_CLOCK;
+}
+
+/* 503 is the server's own trouble; 409 tells what a machine's is. */
+static enum command_exit exit_of_conflict(enum reason code)
+{
+	if (code == REASON_NOT_FOUND)
+		return COMMAND_NOT_FOUND;
+	if (exit_is_unreachable(code) || code == REASON_DEADLINE)
+		return COMMAND_MACHINE_UNREACHABLE;
+	return COMMAND_ERROR;
+}
+
 enum command_exit exit_of_status(int status, enum reason code)
 {
 	if (status == 0)
 		return code == REASON_CANCELLED ? COMMAND_INTERRUPTED
 		                                : COMMAND_SERVER_UNREACHABLE;
+	if (status >= 200 && status < 300)
+		return COMMAND_OK;
 	if (status == 401 || status == 403)
 		return COMMAND_NOT_PERMITTED;
 	if (status == 404)
 		return COMMAND_NOT_FOUND;
-	if (status >= 200 && status < 300)
-		return COMMAND_OK;
+	if (status == 409)
+		return exit_of_conflict(code);
+	if (status == 503 && code == REASON_DRAINING)
+		return COMMAND_SERVER_UNREACHABLE;
 	return COMMAND_ERROR;
 }
 

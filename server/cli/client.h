@@ -49,6 +49,8 @@ void client_answer_clear(struct client_answer *answer);
 enum command_exit client_exit(const struct client_answer *answer);
 /* The same by its parts; pure. */
 enum command_exit exit_of_status(int status, enum reason code);
+/* Does this say that a machine or relay was not reached?  Pure. */
+bool exit_is_unreachable(enum reason code);
 
 /* SIGINT is counted from now on; true: it came. */
 void client_catch_interrupts(void);

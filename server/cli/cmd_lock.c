@@ -24,7 +24,13 @@ static const char *text_of(const json_t *object, const char *name)
 	return text != NULL ? text : "";
 }
 
-static void add_locks(struct session *s, const char *machine, json_t *all)
+/* What was asked, and how it went. */
+struct asked {
+	json_t *locks;
+	size_t answered, unreachable;
+};
+
+static void add_locks(struct session *s, const char *machine, struct asked *to)
 {
 	char *path = session_path("/api/v1/machines/%s/locks", machine);
 	json_t *answer = session_call(s, "GET", path, NULL);
@@ -41,13 +47,18 @@ static void add_locks(struct session *s, const char *machine, json_t *all)
 		    one, "mode", json_string(shared ? "shared" : "exclusive"));
 		(void)json_object_set_new(
 		    one, "state", json_string(held ? "held" : "waits"));
-		(void)json_array_append(all, one);
+		(void)json_array_append(to->locks, one);
 	}
+	to->answered += answer != NULL ? 1 : 0;
 	json_decref(answer);
+	if (s->failed == COMMAND_MACHINE_UNREACHABLE) {
+		to->unreachable++;
+		s->failed = COMMAND_OK; /* said; the others are asked */
+	}
 }
 
 /* All that are there: the others cannot be asked. */
-static void add_all(struct session *s, json_t *all)
+static void add_all(struct session *s, struct asked *to)
 {
 	json_t *machines = session_list(s, "/api/v1/machines");
 
@@ -56,26 +67,32 @@ static void add_all(struct session *s, json_t *all)
 		const json_t *one = json_array_get(machines, i);
 
 		if (strcmp(text_of(one, "presence"), "online") == 0)
-			add_locks(s, text_of(one, "name"), all);
+			add_locks(s, text_of(one, "name"), to);
 	}
 	json_decref(machines);
 }
 
 static enum command_exit run_list(const struct command_line *line)
 {
-	struct session s;
-	json_t *all = json_array();
+	struct asked asked = { .locks = json_array() };
 	size_t count = command_argument_count(line);
+	struct session s;
 
 	if (session_open(&s, line)) {
 		for (size_t i = 0; i < count; i++)
-			add_locks(&s, command_argument(line, i), all);
+			add_locks(&s, command_argument(line, i), &asked);
 		if (count == 0)
-			add_all(&s, all);
-		if (s.failed == COMMAND_OK)
-			session_print(&s, &lock_cells, json_incref(all));
+			add_all(&s, &asked);
+		if (s.failed == COMMAND_OK &&
+		    (asked.unreachable == 0 || asked.answered > 0))
+			session_print(
+			    &s, &lock_cells, json_incref(asked.locks));
+		if (s.failed == COMMAND_OK && asked.unreachable > 0)
+			s.failed = asked.answered > 0
+			               ? COMMAND_PARTIAL
+			               : COMMAND_MACHINE_UNREACHABLE;
 	}
-	json_decref(all);
+	json_decref(asked.locks);
 	return session_close(&s);
 }
 

@@ -168,13 +168,7 @@ static bool is_unreachable(const char *name)
 {
 	enum reason code;
 
-	if (reason_parse(name, &code) != RC_OK)
-		return false;
-	return code == REASON_NO_ROUTE || code == REASON_STALE_ROUTE ||
-	       code == REASON_DNS || code == REASON_REFUSED ||
-	       code == REASON_CONNECT_TIMEOUT || code == REASON_RELAY_DOWN ||
-	       code == REASON_AGENT_DOWN || code == REASON_WRONG_IDENTITY ||
-	       code == REASON_PROXY || code == REASON_DRAINING;
+	return reason_parse(name, &code) == RC_OK && exit_is_unreachable(code);
 }
 
 enum command_exit exit_of_task(const json_t *task)

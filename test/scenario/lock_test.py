@@ -103,3 +103,10 @@ def test_a_machine_may_have_a_lock_for_all_that_name_none(w):
     assert (one["lock"], one["state"], one["task"]) == ("all", "held", task)
     w.machines["web-02"].touch("go")
     w.cli("task", "wait", task)
+    # Of two machines one cannot be asked: the other answers all the same.
+    w.machines["web-02"].process.stop()
+    answer = w.cli("lock", "list", "web-02", "web-01", "-o", "json", code=10)
+    assert json.loads(answer.out) == [] and "web-02" in answer.err, answer
+    answer = w.cli("lock", "list", "web-02", code=9)
+    assert "web-02" in answer.err and not answer.out, answer
+    w.cli("lock", "break", "web-02", "all", code=9)

@@ -109,6 +109,33 @@ static void test_statuses_have_exit_codes(void **state)
 	    exit_of_status(0, REASON_REFUSED), COMMAND_SERVER_UNREACHABLE);
 	assert_int_equal(
 	    exit_of_status(0, REASON_CANCELLED), COMMAND_INTERRUPTED);
+	/* What is not there may be something that the request only names. */
+	assert_int_equal(
+	    exit_of_status(409, REASON_NOT_FOUND), COMMAND_NOT_FOUND);
+	assert_int_equal(exit_of_status(409, REASON_CONFLICT), COMMAND_ERROR);
+}
+
+static void test_a_machine_that_was_not_reached_is_told_apart(void **state)
+{
+	(void)state;
+	assert_int_equal(exit_of_status(409, REASON_AGENT_DOWN),
+	    COMMAND_MACHINE_UNREACHABLE);
+	assert_int_equal(exit_of_status(409, REASON_RELAY_DOWN),
+	    COMMAND_MACHINE_UNREACHABLE);
+	assert_int_equal(
+	    exit_of_status(409, REASON_NO_ROUTE), COMMAND_MACHINE_UNREACHABLE);
+	assert_int_equal(
+	    exit_of_status(409, REASON_TLS), COMMAND_MACHINE_UNREACHABLE);
+	/* A relay drains, or nobody answered in time. */
+	assert_int_equal(
+	    exit_of_status(409, REASON_DRAINING), COMMAND_MACHINE_UNREACHABLE);
+	assert_int_equal(
+	    exit_of_status(409, REASON_DEADLINE), COMMAND_MACHINE_UNREACHABLE);
+	/* The same words of the server are about itself. */
+	assert_int_equal(
+	    exit_of_status(503, REASON_DRAINING), COMMAND_SERVER_UNREACHABLE);
+	assert_int_equal(exit_of_status(503, REASON_DEADLINE), COMMAND_ERROR);
+	assert_int_equal(exit_of_status(429, REASON_TOO_MANY), COMMAND_ERROR);
 }
 
 static void expect_end(const char *text, enum command_exit want)
@@ -300,6 +327,8 @@ int main(void)
 		cmocka_unit_test(test_login_files_are_checked),
 		cmocka_unit_test(test_durations_have_units),
 		cmocka_unit_test(test_statuses_have_exit_codes),
+		cmocka_unit_test(
+		    test_a_machine_that_was_not_reached_is_told_apart),
 		cmocka_unit_test(test_ends_of_tasks_have_exit_codes),
 		cmocka_unit_test(test_lines_of_runs_do_not_mix),
 		cmocka_unit_test(test_a_line_without_end_is_cut),
