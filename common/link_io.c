@@ -1,3 +1,4 @@
+#include "common/clock.h"
 #include "common/link_internal.h"
 
 #include <errno.h>
@@ -40,7 +41,8 @@ void link_drain_events(struct link *link)
 /* Frames of one decrypted batch. */
 static void hand_out(struct link *link, const uint8_t *data, size_t len)
 {
-	uint64_t now = loop_now_us(link->net->loop);
+	/* The loop's clock is too coarse for how fast streams go. */
+	uint64_t now = clock_monotonic_us();
 	struct mux_event event;
 	enum rc rc = RC_OK;
 
@@ -262,7 +264,7 @@ static void pull(
     struct link *link, const struct link_room *room, struct mux_batch *batch)
 {
 	struct link_net *net = link->net;
-	uint64_t now = loop_now_us(net->loop);
+	uint64_t now = clock_monotonic_us();
 
 	batch->len = 0;
 	if (room->bulk >= link->cap.frame)

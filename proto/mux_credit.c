@@ -11,9 +11,17 @@
  * read.  Grants are made when half the window can be granted; when that
  * happens within two round trips of the last one, the window is what holds
  * the stream back, and it is doubled as the budget allows.
+ *
+ * But where it is our own processor that holds the stream back, a larger window
+ * is only a longer queue in our kernel, with the peer's next health check behind
+ * it.  So it grows no further than what goes on in four round trips and a few
+ * turns, as measured, and shrinks when it is twice that.
  */
 
-#define RTT_MIN_US 1000 /* below it our own turns count for more */
+#define RTT_MIN_US   1000 /* below it our own turns count for more */
+#define MEASURE_US   4000
+#define AHEAD_US     2000 /* some turns of a busy loop */
+#define USEFUL_START ((uint32_t)512 * 1024)
 
 /* Bulk must not take what deploys and health checks need. */
 static uint64_t share_of(uint64_t budget, enum stream_class class)
@@ -65,7 +73,8 @@ void mux_credit_start(struct mux *m, struct mux_stream *s)
 {
 	s->window = MUX_INITIAL_CREDIT;
 	s->recv_credit = MUX_INITIAL_CREDIT;
-	s->granted_us = m->now_us;
+	s->useful = USEFUL_START;
+	s->granted_us = s->measured_us = m->now_us;
 }
 
 void mux_credit_release(struct mux *m, struct mux_stream *s, size_t len)
@@ -118,6 +127,22 @@ void mux_credit_review(struct mux *m, struct mux_stream *s)
 		mux_control_push(m, &s->credit);
 }
 
+static void measure(struct mux *m, struct mux_stream *s)
+{
+	uint64_t elapsed = m->now_us - s->measured_us, useful;
+
+	s->gone += grantable(s);
+	if (elapsed < MEASURE_US || elapsed < 2 * (uint64_t)m->rtt_us)
+		return;
+	useful = s->gone * (4 * (uint64_t)m->rtt_us + AHEAD_US) / elapsed;
+	if (useful < USEFUL_START)
+		useful = USEFUL_START;
+	s->useful = useful < m->limits.max_window ? (uint32_t)useful
+	                                          : m->limits.max_window;
+	s->gone = 0;
+	s->measured_us = m->now_us;
+}
+
 static void resize(struct mux *m, struct mux_stream *s)
 {
 	uint64_t rtt_us = m->rtt_us < RTT_MIN_US ? RTT_MIN_US : m->rtt_us;
@@ -130,10 +155,12 @@ static void resize(struct mux *m, struct mux_stream *s)
 		    half > MUX_INITIAL_CREDIT ? half : MUX_INITIAL_CREDIT);
 		return;
 	}
-	if (m->now_us - s->granted_us >= 2 * rtt_us)
+	if (s->window / 2 > s->useful)
+		set_window(m, s, s->window / 2);
+	if (m->now_us - s->granted_us >= 2 * rtt_us || s->window >= s->useful)
 		return;
-	if (more > m->limits.max_window - s->window)
-		more = m->limits.max_window - s->window;
+	if (more > s->useful - s->window)
+		more = s->useful - s->window;
 	if (fits(m, s->class, more))
 		set_window(m, s, s->window + more);
 }
@@ -144,6 +171,7 @@ uint32_t mux_credit_grant(struct mux *m, struct mux_stream *s)
 
 	if (s->remote != HALF_OPEN)
 		return 0;
+	measure(m, s);
 	resize(m, s);
 	grant = grantable(s);
 	s->recv_credit += grant;

@@ -71,6 +71,9 @@ struct mux_stream {
 	uint32_t send_credit;
 	uint32_t queue_max;
 	uint32_t deficit;     /* may still be sent in this turn, bytes */
+	uint64_t measured_us; /* since when it is measured, see mux_credit.c */
+	uint64_t gone;        /* bytes that have gone on since then */
+	uint32_t useful;      /* a larger window would only be a queue */
 	uint32_t window;      /* what we want the peer to have */
 	uint32_t recv_credit; /* what the peer still has of it */
 	uint32_t recv_held;   /* came, and mux_consumed() is still due */
