@@ -4,8 +4,9 @@
 
 #define LOOK_US       500 /* the kernel's figures are not newer than that */
 #define WINDOW_MIN_US 10000
-#define SLACK_US      1000
+#define SLACK_US      500
 #define SLACK_MAX_US  4000
+#define FAR_US        2000
 #define FRAME_US      10000
 #define FRAME_MIN     1024
 #define LIMIT_MIN     ((size_t)8 * 1024)
@@ -62,6 +63,12 @@ static void set_limit(struct send_cap *c)
 	c->limit = limit < LIMIT_MAX ? (size_t)limit : LIMIT_MAX;
 }
 
+/* Far longer under way than the limit can explain? */
+static bool is_far(const struct send_cap *c, const struct send_sample *s)
+{
+	return s->srtt_us > 2 * planned_us(c) + FAR_US;
+}
+
 /* --- Another base --------------------------------------------------------- */
 
 static void begin_trial(
@@ -106,8 +113,7 @@ static void review_base(
 		begin_trial(c, SEND_CAP_TRYING_LEAST, s->min_rtt_us);
 		return;
 	}
-	c->high =
-	    s->srtt_us > 2 * planned_us(c) + 2ull * SLACK_US ? c->high + 1 : 0;
+	c->high = is_far(c, s) ? c->high + 1 : 0;
 	if (c->high >= HIGH_WINDOWS && now_us >= c->more_at_us)
 		begin_trial(c, SEND_CAP_TRYING_MORE, s->srtt_us / 4 * 5);
 }
@@ -119,7 +125,7 @@ static void review_slack(struct send_cap *c)
 	if (!c->dry)
 		c->slack_us -= (c->slack_us - SLACK_US) / 8;
 	else if (c->slack_us < SLACK_MAX_US)
-		c->slack_us += c->slack_us / 4;
+		c->slack_us += c->slack_us / 8;
 	c->dry = false;
 }
 
@@ -178,7 +184,9 @@ void send_cap_measure(
 	if (elapsed < WINDOW_MIN_US || elapsed < s->srtt_us)
 		return;
 	rate = (s->acked - c->began_acked) * 1000000 / elapsed;
-	if (c->waited_us * 2 >= elapsed || rate >= c->rate)
+	/* When we came late the rate is our own doing. */
+	if (rate >= c->rate ||
+	    (c->waited_us * 2 >= elapsed && (!c->dry || is_far(c, s))))
 		count_window(c, now_us, rate, s);
 	review_slack(c);
 	begin_window(c, now_us, s);

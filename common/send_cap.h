@@ -10,10 +10,10 @@
  *     limit = rate x (k x base + slack) + 2 frames;  k = 1.25, while growing 2
  *     frame = rate x 10 ms, at most a whole one
  *
- * The slack is 1 ms, for who comes in time with more.  On a busy machine we
- * come later, the kernel's queue has run dry, and a rate that is our own doing
- * would make the limit smaller and smaller: so the slack grows while that
- * happens.
+ * The slack is half a millisecond, for who comes in time with more.  On a busy
+ * machine we come later and find that the kernel's queue has run dry.  A rate
+ * that is our own doing does not count then, or the limit would become smaller
+ * and smaller; and while that happens in most windows the slack grows.
  *
  * The base is not always the least round trip: the route may have become
  * longer, or others fill the queue in front of the bottleneck.  A limit for the

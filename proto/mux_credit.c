@@ -13,9 +13,9 @@
  * the stream back, and it is doubled as the budget allows.
  *
  * But where it is our own processor that holds the stream back, a larger window
- * is only a longer queue in our kernel, with the peer's next health check behind
- * it.  So it grows no further than what goes on in four round trips and a few
- * turns, as measured, and shrinks when it is twice that.
+ * is only a longer queue in our kernel, with the peer's next health check
+ * behind it.  So it grows no further than what goes on in four round trips and
+ * a few turns, as measured, and shrinks when it is twice that.
  */
 
 #define RTT_MIN_US   1000 /* below it our own turns count for more */
