@@ -118,16 +118,22 @@ static void describe(struct api_call *call, const struct store_verdict *v)
 	    v->note != NULL ? v->note : "");
 }
 
-static enum rc answer(struct api_call *call, struct db *db, uint32_t count)
+static enum rc answer(struct api_call *call, struct db *db,
+    const struct store_verdict *v, uint32_t count)
 {
 	struct store_task task;
+	uint32_t left = 0;
 	json_t *body;
 	enum rc rc = store_task_get(db, call->number, &task, &call->fault);
 
+	if (rc == RC_OK && count == STORE_DECISIONS_MAX)
+		rc = store_verdict_left(
+		    db, v, task_state_is_final(task.row.state), &left);
 	if (rc != RC_OK)
 		return rc;
 	body = wire_task(&task);
-	if (json_object_set_new(body, "decided", json_integer(count)) != 0)
+	if (json_object_set_new(body, "decided", json_integer(count)) != 0 ||
+	    json_object_set_new(body, "left", json_integer(left)) != 0)
 		rc = RC_NOMEM;
 	if (rc == RC_OK)
 		return call_answer(call, 202, body);
@@ -151,7 +157,7 @@ static enum rc decide_as(
 		return rc;
 	call->event = API_EVENT_TASK_DECIDED;
 	describe(call, &v);
-	return answer(call, db, count);
+	return answer(call, db, &v, count);
 }
 
 static enum rc decide(struct api_call *call, struct db *db)
@@ -193,7 +199,7 @@ static enum rc resolve(struct api_call *call, struct db *db)
 		return rc;
 	call->event = ended ? API_EVENT_NONE : API_EVENT_TASK_DECIDED;
 	describe(call, &v);
-	return answer(call, db, count);
+	return answer(call, db, &v, count);
 }
 
 #define NOTE_MAX (STORE_NOTE_SIZE - 1)

@@ -235,6 +235,18 @@ static enum command_exit run_task_cancel(const struct command_line *line)
 
 /* ---- deciding ---- */
 
+static void tell_decided(const json_t *task)
+{
+	json_int_t left = json_integer_value(json_object_get(task, "left"));
+
+	(void)fprintf(stderr, "%s: decided for %lld", task_id_of(task),
+	    (long long)json_integer_value(json_object_get(task, "decided")));
+	if (left > 0)
+		(void)fprintf(stderr, "; %lld more are left: say it once more",
+		    (long long)left);
+	(void)fputc('\n', stderr);
+}
+
 static enum command_exit post_decision(
     const struct command_line *line, const char *what, json_t *body)
 {
@@ -254,10 +266,7 @@ static enum command_exit post_decision(
 	task = session_create(&s, path, body);
 	free(path);
 	if (task != NULL)
-		(void)fprintf(stderr, "%s: decided for %lld\n",
-		    task_id_of(task),
-		    (long long)json_integer_value(
-			json_object_get(task, "decided")));
+		tell_decided(task);
 	json_decref(task);
 	return session_close(&s);
 }

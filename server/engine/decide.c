@@ -95,6 +95,17 @@ static void again_later(struct engine *e, struct target *t, uint64_t at_ms)
 	target_arm(e, t, at_ms, TIMER_NEVER);
 }
 
+/* Longer with each attempt; its deliveries count for themselves. */
+static uint64_t attempt_back_off_ms(struct engine *e, struct target *t)
+{
+	uint64_t wait;
+
+	t->retries = target_run(t)->attempt - 1;
+	wait = target_back_off_ms(e, t);
+	t->retries = 1;
+	return wait;
+}
+
 void target_go_on(struct engine *e, struct target *t, uint64_t now_ms)
 {
 	struct run *r = target_run(t);
@@ -104,7 +115,7 @@ void target_go_on(struct engine *e, struct target *t, uint64_t now_ms)
 		return;
 	}
 	if (!is_stopping(t) && retries_by_itself(r))
-		again_later(e, t, time_add(now_ms, target_back_off_ms(e, t)));
+		again_later(e, t, time_add(now_ms, attempt_back_off_ms(e, t)));
 	else if (!is_stopping(t) && t->block->task->plan->guided)
 		run_decide(e, r, DECISION_WAITING);
 	else
@@ -169,9 +180,14 @@ static bool resolve(
     struct engine *e, struct target *t, enum run_state state, uint64_t now_ms)
 {
 	struct run *r = target_run(t);
+	struct fault fault = { .code = REASON_NONE };
 
 	if (r->state != RUN_UNKNOWN)
 		return false;
+	if (state == RUN_FAILED)
+		fault_set(&fault, REASON_SCRIPT_FAILED, "", "%s",
+		    TASK_RESOLVED_FAILED);
+	target_blame(t, &fault);
 	run_decide(e, r, DECISION_NONE);
 	run_settle_former(r);
 	r->state = state;

@@ -45,13 +45,20 @@ static bool on_accepted(struct engine *e, struct target *t, uint64_t now_ms)
 	return true;
 }
 
-/* Nobody asked the engine to cancel: then it is as the machine says. */
+/* Only a task that is being cancelled has runs that are.  Else it was a limit
+ * of ours, in this life or in one before a restart, or somebody there. */
 static enum run_state cancelled_means(const struct target *t)
 {
-	if (t->phase != PHASE_CANCELLING ||
-	    t->block->task->row.state == TASK_CANCELLING)
-		return RUN_CANCELLED;
-	return RUN_FAILED; /* our time limit: its fault is set already */
+	return t->block->task->row.state == TASK_CANCELLING ? RUN_CANCELLED
+	                                                    : RUN_FAILED;
+}
+
+/* Why we had asked for it is known already, also from the row. */
+static bool knows_why_cancelled(const struct target *t)
+{
+	return t->phase == PHASE_CANCELLING ||
+	       (t->fault_action == t->current &&
+		   t->fault.code == REASON_TIMED_OUT);
 }
 
 static void blame_result(struct target *t, const struct engine_fact *fact)
@@ -63,7 +70,7 @@ static void blame_result(struct target *t, const struct engine_fact *fact)
 		target_blame(t, NULL);
 		return;
 	}
-	if (result->state == RUN_CANCELLED && t->phase == PHASE_CANCELLING)
+	if (result->state == RUN_CANCELLED && knows_why_cancelled(t))
 		return;
 	if (fault.code == REASON_NONE && result->state == RUN_UNKNOWN)
 		fault_set(&fault, REASON_UNKNOWN, "",
@@ -71,11 +78,12 @@ static void blame_result(struct target *t, const struct engine_fact *fact)
 	else if (fault.code == REASON_NONE && result->signal != 0)
 		fault_set(&fault, REASON_SCRIPT_FAILED, "",
 		    "killed by signal %d", (int)result->signal);
+	else if (fault.code == REASON_NONE && result->state == RUN_CANCELLED)
+		fault_set(&fault, REASON_CANCELLED, "",
+		    "cancelled, though its task was not");
 	else if (fault.code == REASON_NONE)
-		fault_set(&fault,
-		    result->state == RUN_CANCELLED ? REASON_CANCELLED
-						   : REASON_SCRIPT_FAILED,
-		    "", "exit code %d", (int)result->exit_code);
+		fault_set(&fault, REASON_SCRIPT_FAILED, "", "exit code %d",
+		    (int)result->exit_code);
 	target_blame(t, &fault);
 }
 

@@ -151,7 +151,7 @@ static enum task_state outcome(const struct task *task)
 	if (row->state == TASK_CANCELLING && task->cut_count > 0)
 		return stopped_state(&row->fault);
 	if (any_block_failed(task) ||
-	    (row->failed_count + task->excluded_count > 0 &&
+	    (row->failed_count + task->excluded_count + task->cut_count > 0 &&
 		row->ok_count == 0))
 		return TASK_FAILED;
 	return TASK_SUCCEEDED;
@@ -169,12 +169,25 @@ static void end_task(struct engine *e, struct task *task, uint64_t now_ms)
 		fault_clear(&task->row.fault);
 	if (state == TASK_FAILED && task->row.fault.code == REASON_NONE)
 		fault_set(&task->row.fault, REASON_SCRIPT_FAILED, "",
-		    "no machine is left: all were excluded");
+		    "no machine is left: %s",
+		    task->cut_count > 0 ? "none went through all of it"
+					: "all were excluded");
 	task->row.partial =
 	    task->row.ok_count > 0 &&
 	    (task->row.failed_count > 0 || task->cut_count > 0 ||
 		task->excluded_count > 0);
 	task_enter(e, task, state, now_ms);
+}
+
+/* Could what follows still be for anybody? */
+static bool any_machine_left(const struct task *task)
+{
+	for (uint32_t i = 0; i < task->plan->machine_count; i++) {
+		if (task->machines[i].fate == FATE_OPEN ||
+		    task->machines[i].fate == FATE_OK)
+			return true;
+	}
+	return false;
 }
 
 static bool waits_for_approval(
@@ -184,6 +197,8 @@ static bool waits_for_approval(
 	    task->row.approved > block->approvals)
 		return false;
 	if (task->row.approval == 0) {
+		if (!any_machine_left(task))
+			return false;
 		task->row.approval = block->index + 1;
 		task->row.waiting++;
 		task_touch(e, task);

@@ -264,6 +264,7 @@ void target_give_up(struct engine *e, struct target *t, uint64_t now_ms)
 			return;
 		target_move(e, t, PHASE_CANCELLING);
 		t->retries = 0;
+		run_touch(e, r); /* why, also for after a restart */
 		run_ask(e, r, COMMAND_CANCEL);
 		target_arm(e, t, time_add(now_ms, target_back_off_ms(e, t)),
 		    time_add(now_ms, e->limits.lost_ms));

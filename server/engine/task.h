@@ -46,6 +46,9 @@
 #define TASK_RERUNS_MAX   3u   /* by itself, when nobody knows the end */
 #define TASK_FORMER_MAX   4u   /* earlier tickets that may still run */
 
+/* Why a run failed that was in unknown until somebody resolved it. */
+#define TASK_RESOLVED_FAILED "a person says that it failed"
+
 #define TASK_ANY_FAILURES UINT32_MAX /* max_failures: never stop early */
 #define TASK_ALL_AT_ONCE  0u         /* window: no limit of its own */
 

@@ -17,7 +17,8 @@ enum rc store_decision_list(
 	enum rc rc;
 
 	query_start(&q, db,
-	    "SELECT block, max(target, 0), max(action, 0), attempt, verb, who,"
+	    "SELECT block, CASE WHEN target < 0 THEN 0 ELSE target END,"
+	    " CASE WHEN action < 0 THEN 0 ELSE action END, attempt, verb, who,"
 	    " note, at_ms FROM decision WHERE task = ?"
 	    " ORDER BY at_ms, block, attempt, target, action");
 	query_u64(&q, number);
@@ -64,38 +65,63 @@ static unsigned long long number_of(const struct store_verdict *v)
 	return (unsigned long long)v->number;
 }
 
-/* key NULL: of the block's approval. */
+static enum rc decided_already(
+    const struct store_verdict *v, struct fault *fault)
+{
+	fault_set(fault, REASON_CONFLICT, "",
+	    "task-%llu: somebody has decided this already; see longarm task "
+	    "show task-%llu",
+	    number_of(v), number_of(v));
+	return RC_STATE;
+}
+
+#define INSERT                                                                 \
+	"INSERT INTO decision(task, block, target, action, attempt, verb,"     \
+	" who, note, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"                \
+	" ON CONFLICT (task, block, target, action, attempt) DO "
+
+/* run NULL: of the block's approval. */
+static void bind(struct query *q, const struct store_verdict *v, uint32_t block,
+    const struct run_row *run)
+{
+	query_u64(q, v->number);
+	query_int(q, block);
+	query_int(q, run != NULL ? (int64_t)run->key.target : NO_INDEX);
+	query_int(q, run != NULL ? (int64_t)run->key.action : NO_INDEX);
+	query_int(q, run != NULL ? run->attempt : 0);
+	query_text(q, task_verb_name(v->verb));
+	query_text(q, v->who);
+	query_text(q, text_or_empty(v->note));
+	query_u64(q, v->at_ms);
+}
+
 static enum rc insert(struct db *db, const struct store_verdict *v,
     uint32_t block, const struct run_row *run, struct fault *fault)
 {
 	struct query q;
 	enum rc rc;
 
-	query_start(&q, db,
-	    "INSERT INTO decision(task, block, target, action, attempt, verb,"
-	    " who, note, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-	    " ON CONFLICT (task, block, target, action, attempt) DO NOTHING"
-	    " RETURNING 1");
-	query_u64(&q, v->number);
-	query_int(&q, block);
-	query_int(&q, run != NULL ? (int64_t)run->key.target : NO_INDEX);
-	query_int(&q, run != NULL ? (int64_t)run->key.action : NO_INDEX);
-	query_int(&q, run != NULL ? run->attempt : 0);
-	query_text(&q, task_verb_name(v->verb));
-	query_text(&q, v->who);
-	query_text(&q, text_or_empty(v->note));
-	query_u64(&q, v->at_ms);
+	query_start(&q, db, INSERT "NOTHING RETURNING 1");
+	bind(&q, v, block, run);
 	rc = query_step(&q);
 	if (rc == RC_OK)
 		return query_run(&q, NULL);
 	query_end(&q);
-	if (rc != RC_NOTFOUND)
-		return rc;
-	fault_set(fault, REASON_CONFLICT, "",
-	    "task-%llu: somebody has decided this already; see longarm task "
-	    "show task-%llu",
-	    number_of(v), number_of(v));
-	return RC_STATE;
+	return rc == RC_NOTFOUND ? decided_already(v, fault) : rc;
+}
+
+/* In the place of what was said while it waited: nothing else is to follow
+ * from that any more, and the audit keeps both. */
+static enum rc replace(
+    struct db *db, const struct store_verdict *v, const struct run_row *run)
+{
+	struct query q;
+
+	query_start(&q, db,
+	    INSERT "UPDATE SET verb = excluded.verb, who = excluded.who,"
+		   " note = excluded.note, at_ms = excluded.at_ms");
+	bind(&q, v, run->key.block, run);
+	return query_run(&q, NULL);
 }
 
 /* ---- approvals ---- */
@@ -114,8 +140,8 @@ static enum rc decide_approval(struct db *db, const struct store_verdict *v,
 
 /* ---- runs ---- */
 
-#define FITTING                                                                \
-	"SELECT " RUN_COLUMNS " FROM run r"                                    \
+#define FROM_FITTING                                                           \
+	" FROM run r"                                                          \
 	" JOIN action a ON a.task = r.task AND a.block = r.block"              \
 	"  AND a.ordinal = r.action"                                           \
 	" JOIN block_target t ON t.task = r.task AND t.block = r.block"        \
@@ -123,6 +149,21 @@ static enum rc decide_approval(struct db *db, const struct store_verdict *v,
 	" JOIN task_machine m ON m.task = r.task AND m.ordinal = t.machine"    \
 	" WHERE r.task = ?1 AND (?2 = '' OR m.name = ?2 OR m.id = ?2)"         \
 	" AND (?3 = '' OR a.name = ?3) AND "
+
+#define FITTING    "SELECT " RUN_COLUMNS FROM_FITTING
+#define UNKNOWN    "r.state = 'unknown' AND r.decision = ''"
+#define IS_WAITING "r.decision = 'waiting'"
+
+/* At most STORE_DECISIONS_MAX, in the plan's order. */
+#define IN_ORDER " ORDER BY r.block, r.target, r.action LIMIT 1000"
+
+/* It waits until the engine has heard of what was said. */
+#define NOT_DECIDED                                                            \
+	" AND NOT EXISTS (SELECT 1 FROM decision d WHERE d.task = r.task"      \
+	"  AND d.block = r.block AND d.target = r.target"                      \
+	"  AND d.action = r.action AND d.attempt = r.attempt)"
+
+_Static_assert(STORE_DECISIONS_MAX == 1000, "as in IN_ORDER");
 
 static enum rc find_runs(struct db *db, const char *sql,
     const struct store_verdict *v, struct run_row **rows, uint32_t *count)
@@ -183,15 +224,30 @@ static enum rc may_decide(const struct store_verdict *v,
 	return RC_OK;
 }
 
+/* Nothing is left to decide: was there ever? */
+static enum rc explain_none(
+    struct db *db, const struct store_verdict *v, struct fault *fault)
+{
+	struct run_row *rows = NULL;
+	uint32_t count = 0;
+	enum rc rc =
+	    find_runs(db, FITTING IS_WAITING " LIMIT 1", v, &rows, &count);
+
+	free(rows);
+	if (rc != RC_OK)
+		return rc;
+	return count > 0 ? decided_already(v, fault) : none_waits(v, fault);
+}
+
 static enum rc decide_runs(struct db *db, const struct store_verdict *v,
     uint32_t *count, struct fault *fault)
 {
 	struct run_row *rows = NULL;
 	enum rc rc = find_runs(
-	    db, FITTING "r.decision = 'waiting' LIMIT 1000", v, &rows, count);
+	    db, FITTING IS_WAITING NOT_DECIDED IN_ORDER, v, &rows, count);
 
 	if (rc == RC_OK && *count == 0)
-		rc = none_waits(v, fault);
+		rc = explain_none(db, v, fault);
 	for (uint32_t i = 0; rc == RC_OK && i < *count; i++) {
 		rc = may_decide(v, &rows[i], fault);
 		if (rc == RC_OK)
@@ -222,14 +278,43 @@ enum rc store_decide(struct db *db, const struct store_verdict *v,
 static enum rc correct_run(
     struct db *db, const struct store_verdict *v, const struct run_row *run)
 {
+	bool failed = v->verb == VERB_FAILED;
 	struct query q;
 
 	query_start(&q, db,
-	    "UPDATE run SET state = ?1, doubt = 0, former = '' WHERE task = ?2"
-	    " AND block = ?3 AND target = ?4 AND action = ?5");
+	    "UPDATE run SET state = ?1, doubt = 0, former = '', reason = ?2,"
+	    " reason_at = '', reason_text = ?3 WHERE task = ?4 AND block = ?5"
+	    " AND target = ?6 AND action = ?7");
 	query_text(&q, task_verb_name(v->verb));
+	query_text(
+	    &q, reason_name(failed ? REASON_SCRIPT_FAILED : REASON_NONE));
+	query_text(&q, failed ? TASK_RESOLVED_FAILED : "");
 	task_bind_key(&q, &run->key);
 	return query_change(&q);
+}
+
+/* When nothing of it is unknown any more, it is known by its first failure. */
+static enum rc correct_blame(struct db *db, uint64_t number)
+{
+	struct query q;
+
+	query_start(&q, db,
+	    "UPDATE task SET reason = f.reason, reason_at = f.reason_at,"
+	    " reason_text = f.text FROM (SELECT r.reason, r.reason_at,"
+	    "  m.name || ': ' || a.name || ': ' || r.reason_text AS text"
+	    "  FROM run r JOIN action a ON a.task = r.task"
+	    "   AND a.block = r.block AND a.ordinal = r.action"
+	    "  JOIN block_target t ON t.task = r.task AND t.block = r.block"
+	    "   AND t.ordinal = r.target"
+	    "  JOIN task_machine m ON m.task = r.task"
+	    "   AND m.ordinal = t.machine"
+	    "  WHERE r.task = ?1 AND r.state = 'failed' AND r.decision = ''"
+	    "  ORDER BY r.ended_ms LIMIT 1) AS f"
+	    " WHERE id = ?1 AND state = 'failed' AND task.reason = 'unknown'"
+	    " AND NOT EXISTS (SELECT 1 FROM run WHERE task = ?1"
+	    "  AND state = 'unknown' AND decision = '')");
+	query_u64(&q, number);
+	return query_run(&q, NULL);
 }
 
 /* Everything ran and nothing went wrong but what a person knows better. */
@@ -252,9 +337,7 @@ static enum rc resolve_ended(struct db *db, const struct store_verdict *v,
     uint32_t *count, struct fault *fault)
 {
 	struct run_row *rows = NULL;
-	enum rc rc = find_runs(db,
-	    FITTING "r.state = 'unknown' AND r.decision = '' LIMIT 1000", v,
-	    &rows, count);
+	enum rc rc = find_runs(db, FITTING UNKNOWN IN_ORDER, v, &rows, count);
 
 	if (rc == RC_OK && *count == 0) {
 		fault_set(fault, REASON_CONFLICT, "",
@@ -264,12 +347,14 @@ static enum rc resolve_ended(struct db *db, const struct store_verdict *v,
 		rc = RC_STATE;
 	}
 	for (uint32_t i = 0; rc == RC_OK && i < *count; i++) {
-		rc = insert(db, v, rows[i].key.block, &rows[i], fault);
+		rc = replace(db, v, &rows[i]);
 		if (rc == RC_OK)
 			rc = correct_run(db, v, &rows[i]);
 	}
 	free(rows);
-	return rc == RC_OK ? correct_task(db, v->number) : rc;
+	if (rc == RC_OK)
+		rc = correct_task(db, v->number);
+	return rc == RC_OK ? correct_blame(db, v->number) : rc;
 }
 
 enum rc store_resolve(struct db *db, const struct store_verdict *v,
@@ -288,6 +373,24 @@ enum rc store_resolve(struct db *db, const struct store_verdict *v,
 }
 
 /* ---- what waits ---- */
+
+enum rc store_verdict_left(
+    struct db *db, const struct store_verdict *v, bool ended, uint32_t *left)
+{
+	struct query q;
+	enum rc rc;
+
+	query_start(&q, db,
+	    ended ? "SELECT count(*)" FROM_FITTING UNKNOWN
+		  : "SELECT count(*)" FROM_FITTING IS_WAITING NOT_DECIDED);
+	query_u64(&q, v->number);
+	query_text(&q, text_or_empty(v->machine));
+	query_text(&q, text_or_empty(v->step));
+	rc = query_step(&q);
+	*left = (uint32_t)query_get_u64(&q, 0);
+	query_end(&q);
+	return rc;
+}
 
 static enum rc read_approval(
     struct db *db, const struct store_task *task, struct store_waiting *out)
@@ -320,13 +423,9 @@ static enum rc read_waiting_runs(struct db *db, const struct store_task *task,
 
 	v.number = task->row.number;
 	if (task_state_is_final(task->row.state))
-		rc = find_runs(db,
-		    FITTING "r.state = 'unknown' AND r.decision = ''"
-			    " LIMIT 1000",
-		    &v, &found, &n);
+		rc = find_runs(db, FITTING UNKNOWN IN_ORDER, &v, &found, &n);
 	else
-		rc = find_runs(db, FITTING "r.decision = 'waiting' LIMIT 1000",
-		    &v, &found, &n);
+		rc = find_runs(db, FITTING IS_WAITING IN_ORDER, &v, &found, &n);
 	for (uint32_t i = 0; rc == RC_OK && i < n && *count < limit; i++)
 		rc = store_run_get(db, &found[i].key, &rows[(*count)++].run);
 	free(found);

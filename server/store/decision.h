@@ -3,8 +3,9 @@
  * runs of which nobody knows how they ended.  SQL thread only.
  *
  * A decision names the attempt that it is about, and each attempt is decided
- * at most once: a decision is a fact that may be told to the engine as often
- * as need be.
+ * at most once while its task goes on: a decision is a fact that may be told to
+ * the engine as often as need be.  After the end, how an attempt in unknown
+ * ended takes the place of what was decided about it.
  */
 #ifndef SERVER_STORE_DECISION_H
 #define SERVER_STORE_DECISION_H
@@ -39,9 +40,10 @@ struct store_verdict {
 	uint64_t at_ms;
 };
 /*
- * Write it down for every run that waits and fits, or for the approval that
- * the task waits for; *count: how many.  RC_STATE: none waits, or it cannot be
- * (a retry too many; resolving what is known), or it is decided already.
+ * Write it down for every run that waits and fits and is not decided, or for
+ * the approval that the task waits for; *count: how many, STORE_DECISIONS_MAX
+ * at most.  RC_STATE: none waits, or it cannot be (a retry too many; resolving
+ * what is known), or all of it is decided already.
  */
 MUST_CHECK enum rc store_decide(struct db *db, const struct store_verdict *v,
     uint32_t *count, struct fault *fault);
@@ -53,6 +55,9 @@ MUST_CHECK enum rc store_decide(struct db *db, const struct store_verdict *v,
  */
 MUST_CHECK enum rc store_resolve(struct db *db, const struct store_verdict *v,
     uint32_t *count, bool *ended, struct fault *fault);
+/* Runs that a verdict would still be about, after it. */
+MUST_CHECK enum rc store_verdict_left(
+    struct db *db, const struct store_verdict *v, bool ended, uint32_t *left);
 
 /* What a task waits for.  Of one that has ended: its runs in unknown. */
 struct store_waiting {

@@ -524,6 +524,138 @@ static void story_test_a_task_ends_at_its_time_limit_even_while_it_waits(
 }
 TOLD_TWICE(test_a_task_ends_at_its_time_limit_even_while_it_waits)
 
+static void accept(struct desk *d, const struct engine_command *c)
+{
+	struct engine_fact fact = { .type = FACT_ACCEPTED, .key = c->key };
+
+	memcpy(fact.ticket, c->ticket, sizeof(fact.ticket));
+	assert_true(engine_fact(d->engine, &fact, d->now_ms));
+	turn(d);
+}
+
+static void story_test_what_a_limit_cancelled_has_failed(struct desk *d)
+{
+	struct engine_command c;
+
+	d->plan.guided = false;
+	d->actions[0].timeout_ms = 60000;
+	c = next_start(d);
+	accept(d, &c);
+	d->now_ms += 1000000;
+	turn(d);
+	assert_int_equal(d->commands[d->count - 1].type, COMMAND_CANCEL);
+	step(d);
+	end(d, &c, RUN_CANCELLED);
+	assert_int_equal(d->runs[0].state, RUN_FAILED);
+	assert_int_equal(d->runs[0].fault.code, REASON_TIMED_OUT);
+	assert_int_equal(d->task.state, TASK_FAILED);
+	assert_int_equal(d->task.failed_count, 1);
+}
+TOLD_TWICE(test_what_a_limit_cancelled_has_failed)
+
+static void story_test_what_was_cancelled_though_its_task_was_not_has_failed(
+    struct desk *d)
+{
+	struct engine_command c = next_start(d);
+
+	accept(d, &c);
+	step(d);
+	end(d, &c, RUN_CANCELLED);
+	step(d);
+	say(d, &c, VERB_FAIL);
+	assert_int_equal(d->task.state, TASK_FAILED);
+	assert_int_equal(d->runs[0].fault.code, REASON_CANCELLED);
+	assert_non_null(strstr(d->task.fault.text, "its task was not"));
+}
+TOLD_TWICE(test_what_was_cancelled_though_its_task_was_not_has_failed)
+
+/* From rows that an earlier version left. */
+static void test_a_task_of_which_nothing_is_done_has_not_succeeded(void **state)
+{
+	const struct engine_command c = { .key = { 1, 0, 0, 0 } };
+	struct desk d;
+
+	(void)state;
+	setup(&d, false);
+	d.task.state = TASK_RUNNING;
+	d.has[0] = true;
+	d.runs[0] = (struct run_row){ .key = c.key,
+		.state = RUN_CANCELLED,
+		.sent = true,
+		.attempt = 1,
+		.decision = DECISION_WAITING };
+	memset(d.runs[0].ticket, 'a', TASK_TICKET_SIZE - 1);
+	step(&d);
+	assert_true(say_of(&d, &c, VERB_FAIL, 1));
+	assert_int_equal(d.task.state, TASK_FAILED);
+	assert_int_not_equal(d.task.fault.code, REASON_NONE);
+	engine_free(d.engine);
+}
+
+static void story_test_who_resolves_it_takes_the_unknown_away(struct desk *d)
+{
+	struct engine_command c = next_start(d);
+
+	lose(d, &c);
+	step(d);
+	assert_int_equal(d->runs[0].fault.code, REASON_UNKNOWN);
+	say(d, &c, VERB_SUCCEEDED);
+	assert_int_equal(d->runs[0].state, RUN_SUCCEEDED);
+	assert_int_equal(d->runs[0].fault.code, REASON_NONE);
+	c = next_start(d);
+	lose(d, &c);
+	step(d);
+	say(d, &c, VERB_FAILED);
+	assert_int_equal(d->runs[1].state, RUN_FAILED);
+	assert_int_equal(d->runs[1].fault.code, REASON_SCRIPT_FAILED);
+	assert_int_equal(d->task.state, TASK_FAILED);
+	assert_int_equal(d->task.fault.code, REASON_SCRIPT_FAILED);
+	assert_non_null(strstr(d->task.fault.text, TASK_RESOLVED_FAILED));
+}
+TOLD_TWICE(test_who_resolves_it_takes_the_unknown_away)
+
+static void story_test_nobody_is_asked_when_no_machine_is_left(struct desk *d)
+{
+	struct engine_command c;
+
+	d->plan.guided = false;
+	d->plan.block_count = 3;
+	d->blocks[0].max_failures = TASK_ANY_FAILURES;
+	d->blocks[1] = (struct task_block){ .name = "sign-off",
+		.approve = "Are the backups done?" };
+	c = next_start(d);
+	end(d, &c, RUN_FAILED);
+	step(d);
+	assert_int_equal(d->task.approval, 0);
+	assert_int_equal(d->task.waiting, 0);
+	assert_int_equal(d->task.state, TASK_FAILED);
+	assert_int_equal(d->runs[4 * MACHINES].state, RUN_SKIPPED);
+}
+TOLD_TWICE(test_nobody_is_asked_when_no_machine_is_left)
+
+static void test_each_attempt_by_itself_waits_longer(void **state)
+{
+	const struct engine_limits limits = engine_limits_default();
+	struct engine_command c;
+	struct desk d;
+
+	(void)state;
+	setup(&d, false);
+	d.actions[0].retries = 6;
+	c = next_start(&d);
+	for (uint32_t attempt = 1; attempt <= 6; attempt++) {
+		uint64_t most = limits.retry_first_ms << (attempt - 1);
+		uint64_t ended_ms = d.now_ms;
+
+		end(&d, &c, RUN_FAILED);
+		c = next_start(&d);
+		assert_int_equal(c.attempt, attempt + 1);
+		assert_true(d.now_ms - ended_ms >= most / 2);
+		assert_true(d.now_ms - ended_ms <= most);
+	}
+	engine_free(d.engine);
+}
+
 static void test_an_order_to_forget_names_the_ticket_that_ended(void **state)
 {
 	struct engine_command c;
@@ -602,6 +734,14 @@ int main(void)
 		cmocka_unit_test(test_a_task_that_is_not_approved_has_failed),
 		cmocka_unit_test(
 		    test_a_task_ends_at_its_time_limit_even_while_it_waits),
+		cmocka_unit_test(test_what_a_limit_cancelled_has_failed),
+		cmocka_unit_test(
+		    test_what_was_cancelled_though_its_task_was_not_has_failed),
+		cmocka_unit_test(
+		    test_a_task_of_which_nothing_is_done_has_not_succeeded),
+		cmocka_unit_test(test_who_resolves_it_takes_the_unknown_away),
+		cmocka_unit_test(test_nobody_is_asked_when_no_machine_is_left),
+		cmocka_unit_test(test_each_attempt_by_itself_waits_longer),
 		cmocka_unit_test(
 		    test_an_order_to_forget_names_the_ticket_that_ended),
 		cmocka_unit_test(test_every_word_can_be_read_back),

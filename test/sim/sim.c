@@ -213,6 +213,7 @@ static void make_world(struct world *w)
 	make_chances(w);
 	w->limits = engine_limits_default();
 	w->limits.max_in_flight = 1 + roll(w, 8);
+	w->limits.retry_max_ms = between(w, 1, 60) * SECOND;
 	w->limits.lost_ms = between(w, 2, 20) * MINUTE;
 	w->machine_count = 1 + roll(w, SIM_MACHINES);
 	make_books(w);
