@@ -38,6 +38,25 @@ static void tell_attached(struct work_run *run)
 	work_tell(run->task->dispatch, &fact);
 }
 
+static MUST_CHECK enum rc write_output(struct work_run *run, uint64_t offset,
+    struct bytes data, struct fault *fault)
+{
+	enum rc rc = RC_OK;
+
+	/* The first that it says: many say nothing, and need no file. */
+	if (run->fd < 0)
+		rc = run_open_log(run, fault);
+	if (rc != RC_OK)
+		return rc;
+	rc = fs_pwrite_all(run->fd, data.p, data.len, offset);
+	if (rc != RC_OK)
+		fault_set(fault,
+		    errno == ENOSPC ? REASON_NO_SPACE : REASON_INTERNAL,
+		    "server", "the log of %s cannot be written: %s",
+		    run->machine->name, strerrordesc_np(errno));
+	return rc;
+}
+
 static void on_output(void *arg, uint64_t offset, struct bytes data)
 {
 	struct work_run *run = arg;
@@ -53,11 +72,9 @@ static void on_output(void *arg, uint64_t offset, struct bytes data)
 		return;
 	}
 	offset += run->base;
-	if (fs_pwrite_all(run->fd, data.p, data.len, offset) != RC_OK) {
-		fault_set(&fault,
-		    errno == ENOSPC ? REASON_NO_SPACE : REASON_INTERNAL,
-		    "server", "the log of %s cannot be written: %s",
-		    run->machine->name, strerrordesc_np(errno));
+	if (data.len == 0)
+		return;
+	if (write_output(run, offset, data, &fault) != RC_OK) {
 		run_give_up(run, &fault);
 		return;
 	}
@@ -158,7 +175,8 @@ void run_follow(struct work_run *run)
 	if (run->follow != NULL || run->has_result)
 		return;
 	run->told_attached = false;
-	if (run->fd < 0 && run_open_log(run, &fault) != RC_OK) {
+	if (run->fd < 0 && run->written > 0 &&
+	    run_open_log(run, &fault) != RC_OK) {
 		tell_down(run, &fault);
 		return;
 	}

@@ -30,7 +30,8 @@ struct sync_item {
 	struct work_run *run;
 	struct run_key key;
 	char ticket[TASK_TICKET_SIZE];
-	int fd;
+	int fd;        /* -1: it has said nothing */
+	bool fresh;    /* the file's name is to be synced, too */
 	uint64_t base; /* of this attempt */
 	uint64_t from, to;
 	bool end; /* the result is there: hash it from base on */
@@ -76,10 +77,7 @@ enum rc run_open_log(struct work_run *run, struct fault *fault)
 		    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (run->fd < 0)
 			rc = RC_IO;
-	}
-	if (rc == RC_OK) {
-		*strrchr(path, '/') = '\0';
-		rc = fs_sync_dir(path);
+		run->fresh = true;
 	}
 	if (rc != RC_OK)
 		fault_set(fault, REASON_INTERNAL, "server",
@@ -124,17 +122,34 @@ static void check_end(struct sync_item *item)
 	item->mismatch = item->want[0] != '\0' && strcmp(hex, item->want) != 0;
 }
 
+/* Of the directory of a task, with the names of all new files. */
+static int sync_names(const struct log_sync *s, const struct sync_item *item)
+{
+	char path[PATH_MAX_BYTES];
+
+	if (api_log_path(s->dispatch->parts.log_dir, &item->key, path,
+		sizeof(path)) != RC_OK)
+		return EIO;
+	*strrchr(path, '/') = '\0';
+	return fs_sync_dir(path) == RC_OK ? 0 : errno;
+}
+
 static void sync_all(void *arg)
 {
 	struct log_sync *s = arg;
+	uint64_t synced = 0; /* number of a task; 0: none */
 
 	for (size_t i = 0; i < s->count; i++) {
 		struct sync_item *item = &s->items[i];
 
 		/* Not twice: after a failed one nobody knows what is there. */
-		if (fdatasync(item->fd) != 0)
+		if (item->fd >= 0 && fdatasync(item->fd) != 0)
 			item->failed = errno;
-		else if (item->end)
+		else if (item->fresh && item->key.task != synced)
+			item->failed = sync_names(s, item);
+		if (item->failed == 0 && item->fresh)
+			synced = item->key.task;
+		if (item->failed == 0 && item->end)
 			check_end(item);
 	}
 }
@@ -223,6 +238,8 @@ static void synced(struct work_run *run, const struct sync_item *item)
 {
 	if (item->to > run->committed)
 		run->committed = item->to;
+	if (item->fresh)
+		run->fresh = false;
 	if (run->follow != NULL)
 		fleet_follow_ack(run->follow, run->committed - run->base);
 	if (item->end && item->mismatch)
@@ -305,6 +322,7 @@ static void fill(struct sync_item *item, struct work_run *run)
 	*item = (struct sync_item){ .run = run,
 		.key = run->key,
 		.fd = run->fd,
+		.fresh = run->fresh,
 		.base = run->base,
 		.from = run->committed,
 		.to = run->written,

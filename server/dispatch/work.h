@@ -66,6 +66,7 @@ struct work_run {
 	char body_blob[DIGEST_SIZE]; /* "": the body is in the message */
 
 	int fd;             /* of the log; -1: not opened */
+	bool fresh;         /* its name is not synced yet */
 	uint64_t base;      /* where this attempt begins in the file */
 	uint64_t written;   /* bytes in the file, with those before */
 	uint64_t committed; /* bytes that the row tells of */

@@ -1,6 +1,7 @@
 /*
  * swarm join DIR COUNT TOKEN_FILE HOST:PORT - make COUNT machines.
- * swarm run DIR COUNT [KEY=MS ...] - be all of them, in one process.
+ * swarm run DIR COUNT [KEY=MS ...] [first=N] - be COUNT of them, from the N-th
+ * on (1), in one process.
  *
  * They are tentacles as any: each has a state directory (DIR/0001 ...), key,
  * certificate and journal of its own, dials its peers with full TLS, and
@@ -37,6 +38,7 @@
 struct swarm {
 	const char *dir;
 	unsigned count;
+	unsigned first; /* of those that are run; from 0 */
 	struct link_config link;
 };
 
@@ -145,7 +147,7 @@ static MUST_CHECK enum rc open_one(const struct swarm *s, unsigned i,
 	char guardian[FS_PATH_MAX];
 	enum rc rc;
 
-	place_of(s, i, one->state);
+	place_of(s, s->first + i, one->state);
 	rc = fs_join(one->apps, sizeof(one->apps), one->state, "apps");
 	if (rc != RC_OK)
 		return rc;
@@ -251,6 +253,22 @@ static MUST_CHECK enum rc set_time(struct link_config *c, const char *word)
 	return RC_NOTFOUND;
 }
 
+static MUST_CHECK enum rc set_word(struct swarm *s, const char *word)
+{
+	static const char first[] = "first=";
+	unsigned long n;
+	char *end;
+
+	if (strncmp(word, first, sizeof(first) - 1) != 0)
+		return set_time(&s->link, word);
+	errno = 0;
+	n = strtoul(word + sizeof(first) - 1, &end, 10);
+	if (errno != 0 || *end != '\0' || n < 1 || n > COUNT_MAX)
+		return RC_PROTO;
+	s->first = (unsigned)n - 1;
+	return RC_OK;
+}
+
 int main(int argc, char **argv)
 {
 	struct log_options log = LOG_OPTIONS_DEFAULT;
@@ -263,14 +281,14 @@ int main(int argc, char **argv)
 	    (join ? argc != 6 : strcmp(argv[1], "run") != 0))
 		return complain("usage",
 		    "join DIR COUNT TOKEN_FILE HOST:PORT, or "
-		    "run DIR COUNT [KEY=MS ...]");
+		    "run DIR COUNT [KEY=MS ...] [first=N]");
 	log.level = LOG_LEVEL_WARN;
 	log_setup(&log);
 	link_config_default(&s.link);
 	if (join)
 		return join_all(&s, argv[4], argv[5]);
 	for (int i = 4; i < argc; i++) {
-		if (set_time(&s.link, argv[i]) != RC_OK)
+		if (set_word(&s, argv[i]) != RC_OK)
 			return complain("not a time of the links", argv[i]);
 	}
 	return run_all(&s);
