@@ -26,9 +26,11 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
-#define LINK_READ_MAX  (64 * 1024)
-#define LINK_PLAIN_MAX (128 * 1024)
-#define LINK_BATCH_MAX ((size_t)4 * FRAME_LEN_MAX)
+/* At once from one link; all that are busy share the first in a turn. */
+#define LINK_READ_MAX  ((size_t)256 * 1024)
+#define LINK_READ_MIN  ((size_t)64 * 1024)
+#define LINK_PLAIN_MAX ((size_t)512 * 1024)
+#define LINK_BATCH_MAX ((size_t)16 * FRAME_LEN_MAX)
 #define LINK_WIRE_MAX  (LINK_BATCH_MAX + (size_t)2 * TLS_ROOM)
 /* What health may have in the kernel beyond bulk's limit. */
 #define LINK_AHEAD_MAX   ((size_t)64 * 1024)
@@ -144,6 +146,7 @@ struct link_net {
 	struct link_list pending;
 	struct link_list strangers; /* accepted, up, without a certificate */
 	struct loop_timer *flush, *recheck;
+	uint32_t busy, was_busy; /* links with more to read; in the last turn */
 	struct link_watch_list watches;
 	uint64_t recheck_round;
 	uint32_t handshakes;           /* how many are pending */

@@ -135,10 +135,19 @@ void link_feed(struct link *link, const uint8_t *data, size_t len)
 		link_kick(link);
 }
 
+/* Much at once costs less; but nobody shall wait long for the others. */
+static size_t read_max(const struct link_net *net)
+{
+	size_t share = LINK_READ_MAX / (net->was_busy > 0 ? net->was_busy : 1);
+
+	return share > LINK_READ_MIN ? share : LINK_READ_MIN;
+}
+
 static void on_readable(struct link *link)
 {
 	struct link_net *net = link->net;
-	ssize_t got = recv(link->fd, net->recv_buf, sizeof(net->recv_buf), 0);
+	size_t most = read_max(net);
+	ssize_t got = recv(link->fd, net->recv_buf, most, 0);
 
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -153,6 +162,8 @@ static void on_readable(struct link *link)
 		peer_gone(link);
 		return;
 	}
+	if ((size_t)got == most)
+		net->busy++;
 	link->last_recv_us = loop_now_us(net->loop);
 	if (link->state == LINK_ST_HANDSHAKE)
 		link_handshake_input(link, net->recv_buf, (size_t)got);

@@ -34,6 +34,8 @@ static void flush_all(void *arg)
 	struct link_net *net = arg;
 	struct link *link;
 
+	net->was_busy = net->busy;
+	net->busy = 0;
 	while ((link = TAILQ_FIRST(&net->dirty)) != NULL) {
 		TAILQ_REMOVE(&net->dirty, link, dirty);
 		link->is_dirty = false;
