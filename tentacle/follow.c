@@ -4,12 +4,14 @@
 #include "common/log.h"
 #include "proto/lenframe.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Pieces sent before the loop gets its turn again. */
 #define FOLLOW_BURST 16
 #define STATE_MS     500
+#define READS_FAILED 20 /* looks, before the rest of a log is given up */
 
 struct follow {
 	struct session *session;
@@ -20,7 +22,10 @@ struct follow {
 	uint32_t version; /* of the state that was told */
 	uint64_t told_ms; /* when; monotonic */
 	uint64_t file;    /* bytes of the artifact at hand that are told */
+	uint64_t size;    /* of that artifact */
 	bool in_file;     /* its note is told, not yet all of its bytes */
+	bool marked;      /* it was told that the rest of the log is lost */
+	unsigned failed;  /* looks at a log that has ended */
 	uint8_t piece[PIECE_MAX];
 };
 
@@ -41,23 +46,6 @@ static void fail(struct session *s, enum reason code, const char *text)
 	session_refuse(s, &fault);
 }
 
-/* RC_OK: sent, the session has ended; RC_AGAIN: no result yet. */
-static MUST_CHECK enum rc send_result(struct session *s)
-{
-	struct msg_result result;
-	struct packbuf pack;
-	enum rc rc = operations_result(
-	    s->executor->operations, s->follow->ticket, &result);
-
-	if (rc != RC_OK)
-		return rc;
-	packbuf_init(&pack, LENFRAME_DEPLOY_MAX);
-	rc = session_send(s, msg_result_encode(&result, &pack), &pack);
-	if (rc == RC_OK)
-		session_end(s, NULL);
-	return rc;
-}
-
 static MUST_CHECK enum rc send_piece(struct follow *f, size_t len)
 {
 	const struct msg_output output = {
@@ -72,6 +60,57 @@ static MUST_CHECK enum rc send_piece(struct follow *f, size_t len)
 	if (rc == RC_OK)
 		f->offset += len;
 	return rc;
+}
+
+/* Less came from the disk than was there at its end: the result must go out
+ * all the same, and it counts what was told. */
+static MUST_CHECK enum rc tell_lost(struct follow *f, struct msg_result *result)
+{
+	uint64_t lost = result->log_size - f->offset;
+	enum rc rc = RC_OK;
+	int len;
+
+	if (!f->marked) {
+		log_error("job", f->ticket,
+		    "%llu bytes of its log cannot be read any more",
+		    (unsigned long long)lost);
+		len = snprintf((char *)f->piece, sizeof(f->piece),
+		    "\n[longarm: %llu bytes of output from here on are lost]\n",
+		    (unsigned long long)lost);
+		rc = send_piece(f, (size_t)len);
+		f->marked = rc == RC_OK;
+	}
+	result->log_size = f->offset;
+	result->log_sha256[0] = '\0';
+	return rc;
+}
+
+/* RC_OK: sent, the session has ended; RC_AGAIN: no result yet. */
+static MUST_CHECK enum rc send_result(struct session *s)
+{
+	struct msg_result result;
+	struct packbuf pack;
+	enum rc rc = operations_result(
+	    s->executor->operations, s->follow->ticket, &result);
+
+	if (rc == RC_OK &&
+	    (s->follow->marked || result.log_size > s->follow->offset))
+		rc = tell_lost(s->follow, &result);
+	if (rc != RC_OK)
+		return rc;
+	packbuf_init(&pack, LENFRAME_DEPLOY_MAX);
+	rc = session_send(s, msg_result_encode(&result, &pack), &pack);
+	if (rc == RC_OK)
+		session_end(s, NULL);
+	return rc;
+}
+
+/* Perhaps it passes, as a lack of descriptors does. */
+static enum rc read_failed(struct follow *f, bool ended, enum rc rc)
+{
+	if (rc != RC_IO || !ended)
+		return rc;
+	return ++f->failed < READS_FAILED ? RC_AGAIN : RC_NOTFOUND;
 }
 
 /* RC_OK: look again later; RC_AGAIN: the seal is full; else it failed. */
@@ -89,6 +128,7 @@ static MUST_CHECK enum rc pump(struct follow *f, bool *ended)
 		};
 
 		rc = operations_read(ops, f->ticket, &range, ended);
+		rc = read_failed(f, *ended, rc);
 		if (rc == RC_NOTFOUND) {
 			*ended = true; /* no log: only a result, if any */
 			rc = RC_OK;
@@ -122,11 +162,10 @@ static MUST_CHECK enum rc send_file_piece(struct follow *f)
 	};
 	struct msg_piece piece = { .offset = f->file };
 	struct packbuf pack;
-	enum rc rc = operations_artifact(
-	    f->session->executor->operations, f->ticket, f->note, &range);
+	enum rc rc;
 
-	if (rc != RC_OK)
-		return rc == RC_NOTFOUND ? RC_IO : rc;
+	operations_artifact(f->session->executor->operations, f->ticket,
+	    f->note, f->size, &range);
 	if (range.got == 0)
 		return RC_NOTFOUND;
 	piece.data = bytes_of(f->piece, range.got);
@@ -160,6 +199,7 @@ static MUST_CHECK enum rc send_next_note(struct follow *f, bool *later)
 		return rc;
 	f->in_file = note.kind == NOTE_ARTIFACT;
 	f->file = 0;
+	f->size = note.size;
 	f->note += f->in_file ? 0 : 1;
 	return RC_OK;
 }

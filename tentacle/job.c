@@ -205,10 +205,12 @@ void job_fail(struct job *job, const struct fault *cause)
 	job_finish(job);
 }
 
+/* The log is masked, whatever became of the notes. */
 static void work_seal(void *arg)
 {
 	struct job *job = arg;
 	struct fault ignored;
+	enum rc rc;
 
 	/* Old versions that stay are no failure of this one. */
 	if (job->install != NULL && job->result.cause == REASON_NONE &&
@@ -216,10 +218,23 @@ static void work_seal(void *arg)
 		RC_OK)
 		runlog_note(job->dir, "longarm: %s", ignored.text);
 	job->work_rc = job_seal_notes(job, &job->work_fault);
+	rc = runlog_seal(job->dir, job->mask, &job->result.log_size,
+	    job->result.log_sha256,
+	    job->work_rc == RC_OK ? &job->work_fault : &ignored);
 	if (job->work_rc == RC_OK)
-		job->work_rc =
-		    runlog_seal(job->dir, job->mask, &job->result.log_size,
-			job->result.log_sha256, &job->work_fault);
+		job->work_rc = rc;
+}
+
+/* It may have gone well, but not all that it said can be told. */
+static void tell_loss(struct job *job)
+{
+	if (job->work_fault.code == REASON_NONE)
+		fault_set(&job->work_fault, REASON_INTERNAL, "",
+		    "what the script said cannot be kept: %s",
+		    rc_name(job->work_rc));
+	log_error("job", job->ticket, "%s", job->work_fault.text);
+	if (job->result.cause == REASON_NONE)
+		job_set_result(job, job->result.state, &job->work_fault);
 }
 
 static void sealed(void *arg)
@@ -230,7 +245,7 @@ static void sealed(void *arg)
 	enum rc rc = RC_OK;
 
 	if (job->work_rc != RC_OK)
-		log_error("job", job->ticket, "%s", job->work_fault.text);
+		tell_loss(job);
 	job->result.ended_ms = job_wall_ms();
 	job->state = JOB_DONE;
 	t = tickets_find(ledger_tickets(job->place->ledger), job->ticket);
@@ -248,16 +263,15 @@ static void sealed(void *arg)
 
 void job_finish(struct job *job)
 {
-	struct fault fault;
-
 	job_end_run(job);
 	job->state = JOB_SEALING;
 	job->work_rc = RC_OK;
+	job->work_fault = (struct fault){ .code = REASON_NONE };
 	/* Without a mask the log cannot be shown to anybody. */
-	if (job->mask == NULL &&
-	    runlog_load_mask(job->dir, &job->mask, &fault) != RC_OK) {
-		log_error("job", job->ticket, "%s", fault.text);
-		job->work_rc = RC_IO;
+	if (job->mask == NULL)
+		job->work_rc =
+		    runlog_load_mask(job->dir, &job->mask, &job->work_fault);
+	if (job->work_rc != RC_OK) {
 		sealed(job);
 		return;
 	}

@@ -84,15 +84,17 @@ enum rc job_end_unknown(const struct job_place *place,
 	    "a script of this ticket may have run, and what is on the disk of "
 	    "it cannot be read; nobody knows how it ended, and it is not "
 	    "started again");
+	/* Without them there is less to tell, and it ends all the same. */
 	if (rc == RC_OK)
 		rc = runlog_load_mask(dir, &mask, fault);
-	if (rc == RC_OK)
-		rc = notes_seal(dir, mask, fault);
+	if (rc == RC_OK && notes_seal(dir, mask, fault) != RC_OK)
+		log_error("job", ticket->id, "%s", fault->text);
 	if (rc == RC_OK)
 		rc = runlog_seal(dir, mask, &r.log_size, r.log_sha256, fault);
+	if (rc != RC_OK)
+		log_error("job", ticket->id, "%s", fault->text);
 	mask_free(mask);
-	if (rc == RC_OK)
-		rc = ledger_end(place->ledger, ticket->id, &r, fault);
+	rc = ledger_end(place->ledger, ticket->id, &r, fault);
 	if (rc == RC_OK)
 		job_remove_secrets(place, ticket->id);
 	return rc;

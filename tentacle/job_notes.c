@@ -2,16 +2,14 @@
 #include "tentacle/job_base.h"
 
 #include "common/log.h"
+#include "tentacle/keep.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define CHUNK      65536
@@ -19,6 +17,7 @@
 #define FILE_MAX   (UINT64_C(64) << 20)
 #define FILES_MAX  (UINT64_C(256) << 20) /* of one ticket, together */
 #define LEAVE_FREE (UINT64_C(64) << 20)
+#define NOT_KEPT   "artifact %.200s: not kept: %.200s"
 
 /* --- Reading the output ------------------------------------------------- */
 
@@ -26,13 +25,25 @@ enum rc notes_open(const char *dir, struct mask *mask, struct notes **out,
     bool *saved, struct fault *fault)
 {
 	char path[FS_PATH_MAX];
-	enum rc rc = fs_join(path, sizeof(path), dir, "notes");
+	enum rc lost, rc = fs_join(path, sizeof(path), dir, "notes");
 
 	if (rc == RC_OK)
 		rc = notes_load(mask, path, out);
 	*saved = rc == RC_OK;
-	if (rc == RC_NOTFOUND)
+	if (rc == RC_OK)
+		return RC_OK;
+	lost = rc;
+	if (rc != RC_NOMEM)
 		rc = notes_new(mask, out);
+	/* Whatever became of it: the result must go out. */
+	if (rc == RC_OK && lost != RC_NOTFOUND) {
+		rc = notes_warn(*out,
+		    "what the script said before is lost: the file `notes` of "
+		    "its ticket cannot be read: %s",
+		    rc_name(lost));
+		if (rc != RC_OK)
+			notes_free(*out);
+	}
 	if (rc != RC_OK)
 		fault_set(fault, REASON_INTERNAL, "",
 		    "%.200s/notes: cannot be read: %s", dir, rc_name(rc));
@@ -108,32 +119,12 @@ const struct notes *job_notes(const struct job *job)
 
 /* --- Files -------------------------------------------------------------- */
 
-/* Nothing on the way to it is a link, and nothing leads out of base. */
-static int open_beneath(const char *base, const char *path)
-{
-	struct open_how how = {
-		.flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-		           RESOLVE_NO_MAGICLINKS,
-	};
-	size_t len = strlen(base);
-	int dir = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
-
-	if (dir < 0)
-		return -1;
-	if (strncmp(path, base, len) == 0 && path[len] == '/')
-		path += len + 1;
-	fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
-	(void)close(dir);
-	return fd;
-}
-
 struct kept {
 	const struct run_user *user;
-	uint64_t total;
-	uint64_t size;
+	char place[FS_PATH_MAX]; /* where they go */
+	uint64_t total, size;
 	char digest[DIGEST_SIZE];
-	const char *why; /* it cannot be kept */
+	const char *why; /* this one cannot be kept */
 };
 
 /* We may read what the script's user may not: then he does not get it. */
@@ -143,7 +134,7 @@ static bool may_be_read(const struct run_user *user, const struct stat *st)
 	       (st->st_mode & S_IROTH) != 0;
 }
 
-static bool check_file(struct kept *k, int fd, const char *dir)
+static bool check_file(struct kept *k, int fd)
 {
 	uint64_t avail = 0;
 	struct stat st;
@@ -156,7 +147,7 @@ static bool check_file(struct kept *k, int fd, const char *dir)
 		k->why = "it is above 64 MiB";
 	else if (k->total + (uint64_t)st.st_size > FILES_MAX)
 		k->why = "all together are above 256 MiB";
-	else if (fs_free_bytes(dir, &avail) != RC_OK ||
+	else if (fs_free_bytes(k->place, &avail) != RC_OK ||
 		 avail < (uint64_t)st.st_size + LEAVE_FREE)
 		k->why = "the disk has no room for it";
 	else
@@ -164,104 +155,82 @@ static bool check_file(struct kept *k, int fd, const char *dir)
 	return false;
 }
 
-static enum rc copy_bytes(
-    struct kept *k, int from, int to, EVP_MD_CTX *sha, uint8_t *chunk)
+static bool copy_file(struct kept *k, int fd, size_t number)
 {
-	k->size = 0;
-	for (;;) {
-		ssize_t got = read(from, chunk, CHUNK);
+	uint64_t left = FILES_MAX - k->total;
+	char name[24], path[FS_PATH_MAX];
+	enum rc rc;
 
-		if (got < 0)
-			return RC_IO;
-		if (got == 0)
-			return RC_OK;
-		k->size += (uint64_t)got;
-		/* It grows while we read. */
-		if (k->size > FILE_MAX)
-			return RC_LIMIT;
-		if (EVP_DigestUpdate(sha, chunk, (size_t)got) != 1 ||
-		    fs_write_all(to, chunk, (size_t)got) != RC_OK)
-			return RC_IO;
-	}
-}
-
-static enum rc copy_file(struct kept *k, int from, const char *path)
-{
-	int to = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	uint8_t digest[DIGEST_BYTES], *chunk = malloc(CHUNK);
-	EVP_MD_CTX *sha = EVP_MD_CTX_new();
-	enum rc rc = RC_IO;
-
-	if (to >= 0 && chunk != NULL && sha != NULL &&
-	    EVP_DigestInit_ex(sha, EVP_sha256(), NULL) == 1)
-		rc = copy_bytes(k, from, to, sha, chunk);
-	if (rc == RC_OK &&
-	    (EVP_DigestFinal_ex(sha, digest, NULL) != 1 || fsync(to) != 0))
-		rc = RC_IO;
+	(void)snprintf(name, sizeof(name), "%zu", number);
+	rc = fs_join(path, sizeof(path), k->place, name);
 	if (rc == RC_OK)
-		hex_format(digest, sizeof(digest), k->digest);
-	else
+		rc = keep_copy(fd, path, left < FILE_MAX ? left : FILE_MAX,
+		    &k->size, k->digest);
+	if (rc == RC_LIMIT)
+		k->why = "it grew above the limit while it was copied";
+	else if (rc != RC_OK)
 		k->why = "it could not be copied";
-	if (to >= 0)
-		(void)close(to);
-	EVP_MD_CTX_free(sha);
-	free(chunk);
-	return rc;
+	return rc == RC_OK;
 }
 
 static int open_named(const struct job *job, const char *path)
 {
-	const char *own = job->kept_user.other ? job->world : job->dir;
+	char own[FS_PATH_MAX];
 	const char *first = own;
 	int fd;
 
+	if (job->kept_user.other)
+		(void)snprintf(own, sizeof(own), "%s", job->world);
+	else if (fs_join(own, sizeof(own), job->dir, RUN_WORK) != RC_OK)
+		return -1;
 	if (job->install != NULL)
 		first = install_dir(job->install);
 	else if (job->workdir[0] != '\0')
 		first = job->workdir;
-	fd = open_beneath(first, path);
-	return fd >= 0 || first == own ? fd : open_beneath(own, path);
+	fd = keep_open(first, path);
+	return fd >= 0 || first == own ? fd : keep_open(own, path);
 }
 
 static enum rc keep_one(struct job *job, size_t i, struct kept *k)
 {
 	const char *title = notes_file_title(job->notes, i);
-	char name[64], path[FS_PATH_MAX];
 	int fd = open_named(job, notes_file_path(job->notes, i));
-	enum rc rc;
+	bool kept;
 
 	k->why = fd < 0 ? strerrordesc_np(errno) : NULL;
-	(void)snprintf(
-	    name, sizeof(name), "artifacts/%zu", notes_count(job->notes) + 1);
-	rc = fs_join(path, sizeof(path), job->dir, name);
-	if (rc == RC_OK && fd >= 0 && check_file(k, fd, job->dir) &&
-	    copy_file(k, fd, path) == RC_OK) {
-		k->total += k->size;
-		rc = notes_add_artifact(job->notes, title, k->size, k->digest);
-	} else if (rc == RC_OK) {
-		rc = notes_warn(job->notes, "artifact %.200s: not kept: %s",
-		    title, k->why != NULL ? k->why : "unknown");
-	}
+	kept = fd >= 0 && check_file(k, fd) &&
+	       copy_file(k, fd, notes_count(job->notes) + 1);
 	if (fd >= 0)
 		(void)close(fd);
-	return rc;
+	if (!kept)
+		return notes_warn(
+		    job->notes, NOT_KEPT, title, k->why != NULL ? k->why : "");
+	k->total += k->size;
+	return notes_add_artifact(job->notes, title, k->size, k->digest);
 }
 
-static enum rc keep_files(struct job *job, struct fault *fault)
+/* One that cannot be kept is a warning, and no more: that all can be told. */
+static enum rc keep_files(struct job *job)
 {
+	struct fault broken = { 0 };
 	struct kept k = { .user = &job->kept_user };
-	char path[FS_PATH_MAX];
 	enum rc rc = RC_OK;
+	bool able;
 
 	if (notes_file_count(job->notes) == 0)
 		return RC_OK;
-	rc = run_user_find(job->m.user, &job->kept_user, fault);
-	if (rc == RC_OK)
-		rc = fs_join(path, sizeof(path), job->dir, "artifacts");
-	if (rc == RC_OK)
-		rc = fs_make_private_dir(path, fault);
+	able =
+	    run_user_find(job->m.user, &job->kept_user, &broken) == RC_OK &&
+	    fs_join(k.place, sizeof(k.place), job->dir, "artifacts") == RC_OK &&
+	    fs_make_private_dir(k.place, &broken) == RC_OK;
 	for (size_t i = 0; rc == RC_OK && i < notes_file_count(job->notes); i++)
-		rc = keep_one(job, i, &k);
+		rc = able ? keep_one(job, i, &k)
+		          : notes_warn(job->notes, NOT_KEPT,
+				notes_file_title(job->notes, i), broken.text);
+	/* Before the notes that name them. */
+	if (able && fs_sync_dir(k.place) != RC_OK)
+		log_warn("job", job->ticket, "%s: cannot be synced: %s",
+		    k.place, strerrordesc_np(errno));
 	return rc;
 }
 
@@ -312,7 +281,7 @@ enum rc job_seal_notes(struct job *job, struct fault *fault)
 		return rc;
 	rc = scan_to_end(job->notes, job->dir);
 	if (rc == RC_OK)
-		rc = keep_files(job, fault);
+		rc = keep_files(job);
 	if (rc == RC_OK)
 		rc = save(job->notes, job->dir, fault);
 	if (rc != RC_OK && fault->code == REASON_NONE)

@@ -111,9 +111,13 @@ MUST_CHECK enum rc operations_note(struct operations *ops, const char *ticket,
 /* How far it says it is (number 0).  false: as when *version was this. */
 bool operations_state(struct operations *ops, const char *ticket,
     uint32_t *version, struct msg_note *out);
-/* Bytes of the artifact that is note `number`; range->got 0: the end. */
-MUST_CHECK enum rc operations_artifact(struct operations *ops,
-    const char *ticket, uint32_t number, struct runlog_range *range);
+/*
+ * Bytes of the artifact that is note `number`, of this size; range->got 0: the
+ * end.  What cannot be read (any more) is told as zeros: its digest shows that,
+ * and what follows can be told.
+ */
+void operations_artifact(const struct operations *ops, const char *ticket,
+    uint32_t number, uint64_t size, struct runlog_range *range);
 
 /* For status. */
 size_t operations_open_tickets(const struct operations *ops);

@@ -50,6 +50,7 @@ struct operations {
 	/* Of a ticket that has ended, and is asked about. */
 	char noted[ID_SIZE];
 	char waiting[MSG_TEXT_MAX + 1]; /* for whom */
+	char gone[MSG_TEXT_MAX + 1];    /* which artifact */
 	struct mask *noted_mask;
 	struct notes *noted_notes;
 	struct ticket_plan plan; /* of the request at hand; large */

@@ -1,10 +1,12 @@
 /* What scripts say of themselves, for those who follow them. */
 #include "tentacle/operations_base.h"
 
-#include <errno.h>
+#include "common/log.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void operations_notes_drop(struct operations *ops)
@@ -61,6 +63,47 @@ static MUST_CHECK enum rc find_notes(struct operations *ops, const char *ticket,
 	return rc == RC_OK && *out == NULL ? RC_AGAIN : rc;
 }
 
+/* -1: it is gone, or not whole. */
+static int open_artifact(const struct operations *ops, const char *ticket,
+    uint32_t number, uint64_t size)
+{
+	char dir[FS_PATH_MAX], path[FS_PATH_MAX], name[48];
+	struct stat st;
+	int fd;
+
+	(void)snprintf(name, sizeof(name), "artifacts/%u", (unsigned)number);
+	if (fs_join(dir, sizeof(dir), ops->runs, ticket) != RC_OK ||
+	    fs_join(path, sizeof(path), dir, name) != RC_OK)
+		return -1;
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && (fstat(fd, &st) != 0 || (uint64_t)st.st_size != size)) {
+		(void)close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+/* Its place in the order is kept, so that all that follows can be told. */
+static void check_artifact(
+    struct operations *ops, const char *ticket, struct msg_note *note)
+{
+	int fd = open_artifact(ops, ticket, note->number, note->size);
+
+	if (fd >= 0) {
+		(void)close(fd);
+		return;
+	}
+	(void)snprintf(ops->gone, sizeof(ops->gone),
+	    "artifact %.*s: it was kept on the machine, and cannot be read any "
+	    "more",
+	    (int)(note->name.len < 200 ? note->name.len : 200),
+	    (const char *)note->name.p);
+	log_warn("job", ticket, "%s", ops->gone);
+	*note = (struct msg_note){ .number = note->number,
+		.kind = NOTE_WARNING,
+		.text = bytes_text(ops->gone) };
+}
+
 enum rc operations_note(struct operations *ops, const char *ticket,
     uint32_t number, struct msg_note *out)
 {
@@ -73,6 +116,8 @@ enum rc operations_note(struct operations *ops, const char *ticket,
 	if (number == 0 || number > notes_count(n))
 		return ended ? RC_NOTFOUND : RC_AGAIN;
 	notes_get(n, number, out);
+	if (out->kind == NOTE_ARTIFACT)
+		check_artifact(ops, ticket, out);
 	return RC_OK;
 }
 
@@ -118,28 +163,19 @@ bool operations_state(struct operations *ops, const char *ticket,
 	return true;
 }
 
-enum rc operations_artifact(struct operations *ops, const char *ticket,
-    uint32_t number, struct runlog_range *range)
+void operations_artifact(const struct operations *ops, const char *ticket,
+    uint32_t number, uint64_t size, struct runlog_range *range)
 {
-	char dir[FS_PATH_MAX], path[FS_PATH_MAX], name[48];
-	ssize_t got;
-	enum rc rc = fs_join(dir, sizeof(dir), ops->runs, ticket);
-	int fd;
+	uint64_t left = range->offset < size ? size - range->offset : 0;
+	int fd = open_artifact(ops, ticket, number, size);
+	ssize_t got = -1;
 
-	range->got = 0;
-	(void)snprintf(name, sizeof(name), "artifacts/%u", (unsigned)number);
-	if (rc == RC_OK)
-		rc = fs_join(path, sizeof(path), dir, name);
-	if (rc != RC_OK)
-		return rc;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return errno == ENOENT ? RC_NOTFOUND : RC_IO;
-	got = pread(fd, range->out, range->size, (off_t)range->offset);
+	range->got = left < range->size ? (size_t)left : range->size;
+	if (fd >= 0) {
+		got = pread(fd, range->out, range->got, (off_t)range->offset);
+		(void)close(fd);
+	}
 	if (got < 0)
-		rc = RC_IO;
-	else
-		range->got = (size_t)got;
-	(void)close(fd);
-	return rc;
+		got = 0;
+	memset(range->out + got, 0, range->got - (size_t)got);
 }

@@ -19,10 +19,12 @@
  *     dir/secrets/X     secret X, 0600; LONGARM_SECRETS_DIR names the place
  *     dir/run-NAME/     order, record (locked while a guardian lives), and the
  *                       FIFOs alive and control
+ *     dir/work/         its working directory and LONGARM_RUN_DIR: nothing of
+ *                       ours is in there, so no name that it chooses meets one
  *
  * A script that runs as another user cannot look into dir, which is ours.  It
- * has a directory of its own, world (0700, its user's), for its working
- * directory, with copies of the script (world/.NAME) and of its secrets
+ * has a directory of its own, world (0700, its user's), instead of dir/work,
+ * with copies of the script (world/.NAME) and of its secrets
  * (world/.secrets/X).
  *
  * Times are milliseconds of one clock that never goes back.  One thread.
@@ -36,6 +38,7 @@
 #define RUN_GRACE_MS           10000 /* between SIGTERM and SIGKILL */
 #define RUN_OUTPUT_MAX         (64ull * 1024 * 1024)
 #define RUN_PATH               "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define RUN_WORK               "work"
 /* Launches of guardians that end before their script could begin. */
 #define RUN_ATTEMPTS 3
 
@@ -51,7 +54,7 @@ struct run_spec {
 	int guardian;     /* of run_open_guardian() */
 	bool passing; /* nobody asks after a crash: guardians sync nothing */
 	struct bytes body;
-	const char *workdir; /* NULL: dir */
+	const char *workdir; /* NULL: dir/work */
 	const char *ticket;
 	struct run_machine machine;
 	const char *home; /* NULL: HOME of the user's record is not looked

@@ -32,10 +32,15 @@ MUST_CHECK enum rc run_user_find(
 /* Make and fill the directory of its own. */
 MUST_CHECK enum rc run_user_prepare(const struct run_spec *spec,
     const struct run_user *user, struct fault *fault);
-/* Where the script, and its secrets, are for this user. */
+/* What a script is told of, as this user. */
+struct run_places {
+	char script[FS_PATH_MAX];
+	char secrets[FS_PATH_MAX]; /* directory */
+	char work[FS_PATH_MAX];    /* directory that is its own */
+};
+/* RC_LIMIT: too long. */
 MUST_CHECK enum rc run_user_places(const struct run_spec *spec,
-    const struct run_user *user, char script[FS_PATH_MAX],
-    char secrets[FS_PATH_MAX]);
+    const struct run_user *user, struct run_places *out);
 
 /*
  * run_end.c: in words for people, from what guardians wrote.  dir is the

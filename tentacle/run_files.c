@@ -68,8 +68,8 @@ static const char *home_of(
 }
 
 static enum rc build_environment(const struct run_spec *spec,
-    const struct run_user *user, const char *secrets, struct environment **out,
-    struct fault *fault)
+    const struct run_user *user, const struct run_places *places,
+    struct environment **out, struct fault *fault)
 {
 	const char *name = user->name[0] != '\0' ? user->name : NULL;
 	char path[FS_PATH_MAX + sizeof(RUN_PATH)] = RUN_PATH;
@@ -80,8 +80,8 @@ static enum rc build_environment(const struct run_spec *spec,
 		{ "LOGNAME", name }, { "LONGARM_TICKET", spec->ticket },
 		{ "LONGARM_MACHINE", spec->machine.name },
 		{ "LONGARM_MACHINE_ID", spec->machine.id },
-		{ "LONGARM_RUN_DIR", user->other ? spec->world : spec->dir },
-		{ "LONGARM_SECRETS_DIR", secrets },
+		{ "LONGARM_RUN_DIR", places->work },
+		{ "LONGARM_SECRETS_DIR", places->secrets },
 		{ "LONGARM_PACKAGE_DIR", spec->package_dir },
 		{ "LONGARM_PREVIOUS_DIR", spec->previous_dir } };
 	if (spec->helpers != NULL && spec->helpers[0] != '\0')
@@ -144,21 +144,14 @@ static void fill_user(const struct run_user *user, struct guard_order *o)
 	memcpy(o->groups, user->groups, sizeof(o->groups));
 }
 
-static const char *workdir_of(
-    const struct run_spec *spec, const struct run_user *user)
-{
-	if (spec->workdir != NULL)
-		return spec->workdir;
-	return user->other ? spec->world : spec->dir;
-}
-
 /* Fills in what the guardians are told; texts are borrowed. */
 static enum rc write_order(const struct run_spec *spec,
     const struct run_user *user, const char *place, struct fault *fault)
 {
+	struct run_places p;
 	struct guard_order o = { .ticket = spec->ticket,
 		.name = spec->name,
-		.workdir = workdir_of(spec, user),
+		.workdir = spec->workdir != NULL ? spec->workdir : p.work,
 		.memory = spec->memory,
 		.processes = spec->processes,
 		.timeout_ms =
@@ -166,21 +159,20 @@ static enum rc write_order(const struct run_spec *spec,
 		.grace_ms = or_default(spec->grace_ms, RUN_GRACE_MS),
 		.output_max = or_default(spec->output_max, RUN_OUTPUT_MAX),
 		.passing = spec->passing };
-	char script[FS_PATH_MAX], secrets[FS_PATH_MAX], path[FS_PATH_MAX];
-	char shell[] = "/bin/sh";
+	char shell[] = "/bin/sh", path[FS_PATH_MAX];
 	struct environment *e = NULL;
 	uint8_t *data = NULL;
 	size_t len = 0;
-	enum rc rc = run_user_places(spec, user, script, secrets);
+	enum rc rc = run_user_places(spec, user, &p);
 
 	fill_user(user, &o);
 	if (rc == RC_OK)
-		rc = build_environment(spec, user, secrets, &e, fault);
+		rc = build_environment(spec, user, &p, &e, fault);
 	if (rc != RC_OK)
 		return rc;
 	if (!has_shebang(spec->body))
 		o.args[o.arg_count++] = shell;
-	o.args[o.arg_count++] = script;
+	o.args[o.arg_count++] = p.script;
 	o.env = environment_list(e);
 	o.env_count = count_list(o.env);
 	rc = guard_order_encode(&o, &data, &len);
@@ -255,6 +247,19 @@ static enum rc prepare_guard(const struct run_spec *spec,
 	return rc;
 }
 
+/* Its own to do with as it likes, also when there are more scripts. */
+static enum rc make_work(const struct run_spec *spec, struct fault *fault)
+{
+	char path[FS_PATH_MAX];
+	enum rc rc = spec_path(spec, RUN_WORK, path, fault);
+
+	if (rc != RC_OK || mkdir(path, 0700) == 0 || errno == EEXIST)
+		return rc;
+	fault_set(fault, REASON_INTERNAL, "", "%s: cannot create: %s", path,
+	    strerrordesc_np(errno));
+	return RC_IO;
+}
+
 static int open_output(const char *path)
 {
 	return open(
@@ -270,6 +275,8 @@ enum rc run_prepare(const struct run_spec *spec, struct fault *fault)
 
 	if (rc == RC_OK)
 		rc = fs_make_private_dir(spec->dir, fault);
+	if (rc == RC_OK && !user.other)
+		rc = make_work(spec, fault);
 	if (rc == RC_OK)
 		rc = write_secrets(spec, fault);
 	if (rc == RC_OK)

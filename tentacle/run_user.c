@@ -84,8 +84,7 @@ enum rc run_user_find(
 /* --- The directory of its own ------------------------------------------- */
 
 enum rc run_user_places(const struct run_spec *spec,
-    const struct run_user *user, char script[FS_PATH_MAX],
-    char secrets[FS_PATH_MAX])
+    const struct run_user *user, struct run_places *out)
 {
 	const char *dir = user->other ? spec->world : spec->dir;
 	char name[NAME_SIZE];
@@ -93,10 +92,15 @@ enum rc run_user_places(const struct run_spec *spec,
 
 	(void)snprintf(
 	    name, sizeof(name), "%s%.60s", user->other ? "." : "", spec->name);
-	rc = fs_join(script, FS_PATH_MAX, dir, name);
-	return rc == RC_OK ? fs_join(secrets, FS_PATH_MAX, dir,
-				 user->other ? ".secrets" : "secrets")
-	                   : rc;
+	rc = fs_join(out->script, sizeof(out->script), dir, name);
+	if (rc == RC_OK)
+		rc = fs_join(out->secrets, sizeof(out->secrets), dir,
+		    user->other ? ".secrets" : "secrets");
+	if (user->other)
+		(void)snprintf(out->work, sizeof(out->work), "%s", dir);
+	else if (rc == RC_OK)
+		rc = fs_join(out->work, sizeof(out->work), dir, RUN_WORK);
+	return rc;
 }
 
 /* The owner may write there, so a link may wait for us: follow none. */

@@ -286,10 +286,14 @@ enum rc runlog_seal(const char *dir, const struct mask *mask, uint64_t *size,
 	if (fd < 0 && errno == ENOENT)
 		return RC_OK; /* it never came to an output */
 	rc = fd < 0 ? RC_IO : seal_file(fd, mask, size, sha256);
-	if (rc != RC_OK)
+	if (rc != RC_OK) {
 		fault_set(fault, REASON_INTERNAL, "",
 		    "%s/output: cannot be read and masked: %s", dir,
 		    rc == RC_IO ? strerrordesc_np(errno) : rc_name(rc));
+		/* There may be secrets in it: none of it is told. */
+		*size = 0;
+		sha256[0] = '\0';
+	}
 	if (fd >= 0)
 		(void)close(fd);
 	return rc;

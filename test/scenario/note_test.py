@@ -116,3 +116,27 @@ def test_what_was_said_survives_restarts_of_both_sides(w):
     log = w.cli("task", "log", task).out
     assert log.count("************") == 2 and "first-secret" not in log, log
     machine.path("go").unlink()
+
+
+def test_a_result_goes_out_whatever_became_of_its_files(w):
+    machine = w.machines["web-01"]
+    task = w.start_run(
+        "for f in notes output artifacts; do echo own >$f; done; "
+        "longarm-step artifact notes kept; longarm-step artifact output gone; "
+        'echo up; while [ ! -e "$HOME/go" ]; do sleep 0.02; done; '
+        "echo late", "-m", "web-01")
+    wait_until(lambda: "up" in w.cli("task", "log", task).out, "its output")
+    run = max(machine.state.glob("runs/*"), key=lambda p: p.stat().st_mtime)
+    w.server_process.stop()
+    machine.touch("go")
+    wait_until(lambda: not (run / "spec").exists(), "the end")
+    (run / "artifacts" / "2").unlink()
+    (run / "output").unlink()
+    w.server_process.start()
+    w.wait_for_server()
+    result = w.cli("task", "wait", task)
+    assert "artifact gone: it was kept on the machine" in result.err, result
+    assert [a["name"] for a in w.json("task", "artifacts", task)] == ["kept"]
+    log = w.cli("task", "log", task).out
+    assert "bytes of output from here on are lost" in log, log
+    machine.path("go").unlink()

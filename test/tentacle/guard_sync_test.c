@@ -118,7 +118,7 @@ static bool has_run(void)
 	return access(path, F_OK) == 0;
 }
 
-#define SCRIPT "echo x >>$LONGARM_RUN_DIR/ran; exit 42\n"
+#define SCRIPT "echo x >>$LONGARM_RUN_DIR/../ran; exit 42\n"
 
 static void test_a_run_is_synced_twice_before_it_and_after_it(void **state)
 {

@@ -178,7 +178,7 @@ static void one_round(enum victim victim, unsigned n, long delay_us)
 		.guardian = guardian,
 		.ticket = "cccccccccccccccccccccccccccccccc",
 		.machine = { "", "" },
-		.body = bytes_text("echo x >>$LONGARM_RUN_DIR/ran\n"
+		.body = bytes_text("echo x >>$LONGARM_RUN_DIR/../ran\n"
 				   "exit 42\n") };
 	struct run *r = NULL;
 	struct run_end end;

@@ -150,7 +150,7 @@ static void wait_output(const char *text)
 /* Says "up", waits for touch("go"), says "late", exits with 42. */
 #define GATED                                                                  \
 	"echo up\n"                                                            \
-	"while [ ! -e $LONGARM_RUN_DIR/go ]; do sleep 0.01; done\n"            \
+	"while [ ! -e $LONGARM_RUN_DIR/../go ]; do sleep 0.01; done\n"            \
 	"echo late; exit 42\n"
 
 static void assert_whole(void)
@@ -373,7 +373,7 @@ static void test_the_output_limit_is_kept_by_whoever_is_left(void **state)
 static void test_what_was_prepared_and_never_began_is_started_once(void **state)
 {
 	(void)state;
-	prepare("echo x >>$LONGARM_RUN_DIR/ran\necho up\nexit 42\n");
+	prepare("echo x >>$LONGARM_RUN_DIR/../ran\necho up\nexit 42\n");
 	adopt();
 	assert_int_equal(tick(), RC_AGAIN);
 	wait_end();
@@ -571,9 +571,9 @@ static void test_no_stranger_is_signalled(void **state)
  */
 
 #define DAEMON                                                                 \
-	"setsid sh -c 'echo $$ >$LONGARM_RUN_DIR/daemon; "                     \
+	"setsid sh -c 'echo $$ >$LONGARM_RUN_DIR/../daemon; "                     \
 	"while :; do sleep 0.05; done' &\n"                                    \
-	"while [ ! -s $LONGARM_RUN_DIR/daemon ]; do sleep 0.01; done\n"
+	"while [ ! -s $LONGARM_RUN_DIR/../daemon ]; do sleep 0.01; done\n"
 
 static pid_t daemon_pid(void)
 {
@@ -659,7 +659,7 @@ static void test_lack_of_memory_is_told_apart_from_a_kill(void **state)
 	int fd;
 
 	(void)state;
-	begin("echo up\nwhile [ ! -e $LONGARM_RUN_DIR/go ]; do sleep 0.01; "
+	begin("echo up\nwhile [ ! -e $LONGARM_RUN_DIR/../go ]; do sleep 0.01; "
 	      "done\nexec tail /dev/zero\n");
 	wait_output("up\n");
 	(void)snprintf(path, sizeof(path), "%s/memory.limit_in_bytes",
@@ -695,8 +695,8 @@ static void test_the_end_is_recorded_on_a_full_disk(void **state)
 		skip(); /* not root */
 	(void)snprintf(dir, sizeof(dir), "%.64s/ticket", small);
 	(void)snprintf(script, sizeof(script),
-	    "cat /dev/zero >$LONGARM_RUN_DIR/fill 2>$LONGARM_RUN_DIR/why\n"
-	    "echo x >>$LONGARM_RUN_DIR/more && exit 1\nexit 42\n");
+	    "cat /dev/zero >$LONGARM_RUN_DIR/../fill 2>$LONGARM_RUN_DIR/../why\n"
+	    "echo x >>$LONGARM_RUN_DIR/../more && exit 1\nexit 42\n");
 	begin(script);
 	wait_end();
 	forget_run();

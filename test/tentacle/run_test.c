@@ -229,7 +229,7 @@ static void test_secrets_are_files_and_nothing_else(void **state)
 	spec.secret_count = 1;
 	run("cat $LONGARM_SECRETS_DIR/db.password; echo\n"
 	    "stat -c %a $LONGARM_SECRETS_DIR/db.password $LONGARM_SECRETS_DIR "
-	    "$LONGARM_RUN_DIR/script\n"
+	    "$LONGARM_RUN_DIR/../script\n"
 	    "env | grep -c hunter || true\n");
 	assert_string_equal(output, "hunter22\n600\n700\n700\n0\n");
 }
