@@ -150,7 +150,7 @@ static void wait_output(const char *text)
 /* Says "up", waits for touch("go"), says "late", exits with 42. */
 #define GATED                                                                  \
 	"echo up\n"                                                            \
-	"while [ ! -e $LONGARM_RUN_DIR/../go ]; do sleep 0.01; done\n"            \
+	"while [ ! -e $LONGARM_RUN_DIR/../go ]; do sleep 0.01; done\n"         \
 	"echo late; exit 42\n"
 
 static void assert_whole(void)
@@ -571,7 +571,7 @@ static void test_no_stranger_is_signalled(void **state)
  */
 
 #define DAEMON                                                                 \
-	"setsid sh -c 'echo $$ >$LONGARM_RUN_DIR/../daemon; "                     \
+	"setsid sh -c 'echo $$ >$LONGARM_RUN_DIR/../daemon; "                  \
 	"while :; do sleep 0.05; done' &\n"                                    \
 	"while [ ! -s $LONGARM_RUN_DIR/../daemon ]; do sleep 0.01; done\n"
 
