@@ -229,15 +229,10 @@ static enum rc make_fifo(
 }
 
 static enum rc prepare_guard(const struct run_spec *spec,
-    const struct run_user *user, struct fault *fault)
+    const struct run_user *user, const char *place, struct fault *fault)
 {
-	char place[FS_PATH_MAX];
-	enum rc rc = run_place(spec->dir, spec->name, place);
+	enum rc rc = make_fifo(place, "alive", fault);
 
-	if (rc == RC_OK)
-		rc = fs_make_private_dir(place, fault);
-	if (rc == RC_OK)
-		rc = make_fifo(place, "alive", fault);
 	if (rc == RC_OK)
 		rc = make_fifo(place, "control", fault);
 	if (rc == RC_OK)
@@ -260,41 +255,58 @@ static enum rc make_work(const struct run_spec *spec, struct fault *fault)
 	return RC_IO;
 }
 
-static int open_output(const char *path)
+static enum rc make_output(const struct run_spec *spec, struct fault *fault)
 {
-	return open(
-	    path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-}
-
-enum rc run_prepare(const struct run_spec *spec, struct fault *fault)
-{
-	struct run_user user;
 	char path[FS_PATH_MAX];
-	enum rc rc = run_user_find(spec->user, &user, fault);
+	enum rc rc = spec_path(spec, "output", path, fault);
 	int fd;
 
-	if (rc == RC_OK)
-		rc = fs_make_private_dir(spec->dir, fault);
-	if (rc == RC_OK && !user.other)
-		rc = make_work(spec, fault);
-	if (rc == RC_OK)
-		rc = write_secrets(spec, fault);
-	if (rc == RC_OK)
-		rc = spec_path(spec, spec->name, path, fault);
-	if (rc == RC_OK)
-		rc = fs_write_atomic(
-		    path, spec->body.p, spec->body.len, 0700, fault);
-	if (rc == RC_OK)
-		rc = spec_path(spec, "output", path, fault);
 	if (rc != RC_OK)
 		return rc;
-	fd = open_output(path);
+	fd = open(
+	    path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0) {
 		fault_set(fault, REASON_INTERNAL, "", "%s: cannot create: %s",
 		    path, strerrordesc_np(errno));
 		return RC_IO;
 	}
 	(void)close(fd);
-	rc = run_user_prepare(spec, &user, fault);
-	return rc == RC_OK ? prepare_guard(spec, &user, fault) : rc;
+	return RC_OK;
+}
+
+/* The script last: with it the names of all that is there are synced. */
+static enum rc fill_dir(const struct run_spec *spec,
+    const struct run_user *user, const char *place, struct fault *fault)
+{
+	char path[FS_PATH_MAX];
+	enum rc rc = fs_make_private_dir(spec->dir, fault);
+
+	if (rc == RC_OK)
+		rc = fs_make_private_dir(place, fault);
+	if (rc == RC_OK && !user->other)
+		rc = make_work(spec, fault);
+	if (rc == RC_OK)
+		rc = make_output(spec, fault);
+	if (rc == RC_OK)
+		rc = write_secrets(spec, fault);
+	if (rc == RC_OK)
+		rc = spec_path(spec, spec->name, path, fault);
+	return rc == RC_OK ? fs_write_atomic(path, spec->body.p, spec->body.len,
+				 0700, fault)
+	                   : rc;
+}
+
+enum rc run_prepare(const struct run_spec *spec, struct fault *fault)
+{
+	char place[FS_PATH_MAX];
+	struct run_user user;
+	enum rc rc = run_user_find(spec->user, &user, fault);
+
+	if (rc == RC_OK)
+		rc = run_place(spec->dir, spec->name, place);
+	if (rc == RC_OK)
+		rc = fill_dir(spec, &user, place, fault);
+	if (rc == RC_OK)
+		rc = run_user_prepare(spec, &user, fault);
+	return rc == RC_OK ? prepare_guard(spec, &user, place, fault) : rc;
 }

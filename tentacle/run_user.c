@@ -103,7 +103,8 @@ enum rc run_user_places(const struct run_spec *spec,
 	return rc;
 }
 
-/* The owner may write there, so a link may wait for us: follow none. */
+/* The owner may write there, so a link may wait for us: follow none.  Synced,
+ * or after a power loss an empty file would be run, and "succeed". */
 static enum rc give_file(
     const struct run_user *user, int dir, const char *name, struct bytes body)
 {
@@ -119,7 +120,8 @@ static enum rc give_file(
 	rc = fs_write_all(fd, body.p, body.len);
 	if (rc == RC_OK &&
 	    (fchmod(fd, mode) != 0 ||
-		fchown(fd, (uid_t)user->uid, (gid_t)user->gid) != 0))
+		fchown(fd, (uid_t)user->uid, (gid_t)user->gid) != 0 ||
+		fsync(fd) != 0))
 		rc = RC_IO;
 	(void)close(fd);
 	return rc;
@@ -157,6 +159,8 @@ static enum rc give_secrets(
 		    (const char *)s->name.p);
 		rc = give_file(user, dir, name, s->value);
 	}
+	if (rc == RC_OK && fsync(dir) != 0)
+		rc = RC_IO;
 	(void)close(dir);
 	return rc;
 }
@@ -211,6 +215,8 @@ enum rc run_user_prepare(const struct run_spec *spec,
 		rc = give_file(user, world, file, spec->body);
 	if (rc == RC_OK)
 		rc = give_secrets(spec, user, world);
+	if (rc == RC_OK && (fsync(world) != 0 || fsync(parent) != 0))
+		rc = RC_IO;
 	if (rc != RC_OK)
 		fault_set(fault, REASON_INTERNAL, "",
 		    "%s: cannot be made for user %s: %s", spec->world,
