@@ -71,7 +71,7 @@ static enum rc prepare(const char *user)
 		.name = "script",
 		.guardian = -1,
 		.ticket = "",
-		.machine = "",
+		.machine = { "", "" },
 		.secrets = &secret,
 		.secret_count = 1,
 		.user = user,
