@@ -1,6 +1,7 @@
 #include "server/hooks.h"
 #include "server/lock_ask.h"
 
+#include "common/clock.h"
 #include "common/failpoint.h"
 #include "common/join_file.h"
 #include "common/log.h"
@@ -126,6 +127,20 @@ static enum rc route_json(
 	return rc;
 }
 
+/* The rows follow within a second: who has just answered is there now. */
+static void put_presence(
+    json_t *o, enum store_presence presence, const struct fault *fault)
+{
+	const char *now = store_presence_name(presence);
+	const char *row = json_string_value(json_object_get(o, "presence"));
+
+	if (row == NULL || strcmp(row, now) == 0)
+		return;
+	put(o, "presence", json_string(now));
+	put(o, "presence_text", json_string(fault->text));
+	put(o, "presence_at_ms", json_integer(clock_wall_ms()));
+}
+
 /* What the rows cannot know: the route in use, its round trip, this moment. */
 static void add_machine(const struct server_hooks *h, json_t *o)
 {
@@ -134,6 +149,7 @@ static void add_machine(const struct server_hooks *h, json_t *o)
 
 	if (id == NULL || fleet_machine_state(h->fleet, id, &state) != RC_OK)
 		return;
+	put_presence(o, state.presence, &state.fault);
 	put(o, "last_seen_ms", json_integer((json_int_t)state.last_seen_ms));
 	put(o, "route", json_string(state.route));
 	put(o, "rtt_us", rtt_json(state.rtt_us));
@@ -146,6 +162,7 @@ static void add_relay(const struct server_hooks *h, json_t *o)
 
 	if (name == NULL || fleet_relay_state(h->fleet, name, &state) != RC_OK)
 		return;
+	put_presence(o, state.presence, &state.fault);
 	put(o, "last_seen_ms", json_integer((json_int_t)state.last_seen_ms));
 	put(o, "route", json_string(state.route));
 	put(o, "rtt_us", rtt_json(state.rtt_us));

@@ -212,3 +212,13 @@ def test_who_dials_and_is_dialled_has_one_link_that_stays(w, via):
     w.cli("run", "-m", name, "--", "sleep 1")
     assert said(": connected") == before
     w.cli("machine", "remove", name)
+
+
+def test_who_answers_a_check_is_online_whatever_the_rows_say_yet(world):
+    world.server(settings={"fleet.presence": "60s"})
+    world.tentacle("web-01")
+    world.cli("health", "run")
+    one, = world.json("health", "show")
+    assert (one["presence"], one["health"]) == ("online", "healthy"), one
+    world.machines["web-01"].process.stop()
+    world.wait_presence("machine", "web-01", "offline")
