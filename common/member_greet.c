@@ -1,5 +1,6 @@
 #include "common/member_upkeep.h"
 #include "common/seal.h"
+#include "proto/feature.h"
 
 #include <string.h>
 
@@ -17,9 +18,12 @@ enum rc member_greet(const struct member *m, struct seal *seal,
 		.trust = m->trust_number,
 		.quarantine = m->quarantine,
 	};
+	struct bytes names[FEATURE_COUNT];
 	struct packbuf pack;
 	enum rc rc;
 
+	if (identity_spiffe(m->identity)->role == ROLE_TENTACLE)
+		features_list(names, &greet.features);
 	memcpy(greet.listen, m->listen, sizeof(greet.listen));
 	packbuf_init(&pack, 4096);
 	rc = msg_greet_encode(&greet, &pack);

@@ -10,6 +10,9 @@ static const struct field greet_fields[] = {
 	{ SHAPE_STRUCT(
 	    "revocations", msg_greet, revocations, &part_revocations) },
 	{ SHAPE_TEXT("version", msg_greet, version, MSG_VERSION_MAX) },
+	{ SHAPE_LIST("features", msg_greet, features.items, features.count,
+	      GREET_FEATURES_MAX, &part_text),
+	    .optional = true },
 	{ SHAPE_U64("table_version", msg_greet, table_version),
 	    .optional = true },
 	{ SHAPE_U64("trust", msg_greet, trust), .optional = true },

@@ -10,12 +10,15 @@
 
 #include "proto/message.h"
 
+#define GREET_FEATURES_MAX 32
+
 struct msg_greet {
 	struct msg_instance instance;
 	uint64_t counter;        /* the journal's highest record */
 	struct bytes succession; /* SUCCESSION_LEN, or empty */
 	struct msg_revocations revocations;
-	struct bytes version;   /* 1 to MSG_VERSION_MAX */
+	struct bytes version;          /* 1 to MSG_VERSION_MAX */
+	struct msg_text_list features; /* proto/feature.h; GREET_FEATURES_MAX */
 	uint64_t table_version; /* a relay's: last seq of its slice; else 0 */
 	uint64_t trust; /* number of its trust bundle; 0: as it was joined */
 	/* A relay's: where those behind it dial it; may be empty. */

@@ -205,7 +205,10 @@ static void on_start(void *arg, const struct fleet_reply *reply)
 	failpoint("start.answered");
 	run->ask = NULL;
 	resolved_variables_clear(&run->variables);
-	if (reply->message.len == 0) {
+	if (run->lacks != 0) {
+		start_lacks(run, &fault);
+		run_tell_refused(run, COMMAND_START, &fault);
+	} else if (reply->message.len == 0) {
 		run_tell_unreachable(
 		    run, COMMAND_START, reply->fault, reply->may_have_arrived);
 	} else if (msg_start_reply_decode(reply->message, &m, &fault) !=
@@ -228,6 +231,7 @@ static void send_start(struct work_run *run)
 		.arg = run };
 	enum rc rc;
 
+	run->lacks = 0;
 	failpoint("start.committed");
 	rc = fleet_request(
 	    run->task->dispatch->parts.fleet, &request, &run->ask);

@@ -2,6 +2,7 @@
 #include "server/dispatch/work.h"
 
 #include "common/xalloc.h"
+#include "proto/feature.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -206,10 +207,33 @@ static size_t fill_former(const struct work_run *run, struct msg_id *out)
 	return row.former_count;
 }
 
+/* An older tentacle would ignore what it does not know. */
+static bool is_understood(struct work_run *run, const struct fleet_call *call)
+{
+	run->lacks = script_world_needs(&run->payload->world) & ~call->features;
+	return run->lacks == 0;
+}
+
+void start_lacks(const struct work_run *run, struct fault *fault)
+{
+	static const char *const what[FEATURE_COUNT] = {
+		[FEATURE_USER] = "run a script as another user",
+		[FEATURE_LIMITS] = "limit a script's memory or processes",
+		[FEATURE_LOCKS] = "keep a lock",
+	};
+	unsigned first = 0;
+
+	while ((run->lacks & FEATURE_BIT(first)) == 0)
+		first++;
+	fault_set(fault, REASON_VERSION, "",
+	    "%s: its tentacle is too old to %s, as '%s' asks; upgrade it",
+	    run->machine->name, what[first], run->action->name);
+}
+
 enum rc start_encode(
     void *arg, const struct fleet_call *call, struct packbuf *out)
 {
-	const struct work_run *run = arg;
+	struct work_run *run = arg;
 	const struct store_task *row = &run->task->rows.task;
 	uint64_t timeout = run->action->timeout_ms;
 	struct msg_start m = { .id = call->id,
@@ -222,6 +246,8 @@ enum rc start_encode(
 	struct split split;
 	enum rc rc;
 
+	if (!is_understood(run, call))
+		return RC_DENIED;
 	m.supersedes.items = former;
 	m.supersedes.count = fill_former(run, former);
 	memcpy(m.ticket, run->ticket, sizeof(m.ticket));

@@ -58,6 +58,7 @@ struct work_run {
 	const struct plan_payload *payload;
 
 	struct fleet_ask *ask; /* start or health */
+	uint32_t lacks;        /* FEATURE_BIT(): why its start was not sent */
 	struct fleet_ask *cancel;
 	struct fleet_follow *follow;
 	struct fleet_bring *bring; /* a package, or a long script's body */
@@ -233,8 +234,11 @@ void run_set_fault(
 MUST_CHECK enum rc start_prepare(struct work_run *run, struct fault *fault);
 /* The body must go as a blob first. */
 bool start_needs_blob(const struct work_run *run);
+/* RC_DENIED: run->lacks says what the machine cannot do. */
 MUST_CHECK enum rc start_encode(
     void *run, const struct fleet_call *call, struct packbuf *out);
+/* That, in words; run->lacks is not 0. */
+void start_lacks(const struct work_run *run, struct fault *fault);
 
 /* ---- follow.c ---- */
 

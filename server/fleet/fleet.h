@@ -123,6 +123,7 @@ struct fleet_call {
 	uint32_t id;         /* goes into the message */
 	const char *journal; /* of the machine, as it greeted */
 	uint64_t counter;    /* the highest of that journal that was seen */
+	uint32_t features;   /* FEATURE_BIT() of each that it has */
 	const struct msg_incarnation *incarnation;
 };
 

@@ -1,4 +1,5 @@
 #include "common/log.h"
+#include "proto/feature.h"
 #include "server/fleet/fleet_private.h"
 
 #include <stdio.h>
@@ -85,6 +86,7 @@ static void keep_version(struct station *t, const struct msg_greet *greet)
 {
 	char version[NAME_SIZE];
 
+	t->features = features_read(&greet->features);
 	(void)snprintf(version, sizeof(version), "%.*s",
 	    (int)greet->version.len, (const char *)greet->version.p);
 	if (strcmp(version, t->version) == 0)

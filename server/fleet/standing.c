@@ -172,6 +172,7 @@ static MUST_CHECK enum rc send_ask(struct standing *s, struct fleet_ask *ask)
 		.id = s->last_id + 1,
 		.journal = t->life.journal,
 		.counter = t->life.counter,
+		.features = t->features,
 		.incarnation = &s->way.fleet->parts.incarnation,
 	};
 	struct packbuf pack;

@@ -99,6 +99,7 @@ struct station {
 	bool lost_word;  /* what it had promised counts no more: tell */
 	/* Its instance, as it greeted. */
 	char version[NAME_SIZE], hold[NAME_SIZE];
+	uint32_t features; /* FEATURE_BIT() of each; 0 until it greets */
 	struct store_instance life; /* its row, but a counter that is newer */
 	char life_via[STORE_TEXT_SIZE];
 	uint64_t life_at_ms; /* when it was greeted last, there; 0: never */

@@ -1,5 +1,6 @@
 #include "server/process/script_world.h"
 
+#include "proto/feature.h"
 #include "server/process/json_read.h"
 
 #include <stdio.h>
@@ -24,6 +25,19 @@ enum rc script_world_check(const struct script_world *w, struct fault *fault)
 	else
 		return RC_OK;
 	return RC_PROTO;
+}
+
+uint32_t script_world_needs(const struct script_world *w)
+{
+	uint32_t needs = 0;
+
+	if (w->user[0] != '\0')
+		needs |= FEATURE_BIT(FEATURE_USER);
+	if (w->memory > 0 || w->processes > 0)
+		needs |= FEATURE_BIT(FEATURE_LIMITS);
+	if (w->lock[0] != '\0')
+		needs |= FEATURE_BIT(FEATURE_LOCKS);
+	return needs;
 }
 
 static bool write_name(json_t *o, const char *key, const char *text)

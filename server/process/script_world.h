@@ -28,6 +28,8 @@ struct script_world {
 /* RC_PROTO with a fault that names what cannot be meant. */
 MUST_CHECK enum rc script_world_check(
     const struct script_world *w, struct fault *fault);
+/* FEATURE_BIT() of what a tentacle needs for it: proto/feature.h. */
+uint32_t script_world_needs(const struct script_world *w);
 /* Keys for what is set; false: no memory. */
 bool script_world_to_json(const struct script_world *w, json_t *object);
 /* What is absent is not set. */

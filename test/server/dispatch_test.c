@@ -11,6 +11,7 @@
 
 #include "common/fs.h"
 #include "common/hex.h"
+#include "proto/feature.h"
 #include "server/api/api.h"
 #include "server/dispatch/dispatch.h"
 #include "server/process/planner.h"
@@ -61,6 +62,7 @@ struct fleet {
 	bool mute;            /* starts arrive, their replies are lost */
 	bool hold;            /* the script goes on: no result yet */
 	size_t cut;           /* the first output stream breaks here */
+	uint32_t lacks;       /* features that its tentacle does not have */
 	/* What it saw: the one ticket of the test. */
 	char ticket[ID_SIZE];
 	unsigned runs;   /* scripts started */
@@ -223,9 +225,10 @@ enum rc fleet_request(struct fleet *f, const struct fleet_request *request,
 {
 	const struct msg_incarnation incarnation = { .secs = 1,
 		.random = MACHINE };
-	const struct fleet_call call = {
-		.id = 1, .journal = "", .incarnation = &incarnation
-	};
+	const struct fleet_call call = { .id = 1,
+		.journal = "",
+		.features = FEATURE_ALL & ~f->lacks,
+		.incarnation = &incarnation };
 	struct fleet_ask *ask = calloc(1, sizeof(*ask));
 	struct packbuf frame;
 	struct event *e;
@@ -240,7 +243,13 @@ enum rc fleet_request(struct fleet *f, const struct fleet_request *request,
 		return RC_OK;
 	}
 	packbuf_init(&frame, 1 << 16);
-	assert_int_equal(request->encode(request->arg, &call, &frame), RC_OK);
+	if (request->encode(request->arg, &call, &frame) != RC_OK) {
+		packbuf_fini(&frame);
+		assert_true(f->lacks != 0);
+		e = later(f, give_fault);
+		e->ask = ask;
+		return RC_OK;
+	}
 	e = later(
 	    f, f->mute && request->op == OP_START ? give_nothing : give_reply);
 	e->ask = ask;
@@ -531,6 +540,7 @@ struct making {
 	const char *script;
 	bool health, deploy, guided;
 	uint32_t retries;
+	uint64_t memory; /* bytes */
 };
 
 static void make_machine(struct db *db)
@@ -603,7 +613,9 @@ static struct plan *make_plan(const struct making *m)
 		.roles = roles,
 		.role_count = 1,
 		.enabled = true };
-	const struct plan_script script = { .name = "say", .text = m->script };
+	const struct plan_script script = {
+		.name = "say", .text = m->script, .world.memory = m->memory
+	};
 	const struct plan_request request = { .queue_ms = 60000,
 		.deployment = m->deploy ? 1 : 0,
 		.environment = m->deploy ? "prod" : NULL,
@@ -780,6 +792,34 @@ static void test_a_machine_that_is_not_reached_is_tried_again(void **state)
 	check_success(w);
 	assert_int_equal(w->fleet.starts, 1);
 	assert_int_equal(w->run.row.tries, 4);
+}
+
+static void test_an_old_tentacle_is_not_asked_for_what_it_would_ignore(
+    void **state)
+{
+	const struct making limited = { .script = "echo hi",
+		.memory = UINT64_C(64) << 20 };
+	struct world *w = *state;
+
+	w->fleet.lacks = FEATURE_BIT(FEATURE_LIMITS);
+	create(w, &limited);
+	assert_int_equal(run_until(w, has_ended), RC_OK);
+	assert_int_equal(w->row.state, TASK_FAILED);
+	assert_int_equal(w->fleet.starts, 0);
+	assert_int_equal(w->run.row.tries, 1);
+	assert_int_equal(w->run.row.fault.code, REASON_VERSION);
+	assert_string_equal(w->run.row.fault.text,
+	    "web-01: its tentacle is too old to limit a script's memory or "
+	    "processes, as 'say' asks; upgrade it");
+}
+
+static void test_an_old_tentacle_runs_what_needs_nothing_new(void **state)
+{
+	struct world *w = *state;
+
+	w->fleet.lacks = FEATURE_ALL;
+	create(w, &a_script);
+	check_success(w);
 }
 
 static void test_a_broken_stream_goes_on_where_it_stopped(void **state)
@@ -1073,6 +1113,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_script_runs_once_and_its_log_is_kept),
 		TEST(test_a_machine_that_is_not_reached_is_tried_again),
+		TEST(
+		    test_an_old_tentacle_is_not_asked_for_what_it_would_ignore),
+		TEST(test_an_old_tentacle_runs_what_needs_nothing_new),
 		TEST(test_a_broken_stream_goes_on_where_it_stopped),
 		TEST(test_a_restart_in_mid_script_starts_nothing_twice),
 		TEST(test_a_start_without_answer_is_sent_again_by_its_ticket),

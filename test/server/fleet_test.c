@@ -2,6 +2,7 @@
 #include "test/support/fleet_world.h"
 
 #include "common/dial.h"
+#include "proto/feature.h"
 #include "proto/message_control.h"
 #include "server/store/audit.h"
 #include "server/store/instance.h"
@@ -432,6 +433,7 @@ static enum rc encode_health(
 
 	(void)arg;
 	assert_true(id_is_valid(call->journal));
+	assert_int_equal(call->features, FEATURE_ALL); /* it greeted */
 	return msg_health_encode(&health, out);
 }
 

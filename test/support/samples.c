@@ -63,6 +63,7 @@ static const struct msg_greet sample_greet = {
 	.succession = TOKEN,
 	.revocations = { 1, 2 },
 	.version = B("0.1.0"),
+	.features = { globs, 2 },
 	.table_version = 12,
 	.trust = 3,
 	.listen = "10.2.0.1:10953",
