@@ -176,12 +176,34 @@ static bool is_named(const struct command_line *line, const json_t *machine)
 	return count == 0;
 }
 
-static void print_health(struct session *s)
+/* More than so many named machines are looked for in the list of all. */
+#define ASK_EACH_MAX 20
+
+/* A page of a large fleet costs the server more than a check. */
+static json_t *ask_each(struct session *s)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < command_argument_count(s->line); i++) {
+		char *path = session_path(
+		    "/api/v1/machines/%s", command_argument(s->line, i));
+		json_t *one = session_call(s, "GET", path, NULL);
+
+		free(path);
+		if (one != NULL)
+			/* As in the list. */
+			(void)json_object_set_new(one, "facts", json_null());
+		(void)json_array_append_new(all, one);
+	}
+	return all;
+}
+
+static json_t *list_all(struct session *s)
 {
 	const char *environment = command_value(s->line, "environment");
 	const char *role = command_value(s->line, "role");
 	char *path;
-	json_t *all, *some = json_array();
+	json_t *all;
 
 	if (environment != NULL && role != NULL)
 		path = session_path("/api/v1/machines?environment=%s&role=%s",
@@ -195,13 +217,25 @@ static void print_health(struct session *s)
 		path = session_path("/api/v1/machines");
 	all = session_list(s, path);
 	free(path);
+	return all;
+}
+
+static void print_health(struct session *s)
+{
+	size_t count = command_argument_count(s->line);
+	bool few = count > 0 && count <= ASK_EACH_MAX &&
+	           !command_has(s->line, "environment") &&
+	           !command_has(s->line, "role");
+	json_t *all = few ? ask_each(s) : list_all(s);
+	json_t *some = json_array();
+
 	for (size_t i = 0; i < json_array_size(all); i++) {
 		json_t *one = json_array_get(all, i);
 
 		if (is_named(s->line, one))
 			(void)json_array_append(some, one);
 	}
-	if (all != NULL)
+	if (s->failed == COMMAND_OK)
 		session_print(s, &health_cells, json_incref(some));
 	json_decref(all);
 	json_decref(some);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define LIST_MAX          1000000
+#define PAGE_MAX          500        /* of all pages but the first */
 #define SESSION_BYTES_MAX (4u << 20) /* of one answer */
 
 static const char *program(const struct session *s)
@@ -148,11 +149,11 @@ json_t *session_list(struct session *s, const char *path)
 	char *next = NULL;
 
 	do {
-		char *url =
-		    next == NULL
-			? xprintf("%s", path)
-			: xprintf("%s%ccursor=%s", path,
-			      strchr(path, '?') != NULL ? '&' : '?', next);
+		char *url = next == NULL
+		                ? xprintf("%s", path)
+		                : xprintf("%s%climit=%d&cursor=%s", path,
+				      strchr(path, '?') != NULL ? '&' : '?',
+				      PAGE_MAX, next);
 		json_t *page = session_call(s, "GET", url, NULL);
 		const char *cursor =
 		    json_string_value(json_object_get(page, "next"));

@@ -419,10 +419,13 @@ class World:
         finally:
             c.close()
 
+    def key(self):
+        """The operator's API key."""
+        return json.loads((self.state / "operator.login").read_text())["key"]
+
     def audit(self):
         """The newest rows of it."""
-        login = json.loads((self.state / "operator.login").read_text())
-        status, body = self.api("GET", "/api/v1/audit", login["key"])
+        status, body = self.api("GET", "/api/v1/audit", self.key())
         assert status == 200, body
         return json.loads(body)["items"]
 

@@ -29,22 +29,25 @@ class Api:
 
     def __init__(self, world):
         self.world, self.connection = world, None
-        login = json.loads(
-            (world.state / "operator.login").read_text(encoding="utf-8"))
-        self.key = login["key"]
+        self.key = world.key()
 
     def get(self, path):
+        return self.ask("GET", path, 200)
+
+    def ask(self, method, path, status, body=None):
+        headers = {"Authorization": f"Bearer {self.key}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         while True:
             if self.connection is None:
                 self.connection = http.client.HTTPSConnection(
                     "127.0.0.1", self.world.http, timeout=60,
                     context=ssl._create_unverified_context())
             try:
-                self.connection.request(
-                    "GET", path, headers={"Authorization": f"Bearer {self.key}"})
+                self.connection.request(method, path, body, headers)
                 answer = self.connection.getresponse()
                 text = answer.read().decode()
-                assert answer.status == 200, text
+                assert answer.status == status, text
                 return json.loads(text)
             except (http.client.RemoteDisconnected, ConnectionResetError):
                 self.connection = None
@@ -64,9 +67,10 @@ class Api:
 class Probe:
     """How late the live traffic of one machine is, all the while."""
 
-    def __init__(self, world, name):
-        self.world, self.name = world, name
+    def __init__(self, world, name, api):
+        self.world, self.name, self.api = world, name, api
         self.late = []  # (when, what, seconds)
+        self.checks = []  # (begun, ended, task)
         self.ended, self.broken = threading.Event(), None
         pad = "x" * (LINE - 21)
         task = world.start_run(
@@ -93,7 +97,9 @@ class Probe:
             done = self.world.cli("health", "run", self.name, code=None)
             # An exception in a thread would be lost.
             self.broken = self.broken or (done if done.code else None)
-            self.note("check", time.time() - began)
+            ended = time.time()
+            self.note("check", ended - began)
+            self.checks.append((began, ended, done.err.split()[:1]))
             self.ended.wait(max(0, began + 1 - time.time()))
 
     def wait_for_lines(self, since, count=2):
@@ -108,6 +114,19 @@ class Probe:
         last = max([at - s for at, w, s in list(self.late) if w == what],
                    default=since)
         return max(seen + [until - last - 1, 0.0])
+
+    def parts_of_worst_check(self, since):
+        """Where its time went, one after the other."""
+        began, ended, task = max(
+            (c for c in list(self.checks) if c[1] >= since and c[2]),
+            key=lambda c: c[1] - c[0])
+        row = self.api.get(f"/api/v1/tasks/{task[0]}")
+        run = self.api.get(f"/api/v1/tasks/{task[0]}/runs")["items"][0]
+        times = [began, row["created_ms"] / 1000, run["starting_ms"] / 1000,
+                 run["ended_ms"] / 1000, row["ended_ms"] / 1000, ended]
+        names = ["until the task was there", "until its check began",
+                 "the check", "until the task had ended", "until it was told"]
+        return [(name, b - a) for name, a, b in zip(names, times, times[1:])]
 
     def end(self):
         self.ended.set()
@@ -174,7 +193,7 @@ class Bench:
         self.world.relays["edge-b"].restart()
         self.wait_for_links("edge-b")
         self.took("all by the first", began)
-        self.probe = Probe(self.world, "probe")
+        self.probe = Probe(self.world, "probe", self.api)
         self.probe.wait_for_lines(time.time())
 
     @staticmethod
@@ -287,6 +306,9 @@ class Bench:
             late = self.probe.worst(wall, until, what)
             self.figures[f"{name} {what}"] = late
             self.say(f"  latest {what} meanwhile: {late:.2f} s")
+        self.say("  of that check: " + ", ".join(
+            f"{seconds:.2f} s {part}"
+            for part, seconds in self.probe.parts_of_worst_check(wall)))
 
     def result(self):
         f = self.figures

@@ -3,6 +3,7 @@
 #include "server/api/http.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -377,6 +378,36 @@ static void test_requests_on_one_connection_are_answered(void **state)
 	hang_up(ssl);
 }
 
+/* The listening socket of this process at that port. */
+static int find_listener(uint16_t port)
+{
+	for (int fd = 0; fd < 1024; fd++) {
+		struct sockaddr_in sa = { 0 };
+		socklen_t len = sizeof(sa), size = sizeof(int);
+		int listens = 0;
+
+		if (getsockopt(
+			fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 &&
+		    listens == 1 &&
+		    getsockname(fd, (struct sockaddr *)&sa, &len) == 0 &&
+		    ntohs(sa.sin_port) == port)
+			return fd;
+	}
+	return -1;
+}
+
+static void test_an_answer_does_not_wait_for_acknowledgements(void **state)
+{
+	struct fixture *f = *state;
+	int fd = find_listener(http_server_port(f->server)), on = 0;
+	socklen_t len = sizeof(on);
+
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(
+	    getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &len), 0);
+	assert_int_equal(on, 1);
+}
+
 static void test_pipelined_requests_are_each_checked(void **state)
 {
 	SSL *ssl = dial(*state);
@@ -466,6 +497,9 @@ int main(void)
 		cmocka_unit_test(test_sizes_are_bounded),
 		cmocka_unit_test_setup_teardown(
 		    test_requests_on_one_connection_are_answered, set_up,
+		    tear_down),
+		cmocka_unit_test_setup_teardown(
+		    test_an_answer_does_not_wait_for_acknowledgements, set_up,
 		    tear_down),
 		cmocka_unit_test_setup_teardown(
 		    test_pipelined_requests_are_each_checked, set_up,
