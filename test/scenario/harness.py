@@ -282,9 +282,10 @@ class World:
     def call(self, argv, **more):
         if "input" not in more:
             more["stdin"] = subprocess.DEVNULL
+        more.setdefault("timeout", 90 * SLOW)
         done = subprocess.run(
             argv, capture_output=True, text=True, cwd=self.office,
-            env=self.environment, timeout=90 * SLOW, check=False, **more)
+            env=self.environment, check=False, **more)
         return Result(argv, done.returncode, done.stdout, done.stderr)
 
     def server(self, settings=None, timers=None):

@@ -1,18 +1,21 @@
 """A fleet in one process (test/tools/swarm.c), which loses its relay.
 
     bench = Bench(world, 50); bench.build(); bench.start()
-    bench.failover(); bench.restart(); bench.result()
+    bench.failover(); bench.restart(); bench.sweep(); bench.result()
 
 Machines of the swarm have two routes, by relay edge-a and by edge-b, and a link
 to each.  A machine of its own, "probe", is behind a third relay, which nobody
 harms: one health check a second and one 1 KiB line of output a second run there,
-and how late they are is the live delay.
+and how late they are is the live delay.  Five short lines a second come from there,
+too, and /readyz is asked twenty times a second (watch.py).
 """
 import http.client
 import json
 import os
+import pathlib
 import ssl
 import subprocess
+import sys
 import threading
 import time
 
@@ -21,6 +24,7 @@ from harness import LINK_TIMERS, wait_until
 
 EDGES = ("edge-a", "edge-b")
 LINE = 1024
+CHATTY = 'while :; do date +%s.%N; sleep 0.2; done'
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -62,6 +66,46 @@ class Api:
 
     def presence(self):
         return self.get("/api/v1/status")["presence"]
+
+
+class Watches:
+    """How late /readyz and many lines of a log are (watch.py), all the
+    while."""
+
+    def __init__(self, world):
+        self.world, self.files, self.children = world, {}, []
+
+    def start(self, what, *words, **more):
+        self.files[what] = self.world.directory / f"{what}.late"
+        self.children.append(subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", sys.executable,
+             str(pathlib.Path(__file__).with_name("watch.py")), what,
+             *[str(w) for w in words], str(self.files[what])], **more))
+
+    def readyz(self):
+        self.start("readyz", self.world.http)
+
+    def lines(self, machine):
+        """Five a second, of a script there."""
+        task = self.world.start_run(CHATTY, "-m", machine)
+        log = self.world.open_cli("task", "log", task, "--follow")
+        self.start("lines", stdin=log.stdout)
+
+    def late(self, what, since=0.0):
+        """Sorted."""
+        rows = [line.split() for line in self.files[what].read_text(
+            encoding="ascii").splitlines()]
+        return sorted(float(row[1]) for row in rows
+                      if len(row) == 2 and float(row[0]) >= since)
+
+    def p99(self, what, since=0.0):
+        late = self.late(what, since)
+        return late[-1 - len(late) // 100]
+
+    def end(self):
+        for child in self.children:
+            child.kill()
+            child.wait()
 
 
 class Probe:
@@ -146,6 +190,7 @@ class Bench:
         self.dir = directory or world.directory / "swarm"
         self.relay_rss, self.figures, self.windows = 0, {}, []
         self.process = self.probe = self.api = None
+        self.watches = Watches(world)
 
     # --- Making ---------------------------------------------------------
 
@@ -181,6 +226,7 @@ class Bench:
         timers = LINK_TIMERS if self.timers is None else self.timers
         times = [f"{k.split('.')[1]}={int(self.milliseconds(v))}"
                  for k, v in timers.items()]
+        self.watches.readyz()
         self.process = self.world.spawn(
             "swarm", [str(TOOLS / "swarm"), "run", str(self.dir),
                       str(self.count)] + times)
@@ -194,6 +240,7 @@ class Bench:
         self.wait_for_links("edge-b")
         self.took("all by the first", began)
         self.probe = Probe(self.world, "probe", self.api)
+        self.watches.lines("probe")
         self.probe.wait_for_lines(time.time())
 
     @staticmethod
@@ -297,10 +344,8 @@ class Bench:
         deed()
         self.wait_for_all(wall, 150)
         self.took(name, began)
-        self.say("  seconds of CPU: " + ", ".join(
-            f"{key[0]} {seconds - before.get(key, 0):.1f}"
-            for key, seconds in self.cpu().items()))
         self.probe.wait_for_lines(time.time())
+        self.tell_late(wall, before)
         until = time.time()
         for what in ("check", "line"):
             late = self.probe.worst(wall, until, what)
@@ -310,9 +355,31 @@ class Bench:
             f"{seconds:.2f} s {part}"
             for part, seconds in self.probe.parts_of_worst_check(wall)))
 
+    def sweep(self):
+        """A health check of all of them, by one command."""
+        wall, began, before = time.time(), time.monotonic(), self.cpu()
+        done = self.world.call(["longarm", "health", "run"],
+                               timeout=60 + self.count / 20)
+        assert done.code == 0, (done.code, done.err[-4000:])
+        self.took("sweep", began)
+        self.tell_late(wall, before)
+
+    def tell_late(self, since, before):
+        """What was asked of the programs since then, and how late it was."""
+        self.say("  seconds of CPU: " + ", ".join(
+            f"{key[0]} {seconds - before.get(key, 0):.1f}"
+            for key, seconds in self.cpu().items()))
+        for what in self.watches.files:
+            late = self.watches.late(what, since)
+            if late:
+                self.say(f"  {what}: p50 {late[len(late) // 2]:.3f} s, p99 "
+                         f"{self.watches.p99(what, since):.3f} s, latest "
+                         f"{late[-1]:.3f} s of {len(late)}")
+
     def result(self):
         f = self.figures
         self.probe.end()
+        self.watches.end()
         return {
             "tentacles": self.count,
             "reconverge_failover_seconds": round(f["failover"], 2),
@@ -322,4 +389,7 @@ class Bench:
                 max(f[f"{name} {what}"] for name in ("failover", "restart")
                     for what in ("check", "line")), 3),
             "relay_rss_bytes": self.relay_rss,
+            "sweep_seconds": round(f["sweep"], 2),
+            "readyz_p99_ms": round(self.watches.p99("readyz") * 1000, 1),
+            "log_delay_p99_ms": round(self.watches.p99("lines") * 1000, 1),
         }
