@@ -10,6 +10,7 @@
 
 /* Pieces sent before the loop gets its turn again. */
 #define FOLLOW_BURST 16
+#define TURN_MS      30 /* the same, where many values are masked */
 #define STATE_MS     500
 #define READS_FAILED 20 /* looks, before the rest of a log is given up */
 
@@ -117,6 +118,7 @@ static enum rc read_failed(struct follow *f, bool ended, enum rc rc)
 static MUST_CHECK enum rc pump(struct follow *f, bool *ended)
 {
 	struct operations *ops = f->session->executor->operations;
+	uint64_t until = clock_monotonic_ms() + TURN_MS;
 	enum rc rc = RC_OK;
 
 	*ended = false;
@@ -136,6 +138,8 @@ static MUST_CHECK enum rc pump(struct follow *f, bool *ended)
 		if (rc == RC_OK && range.got > 0) {
 			rc = send_piece(f, range.got);
 			*ended = false;
+			if (clock_monotonic_ms() >= until)
+				break;
 		} else if (rc == RC_OK && !*ended) {
 			break;
 		}

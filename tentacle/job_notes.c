@@ -267,6 +267,9 @@ enum rc notes_seal(const char *dir, struct mask *mask, struct fault *fault)
 
 	if (rc == RC_OK && !saved)
 		rc = scan_to_end(n, dir);
+	/* What was not seen may be a secret. */
+	if (rc != RC_OK)
+		mask_blank_rest(mask, 0);
 	if (rc == RC_OK && !saved)
 		rc = save(n, dir, fault);
 	notes_free(n);
@@ -276,10 +279,15 @@ enum rc notes_seal(const char *dir, struct mask *mask, struct fault *fault)
 enum rc job_seal_notes(struct job *job, struct fault *fault)
 {
 	enum rc rc = job_watch_output(job, fault);
+	uint64_t seen = rc == RC_OK ? notes_decided(job->notes) : 0;
 
-	if (rc != RC_OK || job->notes_saved)
-		return rc;
-	rc = scan_to_end(job->notes, job->dir);
+	if (rc == RC_OK && job->notes_saved)
+		return RC_OK;
+	if (rc == RC_OK)
+		rc = scan_to_end(job->notes, job->dir);
+	/* What was not seen may be a secret. */
+	if (rc != RC_OK)
+		mask_blank_rest(job->mask, seen);
 	if (rc == RC_OK)
 		rc = keep_files(job);
 	if (rc == RC_OK)

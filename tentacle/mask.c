@@ -15,10 +15,17 @@ struct pattern {
 	uint64_t from;
 };
 
+struct blank {
+	uint64_t from, to;
+};
+
 struct mask {
 	struct pattern patterns[MASK_PATTERN_MAX];
 	size_t count;
 	size_t longest;
+	struct blank blanks[MASK_BLANKS_MAX];
+	size_t blank_count;
+	uint64_t rest; /* from here on all is blank; UINT64_MAX: nowhere */
 };
 
 static_assert(MASK_VALUE_MAX <= UINT16_MAX, "border is 16 bits");
@@ -29,6 +36,7 @@ enum rc mask_new(struct mask **out)
 
 	if (m == NULL)
 		return RC_NOMEM;
+	m->rest = UINT64_MAX;
 	*out = m;
 	return RC_OK;
 }
@@ -143,32 +151,107 @@ enum rc mask_add_from(struct mask *m, struct bytes value, uint64_t from)
 	return rc;
 }
 
+/* --- Ranges ------------------------------------------------------------- */
+
+void mask_blank(struct mask *m, uint64_t from, uint64_t to)
+{
+	size_t i = 0;
+
+	while (i < m->blank_count && m->blanks[i].from != from)
+		i++;
+	if (i == MASK_BLANKS_MAX) {
+		mask_blank_rest(m, from);
+		return;
+	}
+	m->blanks[i] = (struct blank){ from, to };
+	if (i == m->blank_count)
+		m->blank_count++;
+}
+
+void mask_blank_rest(struct mask *m, uint64_t from)
+{
+	if (from < m->rest)
+		m->rest = from;
+}
+
+bool mask_is_full(const struct mask *m)
+{
+	return m->rest != UINT64_MAX;
+}
+
+/* out is at this offset of the log. */
+static void blank(
+    const struct blank *b, uint64_t offset, uint8_t *out, size_t len)
+{
+	uint64_t end = offset + len;
+	uint64_t from = b->from > offset ? b->from : offset;
+	uint64_t to = b->to < end ? b->to : end;
+
+	if (from < to)
+		memset(out + (from - offset), '*', (size_t)(to - from));
+}
+
+/* --- Masking ------------------------------------------------------------ */
+
 size_t mask_context(const struct mask *m)
 {
 	return m->longest > 0 ? m->longest - 1 : 0;
 }
 
-size_t mask_copy(const struct mask *m, struct bytes raw, uint8_t *out)
+static bool is_in(const struct pattern *p, struct bytes raw)
 {
-	return mask_copy_at(m, UINT64_MAX - raw.len, raw, out);
-}
+	size_t matched = 0;
 
-bool mask_finds(const struct mask *m, struct bytes raw)
-{
-	for (size_t i = 0; i < m->count; i++) {
-		const struct pattern *p = &m->patterns[i];
-		size_t matched = 0;
-
-		for (size_t at = 0; at < raw.len; at++) {
-			matched = advance(p, matched, raw.p[at]);
-			if (matched == p->len)
-				return true;
-		}
+	for (size_t at = 0; at < raw.len; at++) {
+		matched = advance(p, matched, raw.p[at]);
+		if (matched == p->len)
+			return true;
 	}
 	return false;
 }
 
-size_t mask_copy_at(
+bool mask_finds(const struct mask *m, struct bytes raw, uint64_t offset)
+{
+	for (size_t i = 0; i < m->count; i++) {
+		if (m->patterns[i].from <= offset &&
+		    is_in(&m->patterns[i], raw))
+			return true;
+	}
+	return false;
+}
+
+/* Returns how many bytes at the end may begin it. */
+static size_t mask_one(
+    const struct pattern *p, uint64_t offset, struct bytes raw, uint8_t *out)
+{
+	size_t matched = 0, masked_to = 0, at = 0;
+
+	while (at < raw.len) {
+		const uint8_t *first;
+		size_t from;
+
+		/* Most bytes begin no value: that is where time goes. */
+		if (matched == 0) {
+			first = memchr(raw.p + at, p->text[0], raw.len - at);
+			if (first == NULL)
+				return 0;
+			at = (size_t)(first - raw.p);
+		}
+		matched = advance(p, matched, raw.p[at++]);
+		if (matched < p->len)
+			continue;
+		from = at - p->len;
+		if (offset + from < p->from)
+			continue;
+		if (from < masked_to)
+			from = masked_to;
+		memset(out + from, '*', at - from);
+		masked_to = at;
+	}
+	return matched < p->len ? matched : 0;
+}
+
+static size_t mask_all(
     const struct mask *m, uint64_t offset, struct bytes raw, uint8_t *out)
 {
 	size_t hold = 0;
@@ -176,26 +259,27 @@ size_t mask_copy_at(
 	if (raw.len > 0)
 		memcpy(out, raw.p, raw.len);
 	for (size_t i = 0; i < m->count; i++) {
-		const struct pattern *p = &m->patterns[i];
-		size_t matched = 0;
-		size_t masked_to = 0;
+		size_t begun = mask_one(&m->patterns[i], offset, raw, out);
 
-		for (size_t at = 0; at < raw.len; at++) {
-			size_t from;
-
-			matched = advance(p, matched, raw.p[at]);
-			if (matched < p->len)
-				continue;
-			from = at + 1 - p->len;
-			if (offset + from < p->from)
-				continue;
-			if (from < masked_to)
-				from = masked_to;
-			memset(out + from, '*', at + 1 - from);
-			masked_to = at + 1;
-		}
-		if (matched < p->len && matched > hold)
-			hold = matched;
+		if (begun > hold)
+			hold = begun;
 	}
+	return hold;
+}
+
+size_t mask_copy(const struct mask *m, struct bytes raw, uint8_t *out)
+{
+	return mask_all(m, UINT64_MAX - raw.len, raw, out);
+}
+
+size_t mask_copy_at(
+    const struct mask *m, uint64_t offset, struct bytes raw, uint8_t *out)
+{
+	const struct blank rest = { m->rest, UINT64_MAX };
+	size_t hold = mask_all(m, offset, raw, out);
+
+	for (size_t i = 0; i < m->blank_count; i++)
+		blank(&m->blanks[i], offset, out, raw.len);
+	blank(&rest, offset, out, raw.len);
 	return hold;
 }

@@ -1,53 +1,12 @@
-#include "tentacle/notes.h"
+#include "tentacle/notes_base.h"
 
-#include "common/fs.h"
 #include "common/secret.h"
-#include "proto/lenframe.h"
 #include "proto/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define FILE_MAX  2097152
-#define NOTE_ROOM (NOTE_TEXT_MAX + 2048) /* one of them, encoded */
-
-struct note {
-	enum note_kind kind;
-	bool sensitive;
-	uint64_t from, size;
-	char *name;
-	uint8_t *text;
-	size_t text_len;
-	char digest[DIGEST_SIZE];
-};
-
-struct file {
-	char *path, *title;
-};
-
-/* Where in a line we are. */
-enum place {
-	PLACE_BEGIN, /* so far it is as NOTE_LINE_BEGIN */
-	PLACE_NOTE,  /* it began so: kept until its end */
-	PLACE_TEXT   /* anything else, up to the newline */
-};
-
-struct notes {
-	struct mask *mask;
-	struct note notes[NOTES_MAX];
-	size_t count, outputs, warnings_kept;
-	struct file files[NOTES_ARTIFACTS_MAX];
-	size_t file_count;
-	size_t bytes;
-	uint32_t percent, warnings, version;
-	char text[MSG_TEXT_MAX + 1];
-	enum place place;
-	uint64_t offset, line_at;
-	uint8_t *line; /* NOTE_LINE_MAX + 1 */
-	size_t line_len;
-};
 
 enum rc notes_new(struct mask *mask, struct notes **out)
 {
@@ -90,7 +49,7 @@ void notes_free(struct notes *n)
 
 /* --- Adding ------------------------------------------------------------- */
 
-static enum rc add(struct notes *n, const struct note *from, const char *name,
+enum rc notes_add(struct notes *n, const struct note *from, const char *name,
     struct bytes text)
 {
 	struct note note = *from;
@@ -110,11 +69,25 @@ static enum rc add(struct notes *n, const struct note *from, const char *name,
 	return RC_OK;
 }
 
-/* Counted always, kept while there is room. */
+/* Something from this line on is masked of which the file will not tell. */
+static void leave_unsaved(struct notes *n)
+{
+	if (n->unsaved == 0)
+		n->unsaved = n->line_at + 1;
+}
+
+/* What the script said, for others: masked before it is cut anywhere. */
+static void clean_text(const struct notes *n, struct bytes text, uint8_t *out)
+{
+	(void)mask_copy(n->mask, text, out);
+	if (mask_is_full(n->mask) && text.len > 0)
+		memset(out, '*', text.len);
+}
+
+/* Counted always, kept while there is room; text is masked. */
 static enum rc add_warning(struct notes *n, struct bytes text)
 {
 	const struct note note = { .kind = NOTE_WARNING, .from = n->line_at };
-	uint8_t clean[NOTE_TEXT_MAX];
 
 	n->warnings++;
 	n->version++;
@@ -122,58 +95,99 @@ static enum rc add_warning(struct notes *n, struct bytes text)
 	    n->bytes + text.len > NOTES_BYTES_MAX)
 		return RC_OK;
 	n->warnings_kept++;
-	(void)mask_copy(n->mask, text, clean);
-	return add(n, &note, "", bytes_of(clean, text.len));
+	return notes_add(n, &note, "", text);
 }
 
 enum rc notes_warn(struct notes *n, const char *format, ...)
 {
+	uint8_t clean[512];
 	char text[512];
 	va_list args;
 
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	return add_warning(n, bytes_text(text));
+	(void)mask_copy(n->mask, bytes_text(text), clean);
+	return add_warning(n, bytes_of(clean, strlen(text)));
+}
+
+static enum rc take_warning(struct notes *n, const struct note_line *l)
+{
+	uint8_t clean[NOTE_TEXT_MAX];
+
+	clean_text(n, bytes_of(l->text, l->text_len), clean);
+	return add_warning(n, bytes_of(clean, l->text_len));
+}
+
+/* Into the mask first, whatever becomes of the variable. */
+static enum rc mask_output(struct notes *n, const struct note_line *l)
+{
+	enum rc rc;
+
+	/* As it is written in its own line, and as others will print it. */
+	rc = mask_add_from(n->mask, l->raw_text, n->line_at);
+	if (rc == RC_OK)
+		rc = mask_add_from(
+		    n->mask, bytes_of(l->text, l->text_len), n->line_at);
+	if (rc != RC_LIMIT)
+		return rc;
+	mask_blank_rest(n->mask, n->line_at);
+	leave_unsaved(n);
+	rc = notes_warn(n,
+	    "output variable %s was dropped: too many values to mask; all that "
+	    "follows is masked",
+	    l->name);
+	return rc == RC_OK ? RC_LIMIT : rc;
 }
 
 static enum rc set_output(struct notes *n, const struct note_line *l)
 {
 	const struct bytes text = bytes_of(l->text, l->text_len);
-	struct note note = { .kind = NOTE_OUTPUT,
-		.sensitive = l->sensitive || mask_finds(n->mask, text),
+	const struct note note = { .kind = NOTE_OUTPUT,
+		.sensitive = l->sensitive || mask_is_full(n->mask) ||
+		             mask_finds(n->mask, text, n->line_at),
 		.from = n->line_at };
-	enum rc rc = RC_OK;
+	enum rc rc = note.sensitive ? mask_output(n, l) : RC_OK;
 
+	if (rc == RC_LIMIT)
+		return RC_OK;
+	if (rc != RC_OK)
+		return rc;
 	if (n->outputs >= NOTES_OUTPUTS_MAX ||
-	    n->bytes + text.len > NOTES_BYTES_MAX)
+	    n->bytes + text.len > NOTES_BYTES_MAX) {
+		if (note.sensitive)
+			leave_unsaved(n);
 		return notes_warn(n,
 		    "output variable %s was dropped: at most %d of %d bytes "
 		    "together",
 		    l->name, NOTES_OUTPUTS_MAX, NOTES_BYTES_MAX);
-	/* As it is written in its own line, and as others will print it. */
-	if (note.sensitive)
-		rc = mask_add_from(n->mask, l->raw_text, n->line_at);
-	if (note.sensitive && rc == RC_OK)
-		rc = mask_add_from(n->mask, text, n->line_at);
-	if (rc == RC_LIMIT)
-		return notes_warn(n,
-		    "output variable %s was dropped: too many values to mask",
-		    l->name);
-	if (rc == RC_OK)
-		rc = add(n, &note, l->name, text);
+	}
+	rc = notes_add(n, &note, l->name, text);
 	if (rc == RC_OK)
 		n->outputs++;
 	return rc;
 }
 
+/* As much as fits, and no character in part. */
+static size_t cut(const uint8_t *text, size_t len, size_t max)
+{
+	if (len <= max)
+		return len;
+	while (max > 0 && (text[max] & 0xc0) == 0x80)
+		max--;
+	return max;
+}
+
 static enum rc set_state(struct notes *n, const struct note_line *l)
 {
-	size_t len = l->text_len < MSG_TEXT_MAX ? l->text_len : MSG_TEXT_MAX;
+	uint8_t clean[NOTE_TEXT_MAX];
+	size_t len;
 
 	n->percent = l->percent;
 	n->version++;
-	(void)mask_copy(n->mask, bytes_of(l->text, len), (uint8_t *)n->text);
+	clean_text(n, bytes_of(l->text, l->text_len), clean);
+	len = cut(clean, l->text_len, MSG_TEXT_MAX);
+	memcpy(n->text, clean, len);
 	n->text[len] = '\0';
 	return RC_OK;
 }
@@ -181,19 +195,20 @@ static enum rc set_state(struct notes *n, const struct note_line *l)
 static enum rc name_file(struct notes *n, const struct note_line *l)
 {
 	struct file *f = &n->files[n->file_count];
+	char title[sizeof(l->title)] = "";
 
+	clean_text(n, bytes_text(l->title), (uint8_t *)title);
+	text_scrub(title);
 	if (n->file_count >= NOTES_ARTIFACTS_MAX)
 		return notes_warn(n, "artifact %.200s was dropped: at most %d",
-		    l->title, NOTES_ARTIFACTS_MAX);
+		    title, NOTES_ARTIFACTS_MAX);
 	f->path = strdup(l->name);
-	f->title = strdup(l->title);
+	f->title = strdup(title);
 	if (f->path == NULL || f->title == NULL) {
 		free(f->path);
 		free(f->title);
 		return RC_NOMEM;
 	}
-	(void)mask_copy(n->mask, bytes_text(l->title), (uint8_t *)f->title);
-	text_scrub(f->title);
 	n->file_count++;
 	return RC_OK;
 }
@@ -204,28 +219,75 @@ enum rc notes_add_artifact(struct notes *n, const char *title, uint64_t size,
 	struct note note = { .kind = NOTE_ARTIFACT, .size = size };
 
 	memcpy(note.digest, digest, sizeof(note.digest));
-	return n->count < NOTES_MAX ? add(n, &note, title, bytes_text(""))
+	return n->count < NOTES_MAX ? notes_add(n, &note, title, bytes_text(""))
 	                            : RC_LIMIT;
 }
 
 /* --- Lines -------------------------------------------------------------- */
 
+/* "set " behind the beginning, and sensitive='yes', or what may be that. */
+static bool may_be_sensitive(struct bytes line)
+{
+	static const char set[] = NOTE_LINE_BEGIN "set ", key[] = "sensitive=";
+	const uint8_t *at = line.p, *end = line.p + line.len;
+
+	if (line.len < sizeof(set) - 1 ||
+	    memcmp(line.p, set, sizeof(set) - 1) != 0)
+		return false;
+	if (line.len > NOTE_LINE_MAX)
+		return true;
+	while ((at = memmem(at, (size_t)(end - at), key, sizeof(key) - 1)) !=
+	       NULL) {
+		at += sizeof(key) - 1;
+		if (end - at < 4 || memcmp(at, "'no'", 4) != 0)
+			return true;
+	}
+	return false;
+}
+
+/* What is told of it is read from it when it is masked: it is cut there. */
+static enum rc take_unreadable(
+    struct notes *n, struct bytes line, struct note_line *l)
+{
+	struct fault why = { 0 };
+	uint8_t *clean;
+	enum rc rc;
+
+	if (may_be_sensitive(line)) {
+		mask_blank(n->mask, n->line_at, n->offset);
+		leave_unsaved(n);
+		return notes_warn(n,
+		    "a line of " NOTE_LINE_BEGIN "set...] cannot be read: as "
+		    "its value may be a secret, the line is masked");
+	}
+	clean = malloc(line.len + 1);
+	if (clean == NULL)
+		return RC_NOMEM;
+	clean_text(n, line, clean);
+	memcpy(clean, NOTE_LINE_BEGIN, sizeof(NOTE_LINE_BEGIN) - 1);
+	if (note_line_parse(bytes_of(clean, line.len), l, &why) == RC_OK)
+		why.text[0] = '\0';
+	rc = notes_warn(n, "a line of " NOTE_LINE_BEGIN "...] %s",
+	    why.text[0] != '\0' ? why.text : "cannot be read");
+	secret_wipe(clean, line.len);
+	free(clean);
+	return rc;
+}
+
 static enum rc take_line(struct notes *n)
 {
 	struct note_line *l = malloc(sizeof(*l));
-	struct fault why = { 0 };
-	size_t len = n->line_len;
+	struct bytes line = bytes_of(n->line, n->line_len);
 	enum rc rc;
 
 	if (l == NULL)
 		return RC_NOMEM;
 	/* What passed through a terminal or Windows. */
-	if (len > 0 && n->line[len - 1] == '\r')
-		len--;
-	rc = note_line_parse(bytes_of(n->line, len), l, &why);
+	if (line.len > 0 && line.p[line.len - 1] == '\r')
+		line.len--;
+	rc = note_line_parse(line, l, NULL);
 	if (rc != RC_OK)
-		rc = notes_warn(
-		    n, "a line of " NOTE_LINE_BEGIN "...] %s", why.text);
+		rc = take_unreadable(n, line, l);
 	else if (l->kind == NOTE_OUTPUT)
 		rc = set_output(n, l);
 	else if (l->kind == NOTE_STATE)
@@ -233,7 +295,7 @@ static enum rc take_line(struct notes *n)
 	else if (l->kind == NOTE_ARTIFACT)
 		rc = name_file(n, l);
 	else
-		rc = add_warning(n, bytes_of(l->text, l->text_len));
+		rc = take_warning(n, l);
 	secret_wipe(l, sizeof(*l));
 	free(l);
 	return rc;
@@ -259,8 +321,13 @@ static void take_byte(struct notes *n, uint8_t byte)
 		n->place = PLACE_TEXT;
 		return;
 	}
-	if (n->line_len <= NOTE_LINE_MAX)
+	if (n->line_len <= NOTE_LINE_MAX) {
 		n->line[n->line_len++] = byte;
+		/* From here on it is shown as it comes: to its end, masked. */
+		if (n->line_len > NOTE_LINE_MAX &&
+		    may_be_sensitive(bytes_of(n->line, n->line_len)))
+			mask_blank(n->mask, n->line_at, UINT64_MAX);
+	}
 	if (n->place == PLACE_BEGIN && n->line_len == sizeof(begin) - 1)
 		n->place = PLACE_NOTE;
 }
@@ -353,148 +420,4 @@ const char *notes_file_path(const struct notes *n, size_t i)
 const char *notes_file_title(const struct notes *n, size_t i)
 {
 	return n->files[i].title;
-}
-
-/* --- The file ----------------------------------------------------------- */
-
-static enum rc put(uint8_t **at, const uint8_t *end, const struct msg_note *m)
-{
-	struct packbuf pack;
-	struct bytes bytes;
-	enum rc rc;
-
-	packbuf_init(&pack, NOTE_ROOM);
-	rc = msg_note_encode(m, &pack);
-	if (rc == RC_OK)
-		rc = packbuf_rc(&pack);
-	bytes = packbuf_bytes(&pack);
-	if (rc == RC_OK && bytes.len + 4 > (size_t)(end - *at))
-		rc = RC_LIMIT;
-	if (rc == RC_OK) {
-		for (int i = 0; i < 4; i++)
-			(*at)[i] = (uint8_t)(bytes.len >> (8 * i));
-		memcpy(*at + 4, bytes.p, bytes.len);
-		*at += 4 + bytes.len;
-	}
-	packbuf_fini(&pack);
-	return rc;
-}
-
-enum rc notes_save(const struct notes *n, const char *path, struct fault *fault)
-{
-	uint8_t *data = malloc(FILE_MAX), *at = data;
-	struct msg_note m;
-	uint32_t version;
-	enum rc rc = RC_NOMEM;
-
-	if (data == NULL)
-		return RC_NOMEM;
-	notes_state(n, &m, &version);
-	rc = put(&at, data + FILE_MAX, &m);
-	for (size_t i = 1; rc == RC_OK && i <= n->count; i++) {
-		notes_get(n, i, &m);
-		rc = put(&at, data + FILE_MAX, &m);
-	}
-	if (rc == RC_OK)
-		rc = fs_write_atomic(
-		    path, data, (size_t)(at - data), 0600, fault);
-	secret_wipe(data, (size_t)(at - data));
-	free(data);
-	return rc;
-}
-
-static size_t escape(struct bytes text, uint8_t *out)
-{
-	size_t len = 0;
-
-	for (size_t i = 0; i < text.len; i++) {
-		uint8_t c = text.p[i];
-
-		if (c == '\n' || c == '\r' || c == '|' || c == '\'')
-			out[len++] = '|';
-		if (c == '\n')
-			c = 'n';
-		else if (c == '\r')
-			c = 'r';
-		out[len++] = c;
-	}
-	return len;
-}
-
-static enum rc restore(struct notes *n, const struct msg_note *m)
-{
-	struct note note = { .kind = m->kind,
-		.sensitive = m->sensitive,
-		.from = m->from,
-		.size = m->size };
-	uint8_t raw[2 * NOTE_TEXT_MAX];
-	char name[MSG_TEXT_MAX + 1];
-	enum rc rc = RC_OK;
-
-	if (m->kind == NOTE_STATE) {
-		n->percent = m->percent;
-		n->warnings = m->warnings;
-		n->version = 1;
-		(void)snprintf(n->text, sizeof(n->text), "%.*s",
-		    (int)m->text.len, (const char *)m->text.p);
-		return RC_OK;
-	}
-	if (n->count == NOTES_MAX || m->number != n->count + 1)
-		return RC_PROTO;
-	memcpy(note.digest, m->digest, sizeof(note.digest));
-	(void)snprintf(name, sizeof(name), "%.*s", (int)m->name.len,
-	    (const char *)m->name.p);
-	if (m->sensitive)
-		rc = mask_add_from(
-		    n->mask, bytes_of(raw, escape(m->text, raw)), m->from);
-	if (m->sensitive && rc == RC_OK)
-		rc = mask_add_from(n->mask, m->text, m->from);
-	secret_wipe(raw, sizeof(raw));
-	return rc == RC_OK ? add(n, &note, name, m->text) : rc;
-}
-
-static enum rc restore_all(struct notes *n, struct bytes file)
-{
-	enum rc rc = RC_OK;
-
-	while (rc == RC_OK && file.len > 0) {
-		struct msg_note m;
-		size_t len;
-
-		if (file.len < 4)
-			return RC_PROTO;
-		len = (size_t)file.p[0] | (size_t)file.p[1] << 8 |
-		      (size_t)file.p[2] << 16 | (size_t)file.p[3] << 24;
-		if (len > file.len - 4)
-			return RC_PROTO;
-		rc = msg_note_decode(bytes_of(file.p + 4, len), &m, NULL);
-		if (rc != RC_OK)
-			return rc;
-		rc = restore(n, &m);
-		msg_note_clear(&m);
-		file = bytes_of(file.p + 4 + len, file.len - 4 - len);
-	}
-	return rc;
-}
-
-enum rc notes_load(struct mask *mask, const char *path, struct notes **out)
-{
-	struct notes *n = NULL;
-	uint8_t *data = NULL;
-	size_t len = 0;
-	enum rc rc = fs_read_file(path, FILE_MAX, &data, &len, NULL);
-
-	if (rc == RC_OK)
-		rc = notes_new(mask, &n);
-	if (rc == RC_OK)
-		rc = restore_all(n, bytes_of(data, len));
-	if (data != NULL)
-		secret_wipe(data, len);
-	free(data);
-	if (rc != RC_OK) {
-		notes_free(n);
-		return rc;
-	}
-	*out = n;
-	return RC_OK;
 }
