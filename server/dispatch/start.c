@@ -223,7 +223,8 @@ void start_lacks(const struct work_run *run, struct fault *fault)
 	};
 	unsigned first = 0;
 
-	while ((run->lacks & FEATURE_BIT(first)) == 0)
+	while (
+	    first < FEATURE_COUNT - 1 && (run->lacks & FEATURE_BIT(first)) == 0)
 		first++;
 	fault_set(fault, REASON_VERSION, "",
 	    "%s: its tentacle is too old to %s, as '%s' asks; upgrade it",
