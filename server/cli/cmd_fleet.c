@@ -57,8 +57,10 @@ enum command_exit remove_one(const struct command_line *line, const char *below)
 	return session_close(&s);
 }
 
-/* Revoke the key of one of these, and show what it is then. */
-enum command_exit revoke_one(const struct command_line *line, const char *noun,
+/* POST to one of these, with the text of an option, and show what it is then.
+ */
+static enum command_exit post_one(const struct command_line *line,
+    const char *noun, const char *verb, const char *option,
     const struct cells *cells)
 {
 	struct session s;
@@ -69,11 +71,23 @@ enum command_exit revoke_one(const struct command_line *line, const char *noun,
 		return session_close(&s);
 	body = json_object();
 	path = session_path(
-	    "/api/v1/%s/%s/revoke", noun, command_argument(line, 0));
-	session_text(&s, body, "reason", "reason");
+	    "/api/v1/%s/%s/%s", noun, command_argument(line, 0), verb);
+	session_text(&s, body, option, option);
 	session_print_one(&s, cells, session_call(&s, "POST", path, body));
 	free(path);
 	return session_close(&s);
+}
+
+enum command_exit revoke_one(const struct command_line *line, const char *noun,
+    const struct cells *cells)
+{
+	return post_one(line, noun, "revoke", "reason", cells);
+}
+
+enum command_exit release_one(const struct command_line *line, const char *noun,
+    const struct cells *cells)
+{
+	return post_one(line, noun, "release", "instance", cells);
 }
 
 /* ---- environments ---- */

@@ -234,20 +234,7 @@ static enum command_exit run_relay_sign(const struct command_line *line)
 
 static enum command_exit run_machine_release(const struct command_line *line)
 {
-	struct session s;
-	json_t *body;
-	char *path;
-
-	if (!session_open(&s, line))
-		return session_close(&s);
-	path = session_path(
-	    "/api/v1/machines/%s/release", command_argument(line, 0));
-	body = json_object();
-	session_text(&s, body, "instance", "instance");
-	session_print_one(
-	    &s, &machine_cells, session_call(&s, "POST", path, body));
-	free(path);
-	return session_close(&s);
+	return release_one(line, "machines", &machine_cells);
 }
 
 /* ---- table ---- */

@@ -120,20 +120,7 @@ static enum command_exit run_relay_set_route(const struct command_line *line)
 
 static enum command_exit run_relay_release(const struct command_line *line)
 {
-	struct session s;
-	json_t *body;
-	char *path;
-
-	if (!session_open(&s, line))
-		return session_close(&s);
-	path = session_path(
-	    "/api/v1/relays/%s/release", command_argument(line, 0));
-	body = json_object();
-	session_text(&s, body, "instance", "instance");
-	session_print_one(
-	    &s, &relay_cells, session_call(&s, "POST", path, body));
-	free(path);
-	return session_close(&s);
+	return release_one(line, "relays", &relay_cells);
 }
 
 static enum command_exit run_relay_remove(const struct command_line *line)

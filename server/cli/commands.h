@@ -57,6 +57,9 @@ enum command_exit remove_one(
 /* Revoke the key of one of these ("relays"), and show what it is then. */
 enum command_exit revoke_one(const struct command_line *line, const char *noun,
     const struct cells *cells);
+/* Let one of these work again that is held as a copy; the same. */
+enum command_exit release_one(const struct command_line *line, const char *noun,
+    const struct cells *cells);
 /* Why it is held, and what to do, to stderr; nothing if it is not. */
 void explain_hold(const json_t *held);
 extern const struct cells machine_cells;
