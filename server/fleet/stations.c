@@ -502,6 +502,17 @@ static void apply_instance(
 	(void)snprintf(t->hold, sizeof(t->hold), "%s", hold);
 }
 
+/* What its own greet has told is newer than the row. */
+static void apply_seen(
+    struct station *t, const char *version, uint64_t last_seen_ms)
+{
+	t->seen = true;
+	if (t->version[0] == '\0')
+		(void)snprintf(t->version, sizeof(t->version), "%s", version);
+	if (t->last_seen_ms < last_seen_ms)
+		t->last_seen_ms = last_seen_ms;
+}
+
 struct station *station_apply_machine(struct fleet *f,
     const struct store_machine *row, const struct store_instance *instance)
 {
@@ -509,7 +520,7 @@ struct station *station_apply_machine(struct fleet *f,
 
 	if (t == NULL)
 		return NULL;
-	t->seen = true;
+	apply_seen(t, row->version, row->last_seen_ms);
 	(void)snprintf(t->name, sizeof(t->name), "%s", row->name);
 	/* Joined anew: what it was asked before is forgotten. */
 	if (t->life.journal[0] != '\0' &&
@@ -518,11 +529,6 @@ struct station *station_apply_machine(struct fleet *f,
 	memcpy(t->spki, row->spki, sizeof(t->spki));
 	apply_instance(
 	    t, (t->dirty & DIRTY_HOLD) != 0 ? t->hold : row->hold, instance);
-	if (t->version[0] == '\0')
-		(void)snprintf(
-		    t->version, sizeof(t->version), "%s", row->version);
-	if (t->last_seen_ms < row->last_seen_ms)
-		t->last_seen_ms = row->last_seen_ms;
 	if (apply_routes(t, row->route_seq, row->routes, row->route_count) !=
 	    RC_OK)
 		return NULL;
@@ -585,16 +591,11 @@ struct station *station_apply_relay(struct fleet *f,
 
 	if (t == NULL)
 		return NULL;
-	t->seen = true;
+	apply_seen(t, row->version, row->last_seen_ms);
 	(void)snprintf(t->name, sizeof(t->name), "%s", row->name);
 	apply_listen(t, row->listen);
 	apply_hold(t, row->hold, instance);
 	memcpy(t->spki, row->spki, sizeof(t->spki));
-	if (t->version[0] == '\0')
-		(void)snprintf(
-		    t->version, sizeof(t->version), "%s", row->version);
-	if (t->last_seen_ms < row->last_seen_ms)
-		t->last_seen_ms = row->last_seen_ms;
 	if (apply_routes(t, row->route_seq, row->routes, row->route_count) !=
 	    RC_OK)
 		return NULL;
