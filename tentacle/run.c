@@ -3,12 +3,12 @@
 #include "common/log.h"
 #include "tentacle/guardian/cgroup.h"
 #include "tentacle/guardian/guard.h"
+#include "tentacle/program.h"
 #include "tentacle/runlog.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LOOK_MS    1000 /* the lock is looked at when nobody tells its end */
-#define FD_ABOVE   10   /* none of ours is in the way of the guardian's */
-#define ARGS_COUNT 4
+#define LOOK_MS 1000 /* the lock is looked at when nobody tells its end */
 
 enum run_state {
 	RUN_READY,    /* no guardian was started by us yet */
@@ -156,7 +154,7 @@ static enum rc open_run(const char *dir, const char *name, int guardian,
 
 static int move_up(int fd)
 {
-	int up = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, FD_ABOVE) : -1;
+	int up = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, PROGRAM_FD_ABOVE) : -1;
 
 	if (fd >= 0)
 		(void)close(fd);
@@ -195,48 +193,20 @@ static enum rc birth_begin(const struct run *r, struct birth *b)
 
 static int spawn(struct run *r, const struct birth *b)
 {
-	char path[48], word[] = "guard", program[] = "longarm-guardian";
-	char ticket[ID_SIZE], name[40];
-	char *argv[ARGS_COUNT + 1] = { program, word, ticket, name, NULL };
-	char *envp[] = { NULL };
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	sigset_t none, all;
-	int err;
+	const char *const args[] = { "longarm-guardian", "guard",
+		r->order.ticket, r->order.name, NULL };
+	const char *const environment[] = { NULL };
+	const struct program_fd fds[] = { { 0, 1 }, { 0, 2 },
+		{ b->place, GUARD_FD_DIR }, { b->record, GUARD_FD_RECORD },
+		{ b->alive, GUARD_FD_ALIVE } };
+	const struct program p = { .fd = b->program,
+		.args = args,
+		.environment = environment,
+		.fds = fds,
+		.fd_count = sizeof(fds) / sizeof(fds[0]),
+		.session = true };
 
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", b->program);
-	(void)snprintf(ticket, sizeof(ticket), "%s", r->order.ticket);
-	(void)snprintf(name, sizeof(name), "%s", r->order.name);
-	(void)sigemptyset(&none);
-	(void)sigfillset(&all);
-	err = posix_spawn_file_actions_init(&files);
-	if (err != 0)
-		return err;
-	err = posix_spawnattr_init(&attr);
-	if (err != 0) {
-		(void)posix_spawn_file_actions_destroy(&files);
-		return err;
-	}
-	if ((err = posix_spawn_file_actions_addopen(
-		 &files, 0, "/dev/null", O_RDWR, 0)) == 0 &&
-	    (err = posix_spawn_file_actions_adddup2(&files, 0, 1)) == 0 &&
-	    (err = posix_spawn_file_actions_adddup2(&files, 0, 2)) == 0 &&
-	    (err = posix_spawn_file_actions_adddup2(
-		 &files, b->place, GUARD_FD_DIR)) == 0 &&
-	    (err = posix_spawn_file_actions_adddup2(
-		 &files, b->record, GUARD_FD_RECORD)) == 0 &&
-	    (err = posix_spawn_file_actions_adddup2(
-		 &files, b->alive, GUARD_FD_ALIVE)) == 0 &&
-	    (err = posix_spawnattr_setsigmask(&attr, &none)) == 0 &&
-	    (err = posix_spawnattr_setsigdefault(&attr, &all)) == 0 &&
-	    (err = posix_spawnattr_setflags(
-		 &attr, (short)(POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
-				POSIX_SPAWN_SETSIGDEF))) == 0)
-		err = posix_spawn(
-		    &r->supervisor, path, &files, &attr, argv, envp);
-	(void)posix_spawnattr_destroy(&attr);
-	(void)posix_spawn_file_actions_destroy(&files);
-	return err;
+	return program_start(&p, &r->supervisor);
 }
 
 /* The record begins anew: under the lock, and nobody was there before us. */

@@ -2,6 +2,7 @@
 
 #include "common/fs.h"
 #include "common/secret.h"
+#include "tentacle/guardian/process.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -90,26 +91,6 @@ enum rc runlog_load_mask(
 
 /* --- Reading ------------------------------------------------------------ */
 
-/* As much as there is, up to len; a short count is the end of the file. */
-static enum rc read_at(
-    int fd, uint8_t *p, size_t len, uint64_t offset, size_t *got)
-{
-	*got = 0;
-	while (*got < len) {
-		ssize_t n =
-		    pread(fd, p + *got, len - *got, (off_t)(offset + *got));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return RC_IO;
-		if (n == 0)
-			break;
-		*got += (size_t)n;
-	}
-	return RC_OK;
-}
-
 /* A range of the file with enough around it to decide what is masked. */
 struct window {
 	uint8_t *raw, *clean;
@@ -143,7 +124,7 @@ static enum rc window_read(
 	enum rc rc;
 
 	w->before = offset < context ? (size_t)offset : context;
-	rc = read_at(fd, w->raw, w->size, offset - w->before, &w->len);
+	rc = guard_read_at(fd, w->raw, w->size, offset - w->before, &w->len);
 	if (rc == RC_OK)
 		w->hold = mask_copy_at(mask, offset - w->before,
 		    bytes_of(w->raw, w->len), w->clean);
@@ -210,7 +191,7 @@ static enum rc seal_blocks(int fd, const struct mask *mask, uint64_t size,
 		enum rc rc;
 
 		/* raw holds: context in front, then what is not done yet */
-		rc = read_at(fd, w->raw + w->len, w->size - w->len,
+		rc = guard_read_at(fd, w->raw + w->len, w->size - w->len,
 		    done - w->before + w->len, &got);
 		if (rc != RC_OK)
 			return rc;

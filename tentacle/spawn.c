@@ -1,12 +1,12 @@
 #include "tentacle/spawn.h"
 
 #include "tentacle/carrier.h"
+#include "tentacle/program.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +14,6 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define FD_ABOVE 10 /* none of ours is in the way of the child's */
 
 enum rc spawn_open_self(int *out, struct fault *fault)
 {
@@ -36,7 +34,7 @@ static MUST_CHECK enum rc make_pair(int type, int *ours, int *theirs)
 	    0)
 		return RC_IO;
 	*ours = fds[0];
-	*theirs = fcntl(fds[1], F_DUPFD_CLOEXEC, FD_ABOVE);
+	*theirs = fcntl(fds[1], F_DUPFD_CLOEXEC, PROGRAM_FD_ABOVE);
 	(void)close(fds[1]);
 	if (*theirs >= 0)
 		return RC_OK;
@@ -72,54 +70,22 @@ static char **make_environment(void)
 	return out;
 }
 
-static int spawn_with(pid_t *pid, int program, const char *const *args,
-    char **environment, const int ends[2])
-{
-	char path[48];
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	sigset_t none, all;
-	int err;
-
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", program);
-	(void)sigemptyset(&none);
-	(void)sigfillset(&all);
-	err = posix_spawn_file_actions_init(&files);
-	if (err != 0)
-		return err;
-	err = posix_spawnattr_init(&attr);
-	if (err != 0) {
-		(void)posix_spawn_file_actions_destroy(&files);
-		return err;
-	}
-	if ((err = posix_spawn_file_actions_addopen(
-		 &files, 0, "/dev/null", O_RDONLY, 0)) == 0 &&
-	    (err = posix_spawn_file_actions_adddup2(
-		 &files, ends[0], CARRIER_FD_LINK)) == 0 &&
-	    (err = posix_spawn_file_actions_adddup2(
-		 &files, ends[1], CARRIER_FD_PORT)) == 0 &&
-	    (err = posix_spawnattr_setsigmask(&attr, &none)) == 0 &&
-	    (err = posix_spawnattr_setsigdefault(&attr, &all)) == 0 &&
-	    (err = posix_spawnattr_setflags(&attr,
-		 (short)(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))) == 0)
-		/* It does not write to them: the interface is older than
-		 * const. */
-		err = posix_spawn(pid, path, &files, &attr,
-		    (char *const *)(const void *)args, environment);
-	(void)posix_spawnattr_destroy(&attr);
-	(void)posix_spawn_file_actions_destroy(&files);
-	return err;
-}
-
 static MUST_CHECK enum rc begin(struct spawned *out, int program,
     const char *const *args, const int ends[2], struct fault *fault)
 {
+	const struct program_fd fds[] = { { ends[0], CARRIER_FD_LINK },
+		{ ends[1], CARRIER_FD_PORT } };
 	char **environment = make_environment();
+	const struct program p = { .fd = program,
+		.args = args,
+		.environment = (const char *const *)environment,
+		.fds = fds,
+		.fd_count = sizeof(fds) / sizeof(fds[0]) };
 	int err = ENOMEM;
 
 	*out = (struct spawned){ .fd = -1 };
 	if (environment != NULL)
-		err = spawn_with(&out->pid, program, args, environment, ends);
+		err = program_start(&p, &out->pid);
 	free((void *)environment);
 	if (err == 0) {
 		out->fd = pidfd_open(out->pid, 0);
