@@ -194,7 +194,7 @@ soak: all tools $(KILL_TEST) $(SIM_TEST)
 	LONGARM_KILLS=$(or $(KILLS),3000) $(KILL_TEST)
 	LONGARM_BIN=$(CURDIR)/$(BUILD)/bin LONGARM_SOAK=$(or $(PLACES),20) \
 	    PYTEST_FLAGS="$(PYTEST_FLAGS)" scripts/run-scenarios -j 1 \
-	    $(shell grep -l LONGARM_SOAK test/scenario/*_test.py)
+	    $(shell grep -lE 'LONGARM_SOAK|mark\.soak' test/scenario/*_test.py)
 	@tail -n +1 build/bench/slow-*.json
 
 sim: $(SIM_TEST)

@@ -42,16 +42,9 @@ ENOUGH_OF_ROLE = 5
 SERVER = {"engine.lost": "50s", "link.handshake": "2s"}
 
 
-class Place(World):
-    """Links go to the address of a proxy as well as to a name."""
-
-    def upstream(self, via):
-        return via if via is not None and ":" in via else super().upstream(via)
-
-
 def build(directory, rng, words):
     """(world, proxies); all online."""
-    world = Place(directory)
+    world = World(directory)
     world.use_failing()
     world.server(SERVER)
     proxies = {None: Proxy(world, world.upstream(None))}

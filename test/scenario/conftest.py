@@ -1,4 +1,5 @@
 """Worlds for tests; when one fails, what its processes logged is shown."""
+import os
 import pathlib
 import shutil
 import sys
@@ -12,7 +13,15 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 pytest.register_assert_rewrite("harness")
 from harness import BIN, World  # noqa: E402
 
+# `make soak`: what is marked so is played again and again.
+TIMES = 20 if "LONGARM_SOAK" in os.environ else 1
 _open = []
+
+
+def pytest_generate_tests(metafunc):
+    if TIMES > 1 and metafunc.definition.get_closest_marker("soak"):
+        metafunc.fixturenames.append("time")
+        metafunc.parametrize("time", range(TIMES))
 
 
 def make_world(kind=World):

@@ -5,10 +5,7 @@ script leaves a line in a file each time it runs, and has output and an exit cod
 of its own; Row.check() compares these with what the server tells.  LONGARM_SOAK
 plays all of it 20 times.
 
-Rows elsewhere: 10, 11, 14, 20 restart_test.py and cut_test.py (kills from outside,
-links), 18 and 19 order_test.py, 24 disk_test.py, 26 fault_test.py and clone_test.py,
-28 upgrade_test.py.  Not played: 27 (there is no restore yet) and, of 2 and 3, another
-node that takes over (there is one node; the same code runs when it starts again).
+Which row is where: docs/developer.md.
 """
 import os
 import re
@@ -18,9 +15,10 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
+from conftest import TIMES
+from faults import Proxy
 from harness import BIN, FAILING, wait_until
 
-TIMES = 20 if "LONGARM_SOAK" in os.environ else 1
 SANITIZED = "-" in BIN.parent.name
 OTHER_BOOT = "00000000-1111-2222-3333-444444444444"
 
@@ -120,10 +118,12 @@ class Row:
         told = (run["state"], run["exit_code"], self.ran(), self.log())
         assert told == ("failed", 3, ["x"], ["begun", "done"]), (what, result)
 
-    def check_unknown(self, what, ran=1):
+    def check_unknown(self, what, said):
+        """It ran once, and all it said is kept; how it ended nobody knows."""
         run, result = self.wait()
         assert run["state"] == "unknown", (what, result)
-        assert self.ran() == ["x"] * ran, what
+        told = [line for line in self.log() if "longarm: " not in line]
+        assert (self.ran(), told) == (["x"], said), what
 
     def kill(self, *roles):
         """Of its guardians' world, by what their record says."""
@@ -194,7 +194,7 @@ def test_a_supervisor_that_took_over_may_not_die_before_it_has_written(w):
         row.start()
         row.fail.wait(what)
         if what == "supervisor.ended":  # row 12: nobody saw its end
-            row.check_unknown(what)
+            row.check_unknown(what, ["begun", "done"])
         else:
             row.check(what)
     play(w, ["supervisor.ended", "supervisor.recorded"], one)
@@ -229,6 +229,37 @@ def test_what_dies_between_mark_and_script_is_a_definite_end(w):
     play(w, ["script.begun"], one)
 
 
+def test_a_script_that_is_killed_has_a_definite_end(w):
+    """Row 13, in the middle of it."""
+    def one(row, what):
+        row.gate().start()
+        wait_until(lambda: row.log() == ["begun"], "its output")
+        row.kill("exec")
+        run, result = row.wait()
+        assert (run["state"], run["signal"], row.ran(), row.log()) == (
+            "failed", 9, ["x"], ["begun"]), (what, result)
+    play(w, ["killed"], one)
+
+
+def test_a_link_cut_within_an_order_is_one_run(w):
+    """Row 4: it has arrived, or its answer is on the way."""
+    proxy = Proxy(w, w.upstream(None))
+    row = Row(w, w.tentacle("lined", proxy.address, dialled=False).name)
+    for what in ["ticket.ordered", "ticket.answered"] * TIMES:
+        row.fail.set(what, "pause")
+        links = proxy.stat()["accepted"]
+        row.start()
+        row.fail.wait(what)
+        proxy.tell("reset")
+        wait_until(lambda: proxy.stat()["accepted"] > links, "another link")
+        row.fail.clear(what)
+        row.check(what)
+    row.w.cli("machine", "remove", "lined")
+    row.machine.process.end()
+    proxy.end()
+    del w.machines["lined"]
+
+
 # --- Power loss: rows 21 to 23 (R16) -----------------------------------------
 
 def test_power_lost_before_the_mark_starts_it_once(w):
@@ -242,12 +273,28 @@ def test_power_lost_before_the_mark_starts_it_once(w):
     play(w, ["ticket.accepted", "script.prepared", "script.marked"], one)
 
 
+def test_power_lost_with_guardians_and_no_mark_of_theirs_starts_it_once(w):
+    """Row 21: they are there, and the script's process has not begun."""
+    def one(row, what):
+        row.fail.set(what, "pause")
+        row.start()
+        row.fail.wait(what)
+        row.machine.process.kill()
+        row.kill("supervisor", "shim")
+        os.kill(int(row.fail.path(f"{what}.reached").read_text()),
+                signal.SIGKILL)
+        row.fail.clear(what)
+        row.boot()
+        row.check(what)
+    play(w, ["script.ready"], one)
+
+
 def test_power_lost_in_mid_run_is_unknown_and_never_repeated(w):
     def one(row, what):
         row.gate().start()
         wait_until(row.ran, "its mark")
         row.lose_power()
-        row.check_unknown(what)
+        row.check_unknown(what, ["begun"])
         # And nothing comes of it later.
         row.machine.process.restart()
         row.w.cli("run", "-m", row.machine.name, "--", "true")
@@ -284,6 +331,10 @@ if SANITIZED:  # slow; the same code runs after each of them
     SERVER_ROWS = ["start.sent", "result.received"]
 
 
+def tasks(w):
+    return {task["id"] for task in w.json("task", "list", "--all")}
+
+
 @pytest.mark.parametrize("what", SERVER_ROWS)
 def test_a_server_that_dies_anywhere_runs_each_script_once(w, what):
     for _ in range(TIMES):
@@ -291,6 +342,7 @@ def test_a_server_that_dies_anywhere_runs_each_script_once(w, what):
         for row in rows:
             row.machine.path("ran").unlink(missing_ok=True)
         fail = w.fail("server")
+        before = tasks(w)
         fail.set(what)
         # The command itself asks again, under the same key.
         child = w.open_cli("run", "--detach", "--all", "--", SCRIPT)
@@ -301,6 +353,7 @@ def test_a_server_that_dies_anywhere_runs_each_script_once(w, what):
         result = w.finish(child)
         assert result.code == 0, result
         task = result.out.strip()
+        assert tasks(w) - before == {task}, what
         w.cli("task", "wait", task, code=5)
         for row in rows:
             run = w.runs(task)[(row.machine.name, "run")]
@@ -319,25 +372,36 @@ def test_a_server_that_dies_anywhere_runs_each_script_once(w, what):
 
 # --- Journal and clock: rows 25, 29 -------------------------------------------
 
+@pytest.mark.soak
 def test_a_torn_end_of_the_journal_is_dropped_and_damage_is_quarantine(w):
     row = Row(w, MACHINES[0])
     row.start().check("before")
     row.machine.process.stop()
     journal = row.machine.state / "journal"
     whole = journal.read_bytes()
+    middle = len(whole) // 2
+    row.gate().start()
+    row.machine.process.start()
+    wait_until(row.ran, "its mark")
+    row.machine.process.kill()
     with open(journal, "ab") as file:
         file.write(b"\x40\x00half of a frame")
     row.machine.process.start()
-    row.start().check("torn end")
-    row.machine.process.stop()
+    row.machine.touch("go")
+    row.check("torn end")
+    row.gate().start()
+    wait_until(lambda: row.log() == ["begun"], "its output")
+    row.machine.process.kill()
     good = journal.read_bytes()
-    middle = len(whole) // 2
     journal.write_bytes(good[:middle] + bytes([good[middle] ^ 1])
                         + good[middle + 1:])
     row.machine.process.start()
-    row.start()
-    run, result = row.wait()
-    assert row.ran() == [] and "journal" in result.err, (run, result)
+    # What was open is nobody's to know, and nothing new is begun.
+    row.check_unknown("damage", ["begun"])
+    row.machine.touch("go")
+    refused = w.cli("run", "-m", row.machine.name, "--", "echo y >>$HOME/ran",
+                    code=5)
+    assert row.ran() == ["x"] and "journal" in refused.err, refused
     row.machine.process.stop()
     journal.write_bytes(good)
     row.machine.process.start()

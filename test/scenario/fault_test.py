@@ -125,14 +125,22 @@ def test_route_explain_names_each_hop(w):
     assert "dc2-a" in text
 
 
+@pytest.mark.soak
 def test_a_machine_whose_disk_was_set_back_is_held_until_released(w):
+    """Row 26, with a script in the middle."""
     machine = w.machines["web-02"]
+    for left in ("ran", "go"):
+        machine.path(left).unlink(missing_ok=True)
     machine.process.stop()
     journal = machine.state / "journal"
     before = journal.read_bytes()
     machine.process.start()
     w.wait_presence("machine", "web-02")
-    w.cli("run", "-m", "web-02", "--", "true")
+    task = w.start_run(
+        'echo x >>"$HOME/ran"; while [ ! -e "$HOME/go" ]; do sleep 0.02; done',
+        "-m", "web-02")
+    wait_until(lambda: w.run_state(task, "web-02") == "running"
+               and machine.lines("ran"), "the script")
     machine.process.stop()
     journal.write_bytes(before)
     machine.process.start()
@@ -140,6 +148,9 @@ def test_a_machine_whose_disk_was_set_back_is_held_until_released(w):
     # It greets with its journal when it is asked for something.
     err = refused(w, "web-02", code=5)
     assert "web-02" in err and "held" in err, err
+    result = w.cli("task", "wait", task, code=5)
+    assert w.run_state(task, "web-02") == "unknown", result
+    machine.touch("go")
     wait_until(lambda: w.row("machine", "web-02")["hold"] == "journal",
                "the hold")
     err = refused(w, "web-02", code=5)
@@ -148,5 +159,7 @@ def test_a_machine_whose_disk_was_set_back_is_held_until_released(w):
     w.cli("machine", "release", "web-02")
     w.cli("run", "-m", "web-02", "--", "true")
     assert w.row("machine", "web-02")["hold"] == ""
+    assert machine.lines("ran") == ["x"]
+    assert w.run_state(task, "web-02") == "unknown"
     err = w.cli("machine", "release", "web-02", code=1).err
     assert "not held" in err, err

@@ -342,6 +342,9 @@ class World:
         return process
 
     def upstream(self, via):
+        """via: a relay's name, or an address where a proxy stands."""
+        if via is not None and ":" in via:
+            return via
         port = self.links if via is None else self.relays[via].port
         return f"{self.host}:{port}"
 

@@ -3,6 +3,7 @@ the script runs once.  And a cancel ends everything soon, wherever it finds it.
 """
 import contextlib
 import json
+import secrets
 import shutil
 import signal
 import sqlite3
@@ -79,7 +80,7 @@ def say_often(links, message, times):
 def test_one_order_a_hundred_times_over_ten_links_is_one_run(w):
     assert w.server_process.stop() == 0
     machine = w.machines["web-01"]
-    message = order(w, "ab" * 16)
+    message = order(w, secrets.token_hex(16))
     links = connect(w, machine, 10)
     replies = say_often(links, message, 10)
     assert len(replies) == 100
@@ -99,6 +100,8 @@ def test_one_order_a_hundred_times_over_ten_links_is_one_run(w):
     puppet, seal = links[0]
     puppet.ask(seal, op="forget", tickets=[message["ticket"]])
     assert not (machine.state / "runs" / message["ticket"]).exists()
+    for one, _ in links:
+        one.end()
     machine.process.restart()
     [link] = connect(w, machine)
     late = link[0].ask(link[1], **message)
@@ -106,11 +109,12 @@ def test_one_order_a_hundred_times_over_ten_links_is_one_run(w):
     assert machine.lines("ran") == ["x"]
     # Cancelled before it came: it never runs.
     puppet, seal = link
-    ticket = "cd" * 16
+    ticket = secrets.token_hex(16)
     puppet.ask(seal, op="cancel", ticket=ticket, task="task-900", epoch=1)
     reply = puppet.ask(seal, **order(w, ticket))
     assert reply["state"] == "cancelled", reply
     machine.process.restart()
+    link[0].end()
     [(puppet, seal)] = connect(w, machine)
     assert puppet.ask(seal, **order(w, ticket))["state"] == "cancelled"
     assert machine.lines("ran") == ["x"]
@@ -168,11 +172,13 @@ def cancel_at(w, machine, fail, name):
     wait_until(lambda: not scripts_of(machine), f"no process of it: {name}")
 
 
+@pytest.mark.soak
 def test_a_cancel_ends_it_wherever_the_server_is(w):
     for name in SERVER_STAGES:
         cancel_at(w, w.machines["web-01"], w.fail("server"), name)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("names", MACHINE_STAGES, ids=lambda names: names[0])
 def test_a_cancel_ends_it_wherever_the_machine_is(w, names):
     jobs = [POOL.submit(cancel_at, w, machine, w.fail(machine.name), name)
@@ -199,6 +205,50 @@ def scripts_of(machine):
     return found
 
 
+def check_cancelled(w, task, machine, ran):
+    result = w.cli("task", "wait", task, code=6)
+    wait_until(lambda: not scripts_of(machine), "no process of it")
+    # And nothing comes of it later.
+    machine.process.restart()
+    w.cli("run", "-m", machine.name, "--", "true")
+    assert len(machine.lines("ran")) <= ran, result
+
+
+@pytest.mark.soak
+def test_what_was_cancelled_while_its_machine_was_away_ends(w):
+    """Row 7: it begins, as nobody could tell it, or never; and it ends."""
+    machine = w.machines["web-01"]
+    for left in ("ran", "go"):
+        machine.path(left).unlink(missing_ok=True)
+    w.fail("web-01").set("ticket.accepted")
+    task = w.start_run(GATED, "-m", "web-01")
+    wait_until(lambda: not machine.process.is_running(), "its end")
+    w.cli("task", "cancel", task)
+    machine.process.start()
+    check_cancelled(w, task, machine, 1)
+
+
+@pytest.mark.soak
+def test_what_the_journal_has_as_cancelled_never_begins(w):
+    """Row 7, and the machine dies between the cancel and its answer."""
+    name = f"narrow-{secrets.token_hex(2)}"
+    machine = w.tentacle(name, settings={"tentacle.running": 1})
+    first = w.start_run(GATED, "-m", name)
+    wait_until(lambda: machine.lines("ran"), "the script")
+    task = w.start_run(GATED, "-m", name)
+    wait_until(lambda: w.run_state(task, name) == "running", "its turn")
+    w.fail(name).set("cancel.recorded")
+    w.cli("task", "cancel", task)
+    wait_until(lambda: not machine.process.is_running(), "its end")
+    machine.touch("go")
+    machine.process.start()
+    w.cli("task", "wait", first, code=5)
+    check_cancelled(w, task, machine, 1)
+    machine.process.end()
+    w.cli("machine", "remove", name)
+    del w.machines[name]
+
+
 # --- Two nodes believe that they own it: row 19 (R24) -------------------------
 
 def take_over(w):
@@ -220,6 +270,8 @@ def take_over(w):
     return process, http
 
 
+# Not played again and again: each copy of the database has, of the round before,
+# what its server may not finish.
 def test_a_node_that_was_stopped_and_overtaken_starts_nothing(w):
     machine = w.machines["web-02"]
     for left in ("ran", "go"):

@@ -8,6 +8,7 @@ import pytest
 
 from harness import BIN, wait_until
 
+pytestmark = pytest.mark.soak
 MACHINES = ("web-01", "web-02", "web-03")
 
 PROCESS = """
@@ -172,12 +173,16 @@ def gated(w):
     return task, machine
 
 
+def said(w, task):
+    return [line.split("| ", 1)[1]
+            for line in w.cli("task", "log", task).lines()]
+
+
 def check_gated(w, task, machine):
     machine.touch("go")
     result = w.cli("task", "wait", task, code=5)
     assert "exit code 3" in result.err, result
-    log = w.cli("task", "log", task).out.splitlines()
-    assert [x.split("| ")[1] for x in log] == ["begun", "late"]
+    assert said(w, task) == ["begun", "late"]
     assert machine.lines("ran") == ["x"]
 
 
@@ -237,6 +242,8 @@ def test_with_both_guardians_killed_nobody_knows(w, gated):
     assert "nobody knows" in result.err, result
     [run] = w.runs(task).values()
     assert run["state"] == "unknown"
+    told = [line for line in said(w, task) if "longarm: " not in line]
+    assert told == ["begun", "late"]
     w.cli("run", "-m", "web-03", "--", "true")
     assert machine.lines("ran") == ["x"]
 
