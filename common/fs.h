@@ -69,6 +69,12 @@ void fs_unlock(int fd);
  */
 MUST_CHECK enum rc fs_remove_tree(
     int dir_fd, const char *name, struct fault *fault);
+/*
+ * The same for a tree in which somebody may still write: *budget falls with
+ * each entry that is looked at, and at 0 it is RC_AGAIN.
+ */
+MUST_CHECK enum rc fs_remove_some(
+    int dir_fd, const char *name, uint64_t *budget, struct fault *fault);
 
 /* Bytes that this user may still write on the file system of path. */
 MUST_CHECK enum rc fs_free_bytes(const char *path, uint64_t *out);

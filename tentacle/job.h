@@ -23,6 +23,7 @@
 #include "tentacle/ledger.h"
 #include "tentacle/mask.h"
 #include "tentacle/notes.h"
+#include "tentacle/remains.h"
 #include "tentacle/run.h"
 
 /* What all jobs share; borrowed, outlives them. */
@@ -34,11 +35,12 @@ struct job_place {
 	const char *runs; /* directory of the tickets' directories */
 	const char *apps;
 	struct run_machine machine;
-	const char *home;    /* of scripts */
-	const char *lock;    /* of those that name none; NULL, "": none */
-	const char *helpers; /* directory of what scripts may call; or "" */
-	const char *worlds;  /* of scripts that run as other users */
-	int guardian;        /* program: run_open_guardian() */
+	const char *home;        /* of scripts */
+	const char *lock;        /* of those that name none; NULL, "": none */
+	const char *helpers;     /* directory of what scripts may call; or "" */
+	const char *worlds;      /* of scripts that run as other users */
+	struct remains *remains; /* where their directories go */
+	int guardian;            /* program: run_open_guardian() */
 	struct unpack_limits unpack;
 	uint64_t output_max; /* bytes; 0: default */
 	uint64_t grace_ms;   /* 0: default */
@@ -96,7 +98,8 @@ MUST_CHECK enum rc notes_seal(
 /* The spec file: written before the ticket is accepted. */
 MUST_CHECK enum rc job_write_spec(const char *runs, const char *ticket,
     struct bytes message, uint8_t digest[DIGEST_BYTES], struct fault *fault);
-/* Ended: remove what is secret.  Forgotten: remove all. */
+/* Ended: remove what is secret.  Forgotten: remove all.  What is a script's own
+ * is renamed now, and removed soon. */
 void job_remove_secrets(const struct job_place *place, const char *ticket);
 void job_remove_all(const struct job_place *place, const char *ticket);
 /*

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define SECRETS_MAX 4096 /* files, and the ends of directories */
+
 enum rc job_write_spec(const char *runs, const char *ticket,
     struct bytes message, uint8_t digest[DIGEST_BYTES], struct fault *fault)
 {
@@ -34,15 +36,22 @@ enum rc job_write_spec(const char *runs, const char *ticket,
 	return rc;
 }
 
+/* Few files, all of them ours; unless a script of our own user put more there:
+ * then the rest goes with the ticket. */
 static void remove_beneath(const char *dir, const char *name)
 {
+	uint64_t budget = SECRETS_MAX;
 	struct fault fault = { 0 };
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	enum rc rc;
 
 	if (fd < 0)
 		return;
-	if (fs_remove_tree(fd, name, &fault) != RC_OK)
-		log_warn("job", name, "%s", fault.text);
+	rc = fs_remove_some(fd, name, &budget, &fault);
+	if (rc != RC_OK)
+		log_warn("job", name, "%s",
+		    rc == RC_AGAIN ? "too many files to remove at once"
+				   : fault.text);
 	(void)close(fd);
 }
 
@@ -50,7 +59,7 @@ void job_remove_secrets(const struct job_place *place, const char *ticket)
 {
 	char dir[FS_PATH_MAX];
 
-	remove_beneath(place->worlds, ticket);
+	remains_add(place->remains, place->worlds, ticket);
 	if (fs_join(dir, sizeof(dir), place->runs, ticket) != RC_OK)
 		return;
 	remove_beneath(dir, "secrets");
@@ -61,11 +70,11 @@ void job_remove_all(const struct job_place *place, const char *ticket)
 {
 	char dir[FS_PATH_MAX];
 
-	remove_beneath(place->worlds, ticket);
+	job_remove_secrets(place, ticket);
 	/* Groups that held what a script left behind, until now. */
 	if (fs_join(dir, sizeof(dir), place->runs, ticket) == RC_OK)
 		run_clear_groups(dir);
-	remove_beneath(place->runs, ticket);
+	remains_add(place->remains, place->runs, ticket);
 }
 
 enum rc job_end_unknown(const struct job_place *place,

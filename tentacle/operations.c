@@ -82,10 +82,14 @@ static void job_done(void *arg, struct job *job)
 {
 	struct entry *e = arg;
 	struct operations *ops = e->ops;
+	const struct ticket *t = operations_find_ticket(ops, job_ticket(job));
 
 	TAILQ_REMOVE(&ops->jobs, e, link);
 	if (ops->running > 0)
 		ops->running--;
+	/* Forgotten while it was at work there. */
+	if (t == NULL || t->forgotten)
+		job_remove_all(&ops->place, job_ticket(job));
 	job_free(job);
 	free(e);
 	if (operations_check_fatal(ops) || ops->closing)
@@ -429,6 +433,9 @@ enum rc operations_open(struct loop *loop, struct worker_pool *workers,
 	rc = make_places(ops, fault);
 	ops->place.blobs = ops->blobs;
 	if (rc == RC_OK)
+		rc = remains_new(
+		    workers, ops->runs, ops->worlds, &ops->place.remains);
+	if (rc == RC_OK)
 		rc = open_ledger(ops, fault);
 	if (rc != RC_OK) {
 		operations_close(ops);
@@ -462,6 +469,7 @@ void operations_close(struct operations *ops)
 		operations_check_free(&ops->health[i]);
 	operations_prune_end(ops);
 	operations_notes_drop(ops);
+	remains_free(ops->place.remains);
 	blob_store_close(ops->blobs);
 	if (ops->place.guardian >= 0)
 		(void)close(ops->place.guardian);

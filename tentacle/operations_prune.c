@@ -1,7 +1,7 @@
 /*
- * Staged packages that nobody needs any more.  What open tickets name stays,
- * and what was used within a day: a task may have staged it, and wait for a
- * person before it goes on.
+ * What nobody needs any more: what tickets left, and staged packages.  Of
+ * those, what open tickets name stays, and what was used within a day: a task
+ * may have staged it, and wait for a person before it goes on.
  */
 #include "tentacle/operations_base.h"
 
@@ -74,6 +74,7 @@ static void begin(void *arg)
 	const struct entry *e;
 
 	loop_timer_set(ops->prune_timer, PRUNE_MS);
+	remains_look(ops->place.remains);
 	if (p == NULL)
 		return;
 	p->ops = ops;

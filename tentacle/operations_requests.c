@@ -282,8 +282,8 @@ static enum rc forget_all(
 		if (rc != RC_OK)
 			return rc;
 		failpoint("ticket.forgotten");
-		/* A job that was cancelled early may still be at work there;
-		 * the next start sweeps what stays. */
+		/* A job that was cancelled early may still be at work there,
+		 * and sweeps when it is done. */
 		if (operations_find_job(ops, id) == NULL)
 			job_remove_all(&ops->place, id);
 	}

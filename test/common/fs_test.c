@@ -197,31 +197,48 @@ static void test_a_name_that_leaves_the_directory_is_not_removed(void **state)
 		    fs_remove_tree(top_fd, names[i], NULL), RC_DENIED);
 }
 
-static void test_a_tree_deeper_than_the_limit_is_an_error(void **state)
+/* Open directories are far fewer than that. */
+static void test_a_tree_of_any_depth_is_removed(void **state)
 {
 	int fd = dup(top_fd);
 
 	(void)state;
-	for (int i = 0; i < 600; i++) {
+	for (int i = 0; i < 1500; i++) {
 		int next;
 
 		assert_int_equal(mkdirat(fd, "d", 0700), 0);
+		if (i % 50 == 0)
+			assert_int_equal(mkdirat(fd, "side", 0700), 0);
 		next = openat(fd, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		assert_true(next >= 0);
 		(void)close(fd);
 		fd = next;
 	}
-	/* Take the lowest 100 away, then it is within the limit. */
-	assert_int_equal(fs_remove_tree(top_fd, "d", NULL), RC_LIMIT);
-	for (int i = 0; i < 100; i++) {
-		int above = openat(fd, "..", O_RDONLY | O_CLOEXEC);
-
-		assert_int_equal(unlinkat(above, "d", AT_REMOVEDIR), 0);
-		(void)close(fd);
-		fd = above;
-	}
 	(void)close(fd);
+	assert_int_equal(unlinkat(top_fd, "side", AT_REMOVEDIR), 0);
 	assert_int_equal(fs_remove_tree(top_fd, "d", NULL), RC_OK);
+	assert_int_equal(faccessat(top_fd, "d", F_OK, 0), -1);
+}
+
+static void test_a_tree_is_removed_in_parts(void **state)
+{
+	uint64_t budget = 20;
+	char name[32];
+	int rounds = 0;
+
+	(void)state;
+	assert_int_equal(mkdir(at("d"), 0700), 0);
+	for (int i = 0; i < 50; i++) {
+		(void)snprintf(name, sizeof(name), "d/%d", i);
+		assert_int_equal(mkdir(at(name), 0700), 0);
+	}
+	while (fs_remove_some(top_fd, "d", &budget, NULL) == RC_AGAIN) {
+		assert_int_equal(budget, 0);
+		budget = 20;
+		rounds++;
+	}
+	assert_true(rounds >= 3 && rounds < 20);
+	assert_int_equal(faccessat(top_fd, "d", F_OK, 0), -1);
 }
 
 static void test_free_space_is_known(void **state)
@@ -274,7 +291,8 @@ int main(void)
 		T(test_a_second_lock_is_refused_with_the_pid),
 		T(test_removing_a_tree_does_not_follow_links),
 		T(test_a_name_that_leaves_the_directory_is_not_removed),
-		T(test_a_tree_deeper_than_the_limit_is_an_error),
+		T(test_a_tree_of_any_depth_is_removed),
+		T(test_a_tree_is_removed_in_parts),
 		T(test_free_space_is_known),
 		T(test_a_path_that_does_not_fit_is_refused),
 		T(test_a_relative_path_is_made_absolute),

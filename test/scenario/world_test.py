@@ -119,7 +119,7 @@ def test_a_script_runs_as_the_user_named(w):
     result = w.cli("run", "-m", "web-01", "--user", "nobody", "--",
                    "id -un; pwd; echo mine >file; ls -l file")
     assert "nobody" in result.out and ".worlds" in result.out, result
-    assert not list((apps / ".worlds").iterdir())
+    wait_until(lambda: not list((apps / ".worlds").iterdir()), "no world")
 
 
 def test_an_unknown_user_is_refused_in_words(w):

@@ -193,6 +193,48 @@ static void test_a_run_without_its_mask_ends_as_unknown(void **state)
 	assert_int_equal(r.log_size, 0);
 }
 
+static void forget(const struct msg_start *m)
+{
+	struct msg_forget forget = { .id = 99 };
+	struct packbuf b;
+	struct msg_id id;
+
+	memcpy(id.text, m->ticket, sizeof(id.text));
+	forget.tickets.items = &id;
+	forget.tickets.count = 1;
+	packbuf_init(&b, LENFRAME_STANDING_MAX);
+	assert_int_equal(msg_forget_encode(&forget, &b), RC_OK);
+	request(&b);
+}
+
+static bool is_gone(void)
+{
+	return access(path, F_OK) != 0;
+}
+
+/* It is cancelled, told and forgotten before its worker has sealed it. */
+static void test_a_ticket_forgotten_at_work_leaves_nothing(void **state)
+{
+	struct msg_start m =
+	    script(8, "echo up; while :; do sleep 0.02; done\n");
+
+	(void)state;
+	shut_down();
+	config.running_max = 1;
+	start_up();
+	start(&m);
+	m = script(9, "echo never\n");
+	start(&m);
+	wait_text(8, "up\n");
+	assert_int_equal(cancel(9).state, TICKET_CANCELLED);
+	forget(&m);
+	(void)file_of(&m, "");
+	assert_false(is_gone());
+	wait_until(is_gone);
+	cancel(8);
+	assert_int_equal(finish(8).state, TICKET_CANCELLED);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -205,6 +247,7 @@ int main(void)
 		TEST(test_files_that_cannot_be_kept_are_warnings),
 		TEST(test_a_kept_file_that_is_gone_is_a_warning),
 		TEST(test_a_run_without_its_mask_ends_as_unknown),
+		TEST(test_a_ticket_forgotten_at_work_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
