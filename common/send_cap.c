@@ -7,6 +7,7 @@
 #define SLACK_US      500
 #define SLACK_MAX_US  4000
 #define FAR_US        2000
+#define SPREAD_US     4000
 #define FRAME_US      10000
 #define FRAME_MIN     1024
 #define LIMIT_MIN     ((size_t)8 * 1024)
@@ -22,7 +23,8 @@
 #define K_GROWING       8
 #define GROWING_WINDOWS 2u
 
-#define HIGH_WINDOWS 8 /* so many are no accident */
+#define HIGH_WINDOWS 8    /* so many are no accident */
+#define LONG_US      2000 /* a path whose round trips count, not our turns */
 /* The first two still see what was under way before. */
 #define TRIAL_WINDOWS     (2 + SEND_CAP_RECENT)
 #define MORE_PAUSE_US     1000000
@@ -42,12 +44,21 @@ bool send_cap_is_due(const struct send_cap *c, uint64_t now_us)
 	return now_us - c->looked_us >= LOOK_US;
 }
 
+/* Round trips differ; by how much does not depend on how long they are. */
+static uint64_t spread_us(const struct send_cap *c)
+{
+	return c->base_us < SPREAD_US ? c->base_us : SPREAD_US;
+}
+
 /* The round trip that the limit aims at. */
 static uint64_t planned_us(const struct send_cap *c)
 {
 	unsigned k = c->growing > 0 ? K_GROWING : K_STEADY;
+	uint64_t more = (uint64_t)c->base_us * (k - 4) / 4;
 
-	return (uint64_t)c->base_us * k / 4 + c->slack_us;
+	if (more < spread_us(c))
+		more = spread_us(c);
+	return c->base_us + more + c->slack_us;
 }
 
 static void set_limit(struct send_cap *c)
@@ -67,6 +78,17 @@ static void set_limit(struct send_cap *c)
 static bool is_far(const struct send_cap *c, const struct send_sample *s)
 {
 	return s->srtt_us > 2 * planned_us(c) + FAR_US;
+}
+
+/*
+ * Is it perhaps the limit that holds us back?  The round trip is then what the
+ * limit makes of it, as it also is when our own queue fills it: only a trial
+ * tells.
+ */
+static bool may_hold_back(const struct send_cap *c, const struct send_sample *s)
+{
+	return c->base_us >= LONG_US && c->growing == 0 &&
+	       s->srtt_us * 10ull >= planned_us(c) * 9;
 }
 
 /* --- Another base --------------------------------------------------------- */
@@ -97,7 +119,8 @@ static void end_trial(struct send_cap *c, uint64_t now_us)
 			c->more_pause_us = MORE_PAUSE_MAX_US;
 		c->more_at_us = keep ? now_us : now_us + c->more_pause_us;
 	}
-	c->least_at_us = now_us + LEAST_EVERY_US;
+	if (keep || !more)
+		c->least_at_us = now_us + LEAST_EVERY_US;
 	c->state = SEND_CAP_STEADY;
 }
 
@@ -114,8 +137,12 @@ static void review_base(
 		return;
 	}
 	c->high = is_far(c, s) ? c->high + 1 : 0;
-	if (c->high >= HIGH_WINDOWS && now_us >= c->more_at_us)
+	if (now_us < c->more_at_us)
+		return;
+	if (c->high >= HIGH_WINDOWS)
 		begin_trial(c, SEND_CAP_TRYING_MORE, s->srtt_us / 4 * 5);
+	else if (may_hold_back(c, s))
+		begin_trial(c, SEND_CAP_TRYING_MORE, c->base_us / 4 * 5);
 }
 
 /* --- Windows -------------------------------------------------------------- */

@@ -7,7 +7,8 @@
  * acknowledged (tcpi_delivery_rate jumps with the sizes of segments), the round
  * trip is the least that the kernel has seen.
  *
- *     limit = rate x (k x base + slack) + 2 frames;  k = 1.25, while growing 2
+ *     limit = rate x (base + more + slack) + 2 frames
+ *     more  = base / 4, at least 4 ms or the base; while growing the base
  *     frame = rate x 10 ms, at most a whole one
  *
  * The slack is half a millisecond, for who comes in time with more.  On a busy
@@ -16,10 +17,12 @@
  * and smaller; and while that happens in most windows the slack grows.
  *
  * The base is not always the least round trip: the route may have become
- * longer, or others fill the queue in front of the bottleneck.  A limit for the
- * least would starve us then.  So a greater base is tried for some windows and
- * kept when it made us faster, and every ten seconds the least is tried again
- * and kept when it made us no slower.
+ * longer, round trips may differ, or others fill the queue in front of the
+ * bottleneck.  A limit for the least would starve us then, and on a path of
+ * more than 2 ms we cannot see that we do it ourselves.  So a greater base is
+ * tried for some windows, less and less often, and kept when it made us faster;
+ * and every ten seconds the least is tried again and kept when it made us no
+ * slower.
  *
  * Pure: no clock, no socket.  Microseconds, bytes, bytes per second.
  * Source: the model of a path in BBR (Cardwell et al., 2016), here as a bound

@@ -4,6 +4,8 @@
  *     machines=1      dialled=0    how many; of them dialled by the relay
  *     far_ns=FILE     far=HOST:PORT  their network, and the relay in it
  *     bulk=1          streams of class bulk to the first machine
+ *     spread=1        each to another machine
+ *     down=1          from the machines to the node
  *     frame=16384     largest frame of the node's
  *     discard=1       the first machine throws ciphertext away unread, so that
  *                     the load costs less than what is measured
@@ -67,7 +69,7 @@ struct bench {
 	struct fleet_settings settings;
 	uint64_t bulk, frame, ping_us, warm_ms, run_ms;
 	long watch;
-	bool discard, idle, failed, running;
+	bool discard, idle, spread, down, failed, running;
 	uint32_t accepted, answered;
 	struct near *near;
 	uint32_t near_count;
@@ -106,15 +108,20 @@ static struct sample take_sample(const struct bench *b)
 
 /* --- The node's streams --------------------------------------------------- */
 
-static void send_bulk(struct near *n)
+static void send_bulk(struct link *link, uint32_t stream)
 {
 	static const uint8_t zeros[PIECE];
 	size_t taken = PIECE;
 
 	while (taken == PIECE)
-		if (link_send(n->bench->fleet->link, n->stream, zeros, PIECE,
-			&taken) != RC_OK)
+		if (link_send(link, stream, zeros, PIECE, &taken) != RC_OK)
 			taken = 0;
+}
+
+static void begin_bulk(struct link *link, uint32_t stream)
+{
+	mux_set_queue_max(link_mux(link), stream, PIECES * PIECE, false);
+	send_bulk(link, stream);
 }
 
 static void send_ping(struct near *n)
@@ -187,21 +194,22 @@ static void on_near(
 {
 	struct near *n = (struct near *)user;
 	struct bench *b = n->bench;
+	bool is_bulk = n < b->near + b->bulk, done;
 	struct fault fault;
-	bool done;
 
-	if (event->type == MUX_DATA) {
+	if (event->type == MUX_DATA && is_bulk) {
+		b->bytes += event->data.len;
+		link_consumed(link, event->stream, event->data.len);
+	} else if (event->type == MUX_DATA) {
 		on_answer(n, event);
 	} else if (event->type == MUX_WRITABLE) {
-		if (n < b->near + b->bulk)
-			send_bulk(n);
+		if (is_bulk)
+			send_bulk(link, n->stream);
 	} else if (event->type == MUX_ACCEPTED) {
 		b->accepted++;
-		if (n < b->near + b->bulk) {
-			mux_set_queue_max(
-			    link_mux(link), n->stream, PIECES * PIECE, false);
-			send_bulk(n);
-		} else if (b->idle)
+		if (is_bulk && !b->down)
+			begin_bulk(link, n->stream);
+		else if (b->idle)
 			send_ping(n);
 		if (b->accepted == b->near_count && !b->idle)
 			warm_up(b);
@@ -236,7 +244,8 @@ static void on_ready(void *owner)
 		rc = RC_NOMEM;
 	mux_set_frame_max(mux, (uint32_t)b->frame);
 	for (uint32_t i = 0; i < b->near_count && rc == RC_OK; i++)
-		rc = open_near(b, i, b->idle ? i : 0,
+		rc = open_near(b, i,
+		    b->idle || (b->spread && i < b->bulk) ? i : 0,
 		    i < b->bulk ? CLASS_BULK : CLASS_HEALTH);
 	if (rc != RC_OK)
 		on_failed(b, "a stream", rc_name(rc));
@@ -259,6 +268,9 @@ static void on_far(
 			     event->data.len, &taken) != RC_OK)
 			on_failed(far->bench, "an answer", "not taken");
 		link_consumed(link, event->stream, event->data.len);
+	} else if (event->type == MUX_WRITABLE) {
+		if (far->class == CLASS_BULK)
+			send_bulk(link, event->stream);
 	} else if (event->type == MUX_RESET || event->type == MUX_BROKEN ||
 		   event->type == MUX_CLOSED) {
 		free(far);
@@ -316,6 +328,8 @@ static void on_opened(
 	if (link_accept(m->link, event->stream, far->class, &accept,
 		&far->user) != RC_OK)
 		on_failed(b, "a stream", "cannot be accepted");
+	else if (b->down && far->class == CLASS_BULK)
+		begin_bulk(m->link, event->stream);
 	if (b->discard && ++b->answered == b->bulk)
 		loop_timer_set(b->discarding, 0);
 }
@@ -412,6 +426,8 @@ static void read_words(struct bench *b, char **argv)
 	b->run_ms = meter_setting(words, "run_ms", 2000);
 	b->watch = (long)meter_setting(words, "watch", 0);
 	b->idle = meter_setting(words, "idle", 0) != 0;
+	b->spread = meter_setting(words, "spread", 0) != 0;
+	b->down = meter_setting(words, "down", 0) != 0;
 	b->discard = meter_setting(words, "discard", 0) != 0;
 	b->settings.greedy = b->discard;
 }

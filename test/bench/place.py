@@ -46,7 +46,8 @@ class Place:
         self.tools = self.bin.parent / "tools"
         cores = sorted(os.sched_getaffinity(0))
         self.core, self.load_core = cores[0], cores[min(1, len(cores) - 1)]
-        self.children, self.commands, self.far, self.line = [], [], None, None
+        self.children, self.commands = [], []
+        self.far = self.line = self.wire = None
         self.next_port = 18000
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
@@ -139,15 +140,15 @@ class Place:
         self.next_port += 1
         return self.next_port
 
-    def tune(self, inside):
+    def tune(self, inside, control=CONGESTION):
         """One congestion control for all, no memory of former connections."""
         self.check([*inside, "sh", "-c",
                     "echo 1 > /proc/sys/net/ipv4/tcp_no_metrics_save"])
         try:
-            self.check([*inside, "sh", "-c", f"echo {CONGESTION} > "
+            self.check([*inside, "sh", "-c", f"echo {control} > "
                         "/proc/sys/net/ipv4/tcp_congestion_control"])
         except NotHere:
-            self.say(f"  {CONGESTION} cannot be had here: all use "
+            self.say(f"  {control} cannot be had here: all use "
                      + self.congestion())
 
     @staticmethod
@@ -223,8 +224,14 @@ class Place:
             for prefix in ([], self.enter(holder)):
                 self.check([*prefix, "ip", "link", "set", "wire0",
                             "txqueuelen", "10000"])
-            self.line = holder
+            self.line, self.wire = holder, child
         return self.line
+
+    def change_line(self, **settings):
+        words = " ".join(f"{k}={v}" for k, v in settings.items())
+        self.wire.stdin.write(words + "\n")
+        self.wire.stdin.flush()
+        self.wire.stdout.readline()
 
     def rtt(self, peer):
         """TCP_INFO's of the connections to this address, ms: the longest round

@@ -21,6 +21,7 @@ struct path {
 	struct send_cap cap;
 	uint64_t now_us, rate, acked, held, queued, others, sent;
 	uint32_t rtt_us, srtt_us, min_rtt_us;
+	uint32_t jitter_us;        /* up to so much longer, each time another */
 	uint64_t wake_us, late_us; /* we wake so much later than we want */
 	uint64_t arriving[FLIGHT]; /* bytes acknowledged at a step */
 	uint64_t queue_sum, looks;
@@ -47,10 +48,13 @@ static void step(struct path *p)
 	uint64_t delay = p->rtt_us + queue * 1000000 / p->rate;
 	size_t at = (p->now_us / STEP_US) % FLIGHT;
 	uint64_t arrived = p->arriving[at];
+	uint32_t longer =
+	    p->jitter_us > 0 ? (uint32_t)(p->now_us * 7919 % p->jitter_us) : 0;
 
 	p->arriving[at] = 0;
 	p->queued -= ours;
-	p->arriving[(at + p->rtt_us / STEP_US + 1) % FLIGHT] += ours;
+	delay += longer;
+	p->arriving[(at + (p->rtt_us + longer) / STEP_US + 1) % FLIGHT] += ours;
 	p->acked += arrived;
 	p->held -= arrived;
 	if (arrived > 0) {
@@ -143,6 +147,21 @@ static void test_a_long_path_is_filled_soon(void **state)
 
 	(void)state;
 	assert_in_range(used(&p, 2000), 45, 101);
+}
+
+static void test_round_trips_that_differ_do_not_starve_us(void **state)
+{
+	struct path p = path_of(MBIT_100, 10000);
+
+	(void)state;
+	p.jitter_us = 6000;
+	run(&p, 3000);
+	assert_in_range(used(&p, 5000), 95, 101);
+	assert_in_range(queue_us(&p), 0, 10000);
+	/* More than what is planned for. */
+	p.jitter_us = 20000;
+	run(&p, 10000);
+	assert_in_range(used(&p, 5000), 80, 101);
 }
 
 /* Frames are cut, and still they take 20 ms: no reason to queue more. */
@@ -294,6 +313,7 @@ int main(void)
 		cmocka_unit_test(test_a_slow_path_is_not_taken_for_a_long_one),
 		cmocka_unit_test(
 		    test_a_path_that_becomes_slower_or_faster_is_followed),
+		cmocka_unit_test(test_round_trips_that_differ_do_not_starve_us),
 		cmocka_unit_test(
 		    test_who_is_woken_late_does_not_starve_himself),
 		cmocka_unit_test(

@@ -11,8 +11,8 @@
  * `unshare --user --map-root-user --net` has that.  The devices' own queues
  * (500 packets) should be longer than the line: `ip link set wire0 txqueuelen`.
  *
- * It says "ready"; to each line on standard input it answers with what was
- * counted; the end of it ends the line.
+ * It says "ready".  A line of settings on standard input changes these, and it
+ * answers to each line with what was counted; the end of it ends the line.
  */
 #include "test/tools/delay_queue.h"
 
@@ -168,9 +168,26 @@ static struct timespec until_next(const struct end ends[2])
 		.tv_nsec = (long)((next - now) % 1000000) * 1000 };
 }
 
-static void run(struct end ends[2])
+/* What is wrong in a line is left as it was. */
+static void change(struct end ends[2], struct delay_rules *rules, char *line)
+{
+	char *rest = NULL, *word;
+
+	for (word = strtok_r(line, " \n", &rest); word != NULL;
+	     word = strtok_r(NULL, " \n", &rest)) {
+		if (delay_rules_set(rules, word) != RC_OK)
+			(void)fprintf(
+			    stderr, "delay_line: no setting: %s\n", word);
+	}
+	for (int i = 0; i < 2; i++)
+		delay_queue_change(ends[i].out, rules);
+	report(ends);
+}
+
+static void run(struct end ends[2], struct delay_rules *rules)
 {
 	char input[256];
+	ssize_t got;
 
 	for (;;) {
 		struct pollfd p[3] = { { .fd = ends[0].fd, .events = POLLIN },
@@ -181,9 +198,11 @@ static void run(struct end ends[2])
 		if (ppoll(p, 3, &wait, NULL) < 0 && errno != EINTR)
 			return;
 		if (p[2].revents != 0) {
-			if (read(STDIN_FILENO, input, sizeof(input)) <= 0)
+			got = read(STDIN_FILENO, input, sizeof(input) - 1);
+			if (got <= 0)
 				return;
-			report(ends);
+			input[got] = '\0';
+			change(ends, rules, input);
 		}
 		for (int i = 0; i < 2; i++) {
 			take(&ends[i]);
@@ -244,7 +263,7 @@ int main(int argc, char **argv)
 		goto out;
 	(void)printf("ready\n");
 	(void)fflush(stdout);
-	run(ends);
+	run(ends, &rules);
 	exit_code = 0;
 out:
 	for (int i = 0; i < 2; i++) {

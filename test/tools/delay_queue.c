@@ -51,6 +51,11 @@ enum rc delay_queue_new(
 	return RC_OK;
 }
 
+void delay_queue_change(struct delay_queue *q, const struct delay_rules *rules)
+{
+	q->rules = *rules;
+}
+
 void delay_queue_free(struct delay_queue *q)
 {
 	if (q == NULL)

@@ -37,6 +37,8 @@ struct delay_queue;
 MUST_CHECK enum rc delay_queue_new(
     const struct delay_rules *rules, struct delay_queue **out);
 void delay_queue_free(struct delay_queue *q); /* NULL is fine */
+/* From now on, for what is pushed; the seed stays. */
+void delay_queue_change(struct delay_queue *q, const struct delay_rules *rules);
 /* Copied.  RC_OK also when it is lost or dropped; RC_NOMEM. */
 MUST_CHECK enum rc delay_queue_push(
     struct delay_queue *q, const uint8_t *packet, size_t len, uint64_t now_us);
