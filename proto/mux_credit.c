@@ -21,7 +21,7 @@
 #define RTT_MIN_US   1000 /* below it our own turns count for more */
 #define MEASURE_US   4000
 #define AHEAD_US     2000 /* some turns of a busy loop */
-#define USEFUL_START ((uint32_t)512 * 1024)
+#define USEFUL_START (1u << 19)
 
 /* Bulk must not take what deploys and health checks need. */
 static uint64_t share_of(uint64_t budget, enum stream_class class)
@@ -129,12 +129,13 @@ void mux_credit_review(struct mux *m, struct mux_stream *s)
 
 static void measure(struct mux *m, struct mux_stream *s)
 {
-	uint64_t elapsed = m->now_us - s->measured_us, useful;
+	uint64_t elapsed = m->now_us - s->measured_us;
+	uint64_t rtt_us = m->rtt_us, useful;
 
 	s->gone += grantable(s);
-	if (elapsed < MEASURE_US || elapsed < 2 * (uint64_t)m->rtt_us)
+	if (elapsed < MEASURE_US || elapsed < 2 * rtt_us)
 		return;
-	useful = s->gone * (4 * (uint64_t)m->rtt_us + AHEAD_US) / elapsed;
+	useful = s->gone * (4 * rtt_us + AHEAD_US) / elapsed;
 	if (useful < USEFUL_START)
 		useful = USEFUL_START;
 	s->useful = useful < m->limits.max_window ? (uint32_t)useful

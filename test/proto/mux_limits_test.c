@@ -422,6 +422,29 @@ static void test_a_window_that_does_not_bind_stays(void **state)
 	pair_free(p);
 }
 
+/* What a late reader takes in bursts says nothing of how much is useful. */
+static void test_a_window_is_not_a_queue_for_a_late_reader(void **state)
+{
+	struct pair *p = usual_pair();
+	uint32_t near, far;
+
+	(void)state;
+	near = opened(p, CLASS_HEALTH, &far);
+	mux_set_rtt(p->b.m, 500);
+	for (int i = 0; i < 50; i++) {
+		(void)grow(p, near, 40, 0);
+		assert_in_range(grow(p, near, 1, 20000), 400000, 1 << 20);
+	}
+	/* One who keeps up gets more, and less when he is late again. */
+	assert_in_range(grow(p, near, 10000, 40), 3 << 19, 8 << 20);
+	for (int i = 0; i < 50; i++) {
+		(void)grow(p, near, 40, 0);
+		(void)grow(p, near, 1, 20000);
+	}
+	assert_in_range(grow(p, near, 1, 20000), 400000, 1 << 20);
+	pair_free(p);
+}
+
 static void test_windows_stay_within_the_budget_of_their_class(void **state)
 {
 	struct mux_limits l = usual_limits();
@@ -556,6 +579,8 @@ int main(void)
 		cmocka_unit_test(
 		    test_a_window_that_binds_doubles_up_to_its_limit),
 		cmocka_unit_test(test_a_window_that_does_not_bind_stays),
+		cmocka_unit_test(
+		    test_a_window_is_not_a_queue_for_a_late_reader),
 		cmocka_unit_test(
 		    test_windows_stay_within_the_budget_of_their_class),
 		cmocka_unit_test(test_credit_comes_only_for_what_has_gone_on),
