@@ -177,23 +177,35 @@ void worker_pool_free(struct worker_pool *pool)
 	free(pool);
 }
 
-enum rc worker_submit_owned(struct worker_pool *pool, loop_fn work,
-    loop_fn done, loop_fn drop, void *arg)
+static void append(struct worker_pool *pool, struct job *job)
+{
+	job->next = NULL;
+	*pool->last = job;
+	pool->last = &job->next;
+}
+
+static void prepend(struct worker_pool *pool, struct job *job)
+{
+	job->next = pool->first;
+	pool->first = job;
+	if (job->next == NULL)
+		pool->last = &job->next;
+}
+
+static MUST_CHECK enum rc submit(struct worker_pool *pool,
+    const struct job *what, void (*put)(struct worker_pool *, struct job *))
 {
 	struct job *job = malloc(sizeof(*job));
 	enum rc rc = RC_OK;
 
 	if (job == NULL)
 		return RC_NOMEM;
-	*job = (struct job){
-		.work = work, .done = done, .drop = drop, .arg = arg
-	};
+	*job = *what;
 	(void)pthread_mutex_lock(&pool->lock);
 	if (pool->waiting >= pool->queue) {
 		rc = RC_LIMIT;
 	} else {
-		*pool->last = job;
-		pool->last = &job->next;
+		put(pool, job);
 		pool->waiting++;
 		(void)pthread_cond_signal(&pool->ready);
 	}
@@ -203,8 +215,26 @@ enum rc worker_submit_owned(struct worker_pool *pool, loop_fn work,
 	return rc;
 }
 
+enum rc worker_submit_owned(struct worker_pool *pool, loop_fn work,
+    loop_fn done, loop_fn drop, void *arg)
+{
+	const struct job job = {
+		.work = work, .done = done, .drop = drop, .arg = arg
+	};
+
+	return submit(pool, &job, append);
+}
+
 enum rc worker_submit(
     struct worker_pool *pool, loop_fn work, loop_fn done, void *arg)
 {
 	return worker_submit_owned(pool, work, done, NULL, arg);
+}
+
+enum rc worker_submit_first(
+    struct worker_pool *pool, loop_fn work, loop_fn done, void *arg)
+{
+	const struct job job = { .work = work, .done = done, .arg = arg };
+
+	return submit(pool, &job, prepend);
 }

@@ -25,7 +25,12 @@ void worker_pool_free(struct worker_pool *pool);
  */
 MUST_CHECK enum rc worker_submit(
     struct worker_pool *pool, loop_fn work, loop_fn done, void *arg);
-/* The same; when the pool goes first, drop(arg) is called instead of done(). */
+/* The same, ahead of all that wait: for the few jobs that live work waits for,
+ * while a fleet's handshakes stand in the queue. */
+MUST_CHECK enum rc worker_submit_first(
+    struct worker_pool *pool, loop_fn work, loop_fn done, void *arg);
+/* As worker_submit(); when the pool goes first, drop(arg) is called instead of
+ * done(). */
 MUST_CHECK enum rc worker_submit_owned(struct worker_pool *pool, loop_fn work,
     loop_fn done, loop_fn drop, void *arg);
 

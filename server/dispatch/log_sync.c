@@ -355,7 +355,8 @@ void work_sync(void *dispatch)
 	}
 	d->sync = s;
 	d->jobs++;
-	if (worker_submit(d->parts.pool, sync_all, on_synced, s) != RC_OK) {
+	if (worker_submit_first(d->parts.pool, sync_all, on_synced, s) !=
+	    RC_OK) {
 		d->jobs--;
 		finish(s, RC_AGAIN);
 	}

@@ -13,6 +13,7 @@ import http.client
 import json
 import os
 import pathlib
+import resource
 import ssl
 import subprocess
 import sys
@@ -26,6 +27,18 @@ EDGES = ("edge-a", "edge-b")
 LINE = 1024
 CHATTY = 'while :; do date +%s.%N; sleep 0.2; done'
 TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def raise_file_limit(files):
+    """For the programs, too; only root may go beyond what is set."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limit in ((files, max(hard, files)), (min(files, hard), hard)):
+        try:
+            if soft < files:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+            return
+        except (ValueError, PermissionError):
+            pass
 
 
 class Api:
@@ -188,7 +201,7 @@ class Bench:
         self.world, self.count, self.timers, self.say = (
             world, count, timers, say)
         self.dir = directory or world.directory / "swarm"
-        self.relay_rss, self.figures, self.windows = 0, {}, []
+        self.rss, self.figures = {}, {}
         self.process = self.probe = self.api = None
         self.watches = Watches(world)
 
@@ -197,8 +210,11 @@ class Bench:
     def build(self):
         w = self.world
         began = time.monotonic()
+        raise_file_limit(2000 + 24 * self.count)
         # Checks come when a machine is back, hardly ever by the clock.
-        w.server(timers=self.timers, settings={"health.interval": "5m"})
+        w.server(timers=self.timers, settings={
+            "health.interval": "5m",
+            "fleet.standing": max(10000, 2 * self.count)})
         self.api = Api(w)
         for name in EDGES:
             w.relay(name, dialled=True, timers=self.timers)
@@ -250,16 +266,22 @@ class Bench:
 
     # --- Watching -------------------------------------------------------
 
-    def look_at_relays(self):
-        for relay in self.world.relays.values():
+    def programs(self):
+        return {"swarm": self.process, "server": self.world.server_process,
+                **self.world.relays}
+
+    def look_at_memory(self):
+        """The most that each program has ever held."""
+        for name, process in self.programs().items():
             try:
-                with open(f"/proc/{relay.child.pid}/status",
+                with open(f"/proc/{process.child.pid}/status",
                           encoding="ascii") as f:
                     for line in f:
                         if line.startswith("VmHWM:"):
-                            self.relay_rss = max(
-                                self.relay_rss, int(line.split()[1]) * 1024)
-            except OSError:
+                            self.rss[name] = max(
+                                self.rss.get(name, 0),
+                                int(line.split()[1]) * 1024)
+            except (OSError, AttributeError):
                 pass
 
     def wait_for_all(self, since, limit):
@@ -275,7 +297,7 @@ class Bench:
                        or m["health_at_ms"] <= since * 1000
                        or m["health"] not in ("healthy", "warnings")]
             checked = len(rows) - len(missing)
-            self.look_at_relays()
+            self.look_at_memory()
             if checked == self.count:
                 return
             assert time.monotonic() < end, (
@@ -308,7 +330,7 @@ class Bench:
             time.sleep(0.2)
             return False
         # Who has dialled in vain waits for up to a minute.
-        wait_until(stays_linked, f"links to {edge}", 150)
+        wait_until(stays_linked, f"links to {edge}", 150 + self.count / 20)
 
     # --- The losses -----------------------------------------------------
 
@@ -316,10 +338,7 @@ class Bench:
         """Seconds that each program has used; on a busy host they say more
         than the clock."""
         used = {}
-        processes = {"swarm": self.process,
-                     "server": self.world.server_process,
-                     **self.world.relays}
-        for name, process in processes.items():
+        for name, process in self.programs().items():
             try:
                 with open(f"/proc/{process.child.pid}/stat",
                           encoding="ascii") as f:
@@ -339,10 +358,10 @@ class Bench:
         self.lose("restart", self.world.relays["edge-b"].restart)
 
     def lose(self, name, deed):
-        self.look_at_relays()
+        self.look_at_memory()
         wall, began, before = time.time(), time.monotonic(), self.cpu()
         deed()
-        self.wait_for_all(wall, 150)
+        self.wait_for_all(wall, 150 + self.count / 20)
         self.took(name, began)
         self.probe.wait_for_lines(time.time())
         self.tell_late(wall, before)
@@ -378,6 +397,9 @@ class Bench:
 
     def result(self):
         f = self.figures
+        self.look_at_memory()
+        self.say("MB held at most: " + ", ".join(
+            f"{name} {size / 1e6:.0f}" for name, size in self.rss.items()))
         self.probe.end()
         self.watches.end()
         return {
@@ -388,7 +410,9 @@ class Bench:
             "live_delay_max_seconds": round(
                 max(f[f"{name} {what}"] for name in ("failover", "restart")
                     for what in ("check", "line")), 3),
-            "relay_rss_bytes": self.relay_rss,
+            "relay_rss_bytes": max(
+                self.rss[name] for name in self.world.relays),
+            "server_rss_bytes": self.rss["server"],
             "sweep_seconds": round(f["sweep"], 2),
             "readyz_p99_ms": round(self.watches.p99("readyz") * 1000, 1),
             "log_delay_p99_ms": round(self.watches.p99("lines") * 1000, 1),

@@ -36,7 +36,10 @@ def ask(port, connection):
 def readyz(port, out):
     connection, due = None, time.time()
     while True:
-        connection = ask(port, connection)
+        try:
+            connection = ask(port, connection)
+        except ConnectionRefusedError:
+            return  # it has ended, and so does the bench
         now = time.time()
         print(f"{now:.4f} {now - due:.4f}", file=out, flush=True)
         due += STEP
