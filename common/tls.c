@@ -1,5 +1,6 @@
 #include "common/tls.h"
 
+#include "common/hex.h"
 #include "common/tls_internal.h"
 
 #include <openssl/err.h>
@@ -8,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ALERT_OFFSET SSL_AD_REASON_OFFSET /* of alerts among the reasons */
-#define BUSY_BYTES   8192
-#define KEY_UPDATE   64 /* room for one that OpenSSL may want to send first */
+#define ALERT_OFFSET  SSL_AD_REASON_OFFSET /* of alerts among the reasons */
+#define CIPHER_AES    0x1301               /* TLS_AES_128_GCM_SHA256 */
+#define CIPHER_CHACHA 0x1303               /* TLS_CHACHA20_POLY1305_SHA256 */
 
 const char *tls_openssl_words(unsigned long error)
 {
@@ -46,7 +47,7 @@ static const struct alert {
 	    "another kind of port or program answered" },
 };
 
-static void set_alert_fault(struct tls *t, int number)
+void tls_set_alert_fault(struct tls *t, int number)
 {
 	size_t i;
 
@@ -71,7 +72,7 @@ static void set_openssl_fault(struct tls *t)
 		    error != 0 ? tls_openssl_words(error)
 			       : "the peer broke off");
 	else if (reason >= ALERT_OFFSET && reason < ALERT_OFFSET + 256)
-		set_alert_fault(t, reason - ALERT_OFFSET);
+		tls_set_alert_fault(t, reason - ALERT_OFFSET);
 	else if (reason == SSL_R_NO_APPLICATION_PROTOCOL)
 		fault_set(&t->fault, REASON_WRONG_IDENTITY, "",
 		    "the peer does not speak %s here",
@@ -95,8 +96,7 @@ static void set_openssl_fault(struct tls *t)
 		    tls_openssl_words(error));
 }
 
-/* The only way into TLS_FAILED; a fault that is known already stays. */
-static MUST_CHECK enum rc fail(struct tls *t)
+enum rc tls_fail(struct tls *t)
 {
 	if (t->fault.code == REASON_NONE)
 		set_openssl_fault(t);
@@ -109,203 +109,189 @@ static MUST_CHECK enum rc fail(struct tls *t)
 enum rc tls_new(struct tls_contexts *contexts, enum tls_kind kind,
     const struct tls_expect *expect, struct tls **out)
 {
+	unsigned roles = contexts->roles[kind];
 	struct tls *t;
-	BIO *pipe;
 
 	if (contexts->ssl[kind] == NULL)
 		return RC_STATE;
 	if (expect != NULL && expect->name != NULL &&
 	    strlen(expect->name) >= NAME_SIZE)
 		return RC_STATE;
+	if (expect != NULL && expect->roles != 0)
+		roles &= expect->roles;
+	if (roles == 0) /* would mean any, and nobody can be what is expected */
+		return RC_STATE;
 	t = calloc(1, sizeof(*t));
 	if (t == NULL)
 		return RC_NOMEM;
+	t->shaking = calloc(1, sizeof(*t->shaking));
+	if (t->shaking == NULL) {
+		free(t);
+		return RC_NOMEM;
+	}
 	t->contexts = tls_contexts_ref(contexts);
 	t->kind = kind;
-	t->roles = contexts->roles[kind];
-	if (expect != NULL && expect->roles != 0)
-		t->roles &= expect->roles;
+	t->shaking->roles = roles;
 	if (expect != NULL && expect->name != NULL)
-		(void)snprintf(t->name, sizeof(t->name), "%s", expect->name);
-	t->ssl = SSL_new(contexts->ssl[kind]);
-	pipe = BIO_new(contexts->pipe);
-	/* roles of 0 would mean any: nobody can satisfy this expectation */
-	if (t->ssl == NULL || pipe == NULL || t->roles == 0) {
-		enum rc rc = t->roles == 0 ? RC_STATE : RC_NOMEM;
-
-		BIO_free(pipe);
-		tls_free(t);
-		return rc;
-	}
-	BIO_set_data(pipe, t);
-	SSL_set_bio(t->ssl, pipe, pipe);
-	SSL_set_app_data(t->ssl, t);
-	if (tls_kind_is_server(kind))
-		SSL_set_accept_state(t->ssl);
-	else
-		SSL_set_connect_state(t->ssl);
+		(void)snprintf(t->shaking->name, sizeof(t->shaking->name), "%s",
+		    expect->name);
 	*out = t;
 	return RC_OK;
+}
+
+static void end_shaking(struct tls *t)
+{
+	if (t->shaking == NULL)
+		return;
+	SSL_free(t->shaking->ssl);
+	free(t->shaking);
+	t->shaking = NULL;
 }
 
 void tls_free(struct tls *t)
 {
 	if (t == NULL)
 		return;
-	SSL_free(t->ssl);
+	end_shaking(t);
+	tls_keys_fini(&t->read);
+	tls_keys_fini(&t->write);
+	OPENSSL_clear_free(t->held.p, t->held.cap);
+	EVP_PKEY_free(t->peer_key);
 	tls_contexts_unref(t->contexts);
 	free(t);
 }
 
-/* Every call into OpenSSL is between these two. */
-static void enter(struct tls *t, struct tls_in *in, struct tls_out *out)
+/* On the worker: what is made here is freed there. */
+static MUST_CHECK enum rc make_session(struct tls *t)
 {
-	ERR_clear_error();
-	t->in = in;
-	t->out = out;
+	struct tls_shaking *shaking = t->shaking;
+	BIO *pipe;
+
+	shaking->ssl = SSL_new(t->contexts->ssl[t->kind]);
+	pipe = BIO_new(t->contexts->pipe);
+	if (shaking->ssl == NULL || pipe == NULL) {
+		BIO_free(pipe);
+		fault_set(&t->fault, REASON_MEMORY, "", "out of memory");
+		return tls_fail(t);
+	}
+	BIO_set_data(pipe, t);
+	SSL_set_bio(shaking->ssl, pipe, pipe);
+	SSL_set_app_data(shaking->ssl, t);
+	if (tls_kind_is_server(t->kind))
+		SSL_set_accept_state(shaking->ssl);
+	else
+		SSL_set_connect_state(shaking->ssl);
+	return RC_OK;
 }
 
-static void leave(struct tls *t)
+void tls_take_secret(const SSL *ssl, const char *line)
 {
-	t->in = NULL;
-	t->out = NULL;
-}
+	static const char client[] = "CLIENT_TRAFFIC_SECRET_0 ",
+			  server[] = "SERVER_TRAFFIC_SECRET_0 ";
+	struct tls *t = SSL_get_app_data(ssl);
+	const char *secret = strrchr(line, ' ');
+	bool ours = tls_kind_is_server(t->kind);
+	bool *known;
+	uint8_t *out;
 
-/*
- * An idle session holds no buffers, but to take and free one for each full
- * record costs more than to keep it.
- */
-static void keep_buffers(struct tls *t, size_t len)
-{
-	if (t->busy || len < BUSY_BYTES)
+	/* Its label, what the client made up, the secret. */
+	if (strncmp(line, client, sizeof(client) - 1) == 0)
+		ours = !ours;
+	else if (strncmp(line, server, sizeof(server) - 1) != 0)
 		return;
-	(void)SSL_clear_mode(t->ssl, SSL_MODE_RELEASE_BUFFERS);
-	t->busy = true;
+	out = ours ? t->write.secret : t->read.secret;
+	known = ours ? &t->shaking->knows_write : &t->shaking->knows_read;
+	*known = hex_decode(secret + 1, out, TLS_SECRET_SIZE) == RC_OK;
 }
 
-void tls_rest(struct tls *t)
+/* Take over from OpenSSL: its session is 18 KB, ours is not one. */
+static MUST_CHECK enum rc take_keys(struct tls *t)
 {
-	if (!t->busy)
-		return;
-	(void)SSL_set_mode(t->ssl, SSL_MODE_RELEASE_BUFFERS);
-	(void)SSL_free_buffers(t->ssl); /* not while part of a record waits */
-	t->busy = false;
+	const struct tls_shaking *shaking = t->shaking;
+	const SSL_CIPHER *cipher = SSL_get_current_cipher(shaking->ssl);
+	const unsigned id =
+	    cipher != NULL ? SSL_CIPHER_get_protocol_id(cipher) : 0;
+	const EVP_CIPHER *suite = id == CIPHER_AES      ? t->contexts->aes
+	                          : id == CIPHER_CHACHA ? t->contexts->chacha
+	                                                : NULL;
+
+	if (suite == NULL || !shaking->knows_read || !shaking->knows_write ||
+	    SSL_has_pending(shaking->ssl) != 0)
+		return RC_CRYPTO;
+	if (tls_keys_begin(&t->read, suite) != RC_OK)
+		return RC_CRYPTO;
+	return tls_keys_begin(&t->write, suite);
+}
+
+/* A link has no use for it. */
+static void keep_peer_key(struct tls *t)
+{
+	X509 *cert = SSL_get0_peer_certificate(t->shaking->ssl);
+	EVP_PKEY *key = cert != NULL && t->kind != TLS_LINK_DIAL &&
+	                        t->kind != TLS_LINK_ACCEPT
+	                    ? X509_get0_pubkey(cert)
+	                    : NULL;
+
+	if (key != NULL && EVP_PKEY_up_ref(key) == 1)
+		t->peer_key = key;
 }
 
 /* OpenSSL is content; are we? */
 static MUST_CHECK enum rc finish_handshake(struct tls *t)
 {
+	const struct tls_shaking *shaking = t->shaking;
 	const char *own = tls_kind_protocol(t->kind);
 	const unsigned char *chosen = NULL;
 	unsigned len = 0;
 
-	SSL_get0_alpn_selected(t->ssl, &chosen, &len);
+	SSL_get0_alpn_selected(shaking->ssl, &chosen, &len);
 	if (len != strlen(own) || memcmp(chosen, own, len) != 0) {
 		fault_set(&t->fault, REASON_WRONG_IDENTITY, "",
 		    "the peer does not speak %s here", own);
-		return fail(t);
+		return tls_fail(t);
 	}
-	if (SSL_get_verify_result(t->ssl) != X509_V_OK ||
-	    (tls_kind_needs_peer(t->kind) && t->shown.key_hash[0] == 0 &&
-		t->shown.id.role == ROLE_ANONYMOUS)) {
+	if (SSL_get_verify_result(shaking->ssl) != X509_V_OK ||
+	    (tls_kind_needs_peer(t->kind) && shaking->shown.key_hash[0] == 0 &&
+		shaking->shown.id.role == ROLE_ANONYMOUS)) {
 		fault_set(&t->fault, REASON_TLS, "",
 		    "the peer showed no good certificate");
-		return fail(t);
+		return tls_fail(t);
 	}
-	t->peer = t->shown;
+	if (take_keys(t) != RC_OK) {
+		fault_set(&t->fault, REASON_TLS, "",
+		    "the keys of the session cannot be made");
+		return tls_fail(t);
+	}
+	keep_peer_key(t);
+	t->peer = shaking->shown;
 	t->state = TLS_OPEN;
+	end_shaking(t);
 	return RC_OK;
 }
 
 enum rc tls_handshake(struct tls *t, struct tls_in *in, struct tls_out *out)
 {
+	struct tls_shaking *shaking = t->shaking;
 	int result, error;
 
 	if (t->state == TLS_FAILED)
 		return RC_DENIED;
 	if (t->state != TLS_HANDSHAKE)
 		return RC_OK;
-	enter(t, in, out);
-	result = SSL_do_handshake(t->ssl);
-	error = SSL_get_error(t->ssl, result);
-	leave(t);
+	ERR_clear_error();
+	if (shaking->ssl == NULL && make_session(t) != RC_OK)
+		return RC_DENIED;
+	shaking->in = in;
+	shaking->out = out;
+	result = SSL_do_handshake(shaking->ssl);
+	error = SSL_get_error(shaking->ssl, result);
+	shaking->in = NULL;
+	shaking->out = NULL;
 	if (result == 1)
 		return finish_handshake(t);
 	if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
 		return RC_AGAIN;
-	return fail(t);
-}
-
-enum rc tls_recv(struct tls *t, struct tls_in *in, struct tls_out *out,
-    uint8_t *plain, size_t cap, size_t *got)
-{
-	size_t n = 0;
-	int error = SSL_ERROR_NONE;
-
-	*got = 0;
-	if (t->state == TLS_FAILED)
-		return RC_DENIED;
-	if (t->state == TLS_HANDSHAKE)
-		return RC_STATE;
-	keep_buffers(t, in->len);
-	enter(t, in, out);
-	while (*got < cap && t->state == TLS_OPEN) {
-		if (SSL_read_ex(t->ssl, plain + *got, cap - *got, &n) == 1) {
-			*got += n;
-			continue;
-		}
-		error = SSL_get_error(t->ssl, 0);
-		if (error != SSL_ERROR_ZERO_RETURN)
-			break;
-		t->state = TLS_PEER_CLOSED;
-	}
-	leave(t);
-	if (error == SSL_ERROR_NONE || error == SSL_ERROR_WANT_READ ||
-	    error == SSL_ERROR_WANT_WRITE || t->state == TLS_PEER_CLOSED)
-		return RC_OK;
-	return fail(t);
-}
-
-enum rc tls_send(struct tls *t, const uint8_t *data, size_t len,
-    struct tls_out *out, size_t *taken)
-{
-	const size_t fragment = tls_kind_fragment(t->kind);
-	enum rc rc = RC_OK;
-
-	*taken = 0;
-	if (t->state == TLS_FAILED)
-		return RC_DENIED;
-	if (t->state == TLS_HANDSHAKE || t->closing)
-		return RC_STATE;
-	keep_buffers(t, len);
-	enter(t, NULL, out);
-	while (*taken < len && rc == RC_OK) {
-		size_t n = 0, piece = len - *taken;
-
-		if (piece > fragment)
-			piece = fragment;
-		/* never begin a record that does not fit: OpenSSL would want
-		 * the same bytes again */
-		if (piece + TLS_OVERHEAD + KEY_UPDATE > out->cap - out->len)
-			break;
-		if (SSL_write_ex(t->ssl, data + *taken, piece, &n) == 1)
-			*taken += n;
-		else
-			rc = fail(t);
-	}
-	leave(t);
-	return rc;
-}
-
-void tls_close(struct tls *t, struct tls_out *out)
-{
-	if (t->closing || (t->state != TLS_OPEN && t->state != TLS_PEER_CLOSED))
-		return;
-	t->closing = true;
-	enter(t, NULL, out);
-	(void)SSL_shutdown(t->ssl);
-	ERR_clear_error();
-	leave(t);
+	return tls_fail(t);
 }
 
 enum tls_state tls_state(const struct tls *t)
@@ -325,11 +311,8 @@ const struct peer *tls_peer(const struct tls *t)
 
 EVP_PKEY *tls_peer_key(const struct tls *t)
 {
-	X509 *cert = t->state == TLS_OPEN || t->state == TLS_PEER_CLOSED
-	                 ? SSL_get0_peer_certificate(t->ssl)
-	                 : NULL;
-
-	return cert != NULL ? X509_get0_pubkey(cert) : NULL;
+	return t->state == TLS_OPEN || t->state == TLS_PEER_CLOSED ? t->peer_key
+	                                                           : NULL;
 }
 
 enum rc tls_recheck(struct tls *t, int64_t now_s, struct fault *fault)

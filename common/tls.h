@@ -6,8 +6,10 @@
  *
  * No socket, no callback, no copy of its own: ciphertext is read from and
  * written to the caller's buffers, many records per call.  At most one partial
- * record is kept inside; buffers are released when idle.  Only TLS 1.3, only
- * certificates that struct trust believes, no resumption, no early data.
+ * record is kept inside.  Only TLS 1.3, only certificates that struct trust
+ * believes, no resumption, no early data.  OpenSSL shakes hands; then its
+ * session is freed and records are ours, with its ciphers (tls_keys.h): an idle
+ * session is about a kilobyte, and nothing is copied to encrypt or decrypt it.
  *
  * A struct tls belongs to one thread at a time and may be handed over between
  * calls: the handshake may run on a worker.  A struct tls_contexts is shared
@@ -129,7 +131,8 @@ enum tls_state tls_state(const struct tls *t);
 const struct fault *tls_fault(const struct tls *t);
 /* After the handshake; role ROLE_ANONYMOUS before.  Lives as long as t. */
 const struct peer *tls_peer(const struct tls *t);
-/* The public key that the peer proved to have; NULL: none.  Borrowed from t. */
+/* The public key that a seal's peer proved to have; NULL: none, or a link's.
+ * Borrowed from t. */
 EVP_PKEY *tls_peer_key(const struct tls *t);
 /* Has the peer expired or been revoked meanwhile?  See trust_recheck(). */
 MUST_CHECK enum rc tls_recheck(

@@ -86,36 +86,38 @@ bool tls_kind_needs_peer(enum tls_kind kind)
 
 static int pipe_read(BIO *bio, char *data, int size)
 {
-	struct tls *t = BIO_get_data(bio);
+	const struct tls *t = BIO_get_data(bio);
+	struct tls_in *in = t->shaking->in;
 	size_t n = (size_t)size;
 
 	BIO_clear_retry_flags(bio);
-	if (t->in == NULL || t->in->len == 0) {
+	if (in == NULL || in->len == 0) {
 		BIO_set_retry_read(bio);
 		return -1;
 	}
-	if (n > t->in->len)
-		n = t->in->len;
-	memcpy(data, t->in->p, n);
-	t->in->p += n;
-	t->in->len -= n;
+	if (n > in->len)
+		n = in->len;
+	memcpy(data, in->p, n);
+	in->p += n;
+	in->len -= n;
 	return (int)n;
 }
 
 static int pipe_write(BIO *bio, const char *data, int size)
 {
-	struct tls *t = BIO_get_data(bio);
+	const struct tls *t = BIO_get_data(bio);
+	struct tls_out *out = t->shaking->out;
 	size_t n = (size_t)size;
 
 	BIO_clear_retry_flags(bio);
-	if (t->out == NULL || t->out->len == t->out->cap) {
+	if (out == NULL || out->len == out->cap) {
 		BIO_set_retry_write(bio);
 		return -1;
 	}
-	if (n > t->out->cap - t->out->len)
-		n = t->out->cap - t->out->len;
-	memcpy(t->out->p + t->out->len, data, n);
-	t->out->len += n;
+	if (n > out->cap - out->len)
+		n = out->cap - out->len;
+	memcpy(out->p + out->len, data, n);
+	out->len += n;
 	return (int)n;
 }
 
@@ -204,8 +206,8 @@ static int judge_peer(X509_STORE_CTX *ctx, void *arg)
 	    ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
 	struct tls *t = SSL_get_app_data(ssl);
 	const struct trust_check check = { .now_s = (int64_t)time(NULL),
-		.roles = t->roles,
-		.name = t->name,
+		.roles = t->shaking->roles,
+		.name = t->shaking->name,
 		.accept_expired = kinds[t->kind].take_expired };
 	struct certs shown;
 	enum rc rc;
@@ -217,8 +219,8 @@ static int judge_peer(X509_STORE_CTX *ctx, void *arg)
 		fault_set(&t->fault, REASON_TLS, "",
 		    "the peer showed more than %d certificates", CERTS_MAX);
 	else
-		rc = trust_verify(
-		    t->contexts->trust, &shown, &check, &t->shown, &t->fault);
+		rc = trust_verify(t->contexts->trust, &shown, &check,
+		    &t->shaking->shown, &t->fault);
 	certs_fini(&shown);
 	X509_STORE_CTX_set_error(
 	    ctx, rc == RC_OK ? X509_V_OK : openssl_error(&t->fault));
@@ -269,9 +271,7 @@ static bool set_rules(SSL_CTX *ctx, const struct kind_info *info)
 	(void)SSL_CTX_set_options(
 	    ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
 		     SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
-	(void)SSL_CTX_set_mode(ctx,
-	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
+	(void)SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);
 	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_max_cert_list(ctx, PEER_CHAIN_MAX);
 	SSL_CTX_set_verify(ctx,
@@ -279,6 +279,7 @@ static bool set_rules(SSL_CTX *ctx, const struct kind_info *info)
 		(info->need_peer ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
 	    NULL);
 	SSL_CTX_set_cert_verify_callback(ctx, judge_peer, NULL);
+	SSL_CTX_set_keylog_callback(ctx, tls_take_secret);
 	return SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
 	       SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) == 1 &&
 	       SSL_CTX_set_num_tickets(ctx, 0) == 1 &&
@@ -334,6 +335,10 @@ enum rc tls_contexts_new(const struct identity *identity, struct trust *trust,
 	atomic_init(&contexts->refs, 1);
 	contexts->trust = trust_ref(trust);
 	rc = new_pipe_method(&contexts->pipe);
+	contexts->aes = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
+	contexts->chacha = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
+	if (contexts->aes == NULL || contexts->chacha == NULL)
+		rc = RC_CRYPTO;
 	for (i = 0; i < TLS_KIND_COUNT && rc == RC_OK; i++) {
 		contexts->roles[i] = allowed_roles(id, &kinds[i]);
 		if (id != NULL || kinds[i].joiner)
@@ -364,6 +369,8 @@ void tls_contexts_unref(struct tls_contexts *contexts)
 		return;
 	for (i = 0; i < TLS_KIND_COUNT; i++)
 		SSL_CTX_free(contexts->ssl[i]);
+	EVP_CIPHER_free(contexts->aes);
+	EVP_CIPHER_free(contexts->chacha);
 	BIO_meth_free(contexts->pipe);
 	trust_unref(contexts->trust);
 	free(contexts);
