@@ -151,6 +151,44 @@ static size_t least(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
+/* Of the next record; NULL: it has not all come, and all input is taken. */
+static const uint8_t *next_head(struct tls_held *held, struct tls_in *in)
+{
+	size_t n;
+
+	if (held->len == 0 && in->len >= TLS_HEADER_LEN)
+		return in->p;
+	if (held->len < TLS_HEADER_LEN && in->len > 0) {
+		n = least(in->len, TLS_HEADER_LEN - held->len);
+		take(in, held->head + held->len, n);
+		held->len += n;
+	}
+	return held->len >= TLS_HEADER_LEN ? held->head : NULL;
+}
+
+/* Take what there is of a record that came in part. */
+static MUST_CHECK enum rc gather(struct tls *t, struct tls_in *in, size_t whole)
+{
+	struct tls_held *held = &t->held;
+	size_t n;
+
+	if (hold(t, whole) != RC_OK)
+		return give_up(t, RC_NOMEM);
+	if (held->len == 0) {
+		take(in, held->head, TLS_HEADER_LEN);
+		held->len = TLS_HEADER_LEN;
+	}
+	n = least(in->len, whole - held->len);
+	if (n > 0)
+		take(in, held->p + held->len, n);
+	held->len += n;
+	if (held->len < whole)
+		return RC_AGAIN;
+	memcpy(held->p, held->head, TLS_HEADER_LEN);
+	held->len = 0;
+	return RC_OK;
+}
+
 /*
  * The next whole record: *record, where it lies.  RC_AGAIN: all input is taken
  * and there is none.
@@ -158,50 +196,27 @@ static size_t least(size_t a, size_t b)
 static MUST_CHECK enum rc next_record(struct tls *t, struct tls_in *in,
     struct tls_out *out, const uint8_t **record)
 {
-	struct tls_held *held = &t->held;
-	const uint8_t *head = held->len > 0 ? held->head : in->p;
+	const uint8_t *head = next_head(&t->held, in);
 	const char *what = "";
 	size_t whole;
 	int alert = 0;
+	enum rc rc;
 
-	if (held->len < TLS_HEADER_LEN &&
-	    (held->len > 0 || in->len < TLS_HEADER_LEN)) {
-		const size_t n = least(in->len, TLS_HEADER_LEN - held->len);
-
-		if (n > 0)
-			take(in, held->head + held->len, n);
-		held->len += n;
-		if (held->len < TLS_HEADER_LEN)
-			return RC_AGAIN;
-		head = held->head;
-	}
+	if (head == NULL)
+		return RC_AGAIN;
 	if (!head_is_good(head, &alert, &what))
 		return refuse(t, alert, what, out);
 	whole = TLS_HEADER_LEN + payload_len(head);
-	if (held->len == 0 && in->len >= whole) {
+	if (t->held.len == 0 && in->len >= whole) {
 		*record = in->p;
 		in->p += whole;
 		in->len -= whole;
 		return RC_OK;
 	}
-	if (hold(t, whole) != RC_OK)
-		return give_up(t, RC_NOMEM);
-	if (held->len == 0) {
-		take(in, held->head, TLS_HEADER_LEN);
-		held->len = TLS_HEADER_LEN;
-	}
-	if (in->len > 0) {
-		const size_t n = least(in->len, whole - held->len);
-
-		take(in, held->p + held->len, n);
-		held->len += n;
-	}
-	if (held->len < whole)
-		return RC_AGAIN;
-	memcpy(held->p, held->head, TLS_HEADER_LEN);
-	held->len = 0;
-	*record = held->p;
-	return RC_OK;
+	rc = gather(t, in, whole);
+	if (rc == RC_OK)
+		*record = t->held.p;
+	return rc;
 }
 
 /* RC_OK: it is not the end. */
@@ -344,7 +359,7 @@ enum rc tls_recv(struct tls *t, struct tls_in *in, struct tls_out *out,
 			continue;
 		}
 		rc = next_record(t, in, out, &record);
-		if (rc == RC_OK)
+		if (record != NULL)
 			rc = open_record(t, record, out, &to);
 	}
 	*got = to.len;

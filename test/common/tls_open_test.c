@@ -248,25 +248,25 @@ static void test_bad_contents_are_refused_and_the_peer_is_told(void **state)
 			     odd[] = { KEY_UPDATE, 0, 0, 1, 2 },
 			     alert[] = { 2, 40, 0 };
 	static const struct {
-		unsigned type;
 		const uint8_t *p;
 		size_t len, pad;
 		const char *words;
+		unsigned type;
 		int alert;
 	} bad[] = {
-		{ TLS_CONTENT_HANDSHAKE, ticket, 5, 0, "unexpected message",
+		{ ticket, 5, 0, "unexpected message", TLS_CONTENT_HANDSHAKE,
 		    SSL_AD_UNEXPECTED_MESSAGE },
-		{ TLS_CONTENT_HANDSHAKE, update, 4, 0, "unexpected message",
+		{ update, 4, 0, "unexpected message", TLS_CONTENT_HANDSHAKE,
 		    SSL_AD_UNEXPECTED_MESSAGE },
-		{ TLS_CONTENT_HANDSHAKE, two, 6, 0, "unexpected message",
+		{ two, 6, 0, "unexpected message", TLS_CONTENT_HANDSHAKE,
 		    SSL_AD_UNEXPECTED_MESSAGE },
-		{ TLS_CONTENT_HANDSHAKE, odd, 5, 0, "of another kind",
+		{ odd, 5, 0, "of another kind", TLS_CONTENT_HANDSHAKE,
 		    SSL_AD_ILLEGAL_PARAMETER },
-		{ TLS_CONTENT_ALERT, alert, 3, 0, "of another length",
+		{ alert, 3, 0, "of another length", TLS_CONTENT_ALERT,
 		    SSL_AD_DECODE_ERROR },
-		{ TYPE_STRANGE, alert, 2, 0, "of an unknown type",
+		{ alert, 2, 0, "of an unknown type", TYPE_STRANGE,
 		    SSL_AD_UNEXPECTED_MESSAGE },
-		{ TYPE_NONE, alert, 0, 9, "without a type",
+		{ alert, 0, 9, "without a type", TYPE_NONE,
 		    SSL_AD_UNEXPECTED_MESSAGE },
 	};
 
