@@ -58,6 +58,24 @@ enum rc config_from_command(const struct config_program *program,
 	return rc;
 }
 
+bool config_print_same(const struct command_line *line, FILE *out)
+{
+	static const char *const options[][2] = { { "config", "-c" },
+		{ "state", "--state" } };
+	bool any = false;
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		const char *value = command_value(line, options[i][0]);
+
+		if (value == NULL)
+			continue;
+		(void)fprintf(out, " %s ", options[i][1]);
+		output_safe(out, value);
+		any = true;
+	}
+	return any;
+}
+
 enum command_exit config_check(
     const struct config_program *program, const struct command_line *line)
 {

@@ -11,6 +11,8 @@
 #include "common/command.h"
 #include "common/config.h"
 
+#include <stdio.h>
+
 #define CONFIG_COMMAND_OPTIONS                                                 \
 	{ .name = "config",                                                    \
 		.letter = 'c',                                                 \
@@ -34,6 +36,11 @@ struct config_program {
  */
 MUST_CHECK enum rc config_from_command(const struct config_program *program,
     const struct command_line *line, struct config **out);
+/*
+ * For a next command that people copy: " -c FILE --state DIR" as this one had
+ * them; false: it had neither.
+ */
+bool config_print_same(const struct command_line *line, FILE *out);
 /* `config check`: exit code 0, or 1 with every error on standard error. */
 enum command_exit config_check(
     const struct config_program *program, const struct command_line *line);

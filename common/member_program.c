@@ -81,15 +81,18 @@ static void on_progress(void *arg, const char *text)
 	(void)fprintf(stderr, "%s\n", text);
 }
 
-static void print_joined(const struct member_program *p, const struct joined *j)
+static void print_joined(const struct member_program *p,
+    const struct command_line *line, const struct joined *j)
 {
 	(void)printf("name     %s\n", j->name);
 	(void)printf("id       %s\n", j->id);
 	(void)printf("cluster  %s\n", j->cluster);
 	if (j->via[0] != '\0')
 		(void)printf("route    by %s at %s\n", j->via, j->via_address);
-	(void)printf("next     %s run      (or: systemctl enable --now %s)\n",
-	    p->name, p->name);
+	(void)printf("next     %s run", p->name);
+	if (!config_print_same(line, stdout))
+		(void)printf("      (or: systemctl enable --now %s)", p->name);
+	(void)printf("\n");
 }
 
 static MUST_CHECK enum rc prepare_join(const struct command_line *line,
@@ -143,7 +146,8 @@ static bool is_one_way(const struct command_line *line)
 	return token + request + answer == 1 && token == addresses;
 }
 
-static void print_request(const struct member_program *p, const char *file)
+static void print_request(const struct member_program *p,
+    const struct command_line *line, const char *file)
 {
 	const char *noun = p->role == ROLE_RELAY ? "relay" : "machine";
 
@@ -151,7 +155,9 @@ static void print_request(const struct member_program *p, const char *file)
 	(void)printf(
 	    "next     on the server: longarm %s sign %s --out ANSWER\n", noun,
 	    file);
-	(void)printf("then     %s join --answer ANSWER\n", p->name);
+	(void)printf("then     %s join --answer ANSWER", p->name);
+	(void)config_print_same(line, stdout);
+	(void)printf("\n");
 }
 
 static enum command_exit do_join(const struct member_program *p,
@@ -189,9 +195,9 @@ static enum command_exit do_join(const struct member_program *p,
 		return exit_of(&fault);
 	}
 	if (request != NULL)
-		print_request(p, request);
+		print_request(p, line, request);
 	else
-		print_joined(p, &joined);
+		print_joined(p, line, &joined);
 	return COMMAND_OK;
 }
 

@@ -38,16 +38,19 @@ static MUST_CHECK enum rc load(const struct command_line *line,
 	return rc;
 }
 
-static void print_report(const struct init_report *report)
+static void print_report(
+    const struct command_line *line, const struct init_report *report)
 {
 	(void)printf("cluster   %s\n", report->cluster);
 	(void)printf("node      %s\n", report->node);
 	(void)printf("url       %s\n", report->url);
 	(void)printf("ca pin    %s\n", report->ca_pin);
 	(void)printf("login     %s (keep it secret)\n", report->login);
+	(void)fprintf(
+	    stderr, "\nNext: start the server with  longarm-server serve");
+	(void)config_print_same(line, stderr);
 	(void)fprintf(stderr,
-	    "\nNext: start the server with  longarm-server serve\n"
-	    "      then                   longarm login --file %s\n",
+	    "\n      then                   longarm login --file %s\n",
 	    report->login);
 }
 
@@ -70,7 +73,7 @@ static enum command_exit run_init(const struct command_line *line)
 		names[i] = command_value_at(line, "http-name", i);
 	if (names != NULL && load(line, &config, &settings) == RC_OK) {
 		if (server_init(&request, &report, &fault) == RC_OK) {
-			print_report(&report);
+			print_report(line, &report);
 			result = COMMAND_OK;
 		} else {
 			result = fail(&fault);

@@ -39,6 +39,8 @@ static enum rc list(struct api_call *call, struct db *db)
 	if (rc == RC_OK)
 		rc = store_release_list(
 		    db, call_param(call, 0), &page, &rows, &count);
+	if (rc == RC_OK && count == 0)
+		rc = store_project_check(db, call_param(call, 0), &call->fault);
 	for (size_t i = 0; i < count && rc == RC_OK; i++) {
 		if (json_array_append_new(items, release_json(&rows[i])) != 0)
 			rc = RC_NOMEM;

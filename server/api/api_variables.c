@@ -3,6 +3,7 @@
 #include "server/api/routes.h"
 #include "server/api/wire.h"
 #include "server/process/variables.h"
+#include "server/store/project.h"
 #include "server/store/variable.h"
 
 #include <stdio.h>
@@ -32,6 +33,8 @@ static enum rc list(struct api_call *call, struct db *db)
 	enum rc rc = store_variable_list(
 	    db, project != NULL ? project : "", &rows, &count);
 
+	if (rc == RC_OK && count == 0 && project != NULL && *project != '\0')
+		rc = store_project_check(db, project, &call->fault);
 	for (size_t i = 0; i < count && rc == RC_OK; i++) {
 		if (rows[i].environment[0] != '\0' &&
 		    !caller_sees(&call->caller, rows[i].environment))

@@ -175,8 +175,8 @@ static enum command_exit run_task_show(const struct command_line *line)
 	if (task != NULL)
 		add_why(task);
 	session_print_one(&s, &task_cells, json_incref(task));
-	if (output_format_of(line) == OUTPUT_TABLE ||
-	    output_format_of(line) == OUTPUT_WIDE) {
+	if (runs != NULL && (output_format_of(line) == OUTPUT_TABLE ||
+				output_format_of(line) == OUTPUT_WIDE)) {
 		(void)fputc('\n', stdout);
 		session_print(&s, &run_cells, runs);
 		print_decisions(task, stdout);

@@ -55,6 +55,19 @@ enum rc store_project_get(struct db *db, const char *name,
 	return db_fault(db, rc, fault, "project %s", name);
 }
 
+enum rc store_project_check(
+    struct db *db, const char *name, struct fault *fault)
+{
+	struct store_project p = { 0 };
+	enum rc rc = store_project_get(db, name, &p, NULL);
+
+	store_project_clear(&p);
+	if (rc == RC_NOTFOUND)
+		fault_set(fault, REASON_NOT_FOUND, "",
+		    "project %s: not found: longarm project list", name);
+	return db_fault(db, rc, fault, "project %s", name);
+}
+
 enum rc store_project_list(struct db *db, const struct page *page,
     struct store_project **rows, size_t *count)
 {

@@ -26,6 +26,9 @@ MUST_CHECK enum rc store_project_create(
     struct db *db, const struct store_project *p, struct fault *fault);
 MUST_CHECK enum rc store_project_get(struct db *db, const char *name,
     struct store_project *out, struct fault *fault);
+/* RC_NOTFOUND: there is no such project; the fault says how to list them. */
+MUST_CHECK enum rc store_project_check(
+    struct db *db, const char *name, struct fault *fault);
 /* Sorted by name, without their processes; free(*rows). */
 MUST_CHECK enum rc store_project_list(struct db *db, const struct page *page,
     struct store_project **rows, size_t *count);

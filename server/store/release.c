@@ -104,22 +104,13 @@ static enum rc load_packages(
 static enum rc not_found(struct db *db, const char *project,
     const char *version, struct fault *fault)
 {
-	struct store_project p = { 0 };
-	enum rc rc = store_project_get(db, project, &p, NULL);
+	enum rc rc = store_project_check(db, project, fault);
 
-	store_project_clear(&p);
-	if (rc == RC_NOTFOUND)
-		fault_set(fault, REASON_NOT_FOUND, "",
-		    "project %s: not found; what there is: longarm project "
-		    "list",
-		    project);
-	else if (rc == RC_OK)
-		fault_set(fault, REASON_NOT_FOUND, "",
-		    "release %s of %s: not found; what there is: longarm "
-		    "release list %s",
-		    version, project, project);
-	else
-		return db_fault(db, rc, fault, "project %s", project);
+	if (rc != RC_OK)
+		return rc;
+	fault_set(fault, REASON_NOT_FOUND, "",
+	    "release %s of %s: not found: longarm release list %s", version,
+	    project, project);
 	return RC_NOTFOUND;
 }
 

@@ -150,6 +150,9 @@ def test_an_unknown_release_project_or_environment_is_not_found(w):
                   ("nothing", "--release", "1.0", "--to", "prod"),
                   ("shop", "--release", "1.0", "--to", "nowhere")):
         w.cli("deploy", *words, code=3)
+    answer = w.cli("release", "list", "nothing", code=3)
+    assert "project nothing: not found" in answer.err, answer
+    assert not w.cli("task", "show", "task-99", code=3).out
 
 
 def test_a_wrong_process_file_is_refused_with_its_line(w):

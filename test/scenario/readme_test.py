@@ -46,6 +46,11 @@ def test_the_first_use_ends_with_a_page_on_a_machine(tmp_path):
     assert result.returncode == 0, result.stdout + logs
     assert result.stdout.rstrip().endswith("Hello from prod"), result.stdout
     assert re.search(r"(?m)I am web-01$", result.stdout), result.stdout
+    # What each command says is next, is what the page says.
+    for next_one in ("longarm-server serve --state server",
+                     "longarm-relay run --state relay",
+                     "longarm-tentacle run --state web-01"):
+        assert re.search(rf"(?m) {next_one}$", result.stdout), result.stdout
     for secret in ("edge.token", "web.token", "login",
                    "server/operator.login", "server/master.key"):
         mode = (tmp_path / "lab" / secret).stat().st_mode

@@ -770,15 +770,14 @@ static void test_a_package_is_pushed_once_and_kept_while_used(void **state)
 	    store_release_get(t.db, "shop", "2.0", &release, &fault),
 	    RC_NOTFOUND);
 	assert_string_equal(fault.text,
-	    "release 2.0 of shop: not found; what there is: longarm release "
-	    "list shop");
+	    "release 2.0 of shop: not found: longarm release list shop");
 	fault_clear(&fault);
 	assert_int_equal(
 	    store_release_get(t.db, "shpo", "1.0", &release, &fault),
 	    RC_NOTFOUND);
 	assert_int_equal(fault.code, REASON_NOT_FOUND);
-	assert_string_equal(fault.text,
-	    "project shpo: not found; what there is: longarm project list");
+	assert_string_equal(
+	    fault.text, "project shpo: not found: longarm project list");
 	tempdb_close(&t);
 }
 
