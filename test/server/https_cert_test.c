@@ -1,31 +1,17 @@
 /* The certificate of the HTTPS port follows itself, at half of its life. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "test/support/init_place.h"
 
 #include "common/clock.h"
-#include "common/fs.h"
 #include "common/x509_build.h"
 #include "server/ca/ca_files.h"
 #include "server/ca/https_cert.h"
-#include "server/init.h"
 
-#include <fcntl.h>
 #include <openssl/x509v3.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #define DAY_S INT64_C(86400)
 
 struct place {
-	char parent[64];
-	char state[96];
-	struct server_settings settings;
+	struct init_place init;
 	int64_t now_s;
 	struct fault fault;
 	struct https_renewal renewal;
@@ -36,18 +22,13 @@ static int set_up(void **state)
 	static const char *const names[] = { "longarm.example", "10.0.0.7" };
 	struct place *p = calloc(1, sizeof(*p));
 	struct init_report report;
-	const struct init_request request = { .settings = &p->settings,
+	const struct init_request request = { .settings = &p->init.settings,
 		.node = "alpha",
 		.http_names = names,
 		.http_name_count = 2 };
 
 	assert_non_null(p);
-	(void)snprintf(
-	    p->parent, sizeof(p->parent), "/tmp/longarm-https-XXXXXX");
-	assert_non_null(mkdtemp(p->parent));
-	(void)snprintf(p->state, sizeof(p->state), "%s/state", p->parent);
-	p->settings.state = p->state;
-	p->settings.http.port = 8443;
+	init_place_make(&p->init);
 	if (server_init(&request, &report, &p->fault) != RC_OK)
 		fail_msg("%s", p->fault.text);
 	p->now_s = clock_wall_ms() / 1000;
@@ -58,11 +39,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct place *p = *state;
-	int fd = open("/tmp", O_RDONLY | O_DIRECTORY);
-	struct fault fault;
 
-	assert_int_equal(fs_remove_tree(fd, p->parent + 5, &fault), RC_OK);
-	(void)close(fd);
+	init_place_remove(&p->init);
 	free(p);
 	return 0;
 }
@@ -73,21 +51,22 @@ static void read_chain(const struct place *p, struct certs *out)
 
 	certs_init(out);
 	assert_int_equal(
-	    ca_files_certs(p->state, "../https/cert.pem", out, &fault), RC_OK);
+	    ca_files_certs(p->init.state, "../https/cert.pem", out, &fault),
+	    RC_OK);
 }
 
 static enum rc renew_in(struct place *p, int64_t days)
 {
 	return https_cert_renew(
-	    p->state, p->now_s + days * DAY_S, &p->renewal, &p->fault);
+	    p->init.state, p->now_s + days * DAY_S, &p->renewal, &p->fault);
 }
 
 static void move(const struct place *p, const char *from, const char *to)
 {
 	char a[160], b[160];
 
-	(void)snprintf(a, sizeof(a), "%s/%s", p->state, from);
-	(void)snprintf(b, sizeof(b), "%s/%s", p->state, to);
+	(void)snprintf(a, sizeof(a), "%s/%s", p->init.state, from);
+	(void)snprintf(b, sizeof(b), "%s/%s", p->init.state, to);
 	assert_int_equal(rename(a, b), 0);
 }
 
@@ -159,7 +138,7 @@ static void test_an_operators_own_is_left_alone(void **state)
 	certs_init(&own);
 	assert_int_equal(certs_add(&own, cert), RC_OK);
 	assert_int_equal(
-	    ca_files_replace(p->state, "https/cert.pem", &own, &p->fault),
+	    ca_files_replace(p->init.state, "https/cert.pem", &own, &p->fault),
 	    RC_OK);
 	assert_int_equal(renew_in(p, 80), RC_NOTFOUND);
 	assert_non_null(strstr(p->fault.text, "not signed by this cluster"));

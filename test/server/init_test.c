@@ -1,60 +1,32 @@
 /* A new cluster: what lies where, for whose eyes, and that it fits together. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "test/support/init_place.h"
 
-#include <cmocka.h>
-
-#include "common/fs.h"
 #include "common/hex.h"
 #include "server/auth/apikey.h"
-#include "server/init.h"
 #include "server/keys.h"
 
-#include <fcntl.h>
 #include <jansson.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-struct place {
-	char parent[64];
-	char state[96];
-	struct server_settings settings;
-};
 
 static int set_up(void **state)
 {
-	struct place *p = calloc(1, sizeof(*p));
+	struct init_place *p = calloc(1, sizeof(*p));
 
 	assert_non_null(p);
-	(void)snprintf(
-	    p->parent, sizeof(p->parent), "/tmp/longarm-init-XXXXXX");
-	assert_non_null(mkdtemp(p->parent));
-	(void)snprintf(p->state, sizeof(p->state), "%s/state", p->parent);
-	p->settings.state = p->state;
-	p->settings.http.port = 8443;
+	init_place_make(p);
 	*state = p;
 	return 0;
 }
 
 static int tear_down(void **state)
 {
-	struct place *p = *state;
-	int fd = open("/tmp", O_RDONLY | O_DIRECTORY);
-	struct fault fault;
-
-	assert_int_equal(fs_remove_tree(fd, p->parent + 5, &fault), RC_OK);
-	(void)close(fd);
-	free(p);
+	init_place_remove(*state);
+	free(*state);
 	return 0;
 }
 
 static enum rc init(
-    struct place *p, struct init_report *report, struct fault *fault)
+    struct init_place *p, struct init_report *report, struct fault *fault)
 {
 	static const char *const names[] = { "longarm.example" };
 	const struct init_request request = { .settings = &p->settings,
@@ -65,7 +37,7 @@ static enum rc init(
 	return server_init(&request, report, fault);
 }
 
-static unsigned mode_of(const struct place *p, const char *name)
+static unsigned mode_of(const struct init_place *p, const char *name)
 {
 	char path[160];
 	struct stat st;
@@ -76,7 +48,8 @@ static unsigned mode_of(const struct place *p, const char *name)
 	return st.st_mode & 0777;
 }
 
-static char *read_text(const struct place *p, const char *name, size_t *len)
+static char *read_text(
+    const struct init_place *p, const char *name, size_t *len)
 {
 	char path[160];
 	uint8_t *text = NULL;
@@ -93,7 +66,7 @@ static void test_keys_are_for_the_owners_eyes_only(void **state)
 	static const char *const files[] = { "master.key", "operator.login",
 		"longarm.db", "ca/root.key", "ca/nodes.key", "node/key.pem",
 		"https/key.pem" };
-	struct place *p = *state;
+	struct init_place *p = *state;
 	struct init_report report;
 	struct fault fault = { .code = REASON_NONE };
 	char path[160];
@@ -131,7 +104,7 @@ static enum rc verify(struct db *db, struct store_job *job)
 
 static void test_what_was_made_is_what_serve_needs(void **state)
 {
-	struct place *p = *state;
+	struct init_place *p = *state;
 	struct server_keys keys;
 	struct init_report report;
 	struct store *store = NULL;
@@ -177,7 +150,7 @@ static void test_what_was_made_is_what_serve_needs(void **state)
 
 static void test_a_second_init_changes_nothing(void **state)
 {
-	struct place *p = *state;
+	struct init_place *p = *state;
 	struct init_report report;
 	struct fault fault = { .code = REASON_NONE };
 	char *before, *after;
@@ -197,7 +170,7 @@ static void test_a_second_init_changes_nothing(void **state)
 static void test_an_init_that_fails_leaves_nothing_behind(void **state)
 {
 	static const char *const names[] = { "no such name!" };
-	struct place *p = *state;
+	struct init_place *p = *state;
 	const struct init_request request = { .settings = &p->settings,
 		.node = "alpha",
 		.http_names = names,
@@ -212,7 +185,7 @@ static void test_an_init_that_fails_leaves_nothing_behind(void **state)
 
 static void test_another_master_key_is_refused_with_words(void **state)
 {
-	struct place *p = *state;
+	struct init_place *p = *state;
 	struct server_keys keys;
 	struct init_report report;
 	struct store *store = NULL;
@@ -236,7 +209,7 @@ static void test_another_master_key_is_refused_with_words(void **state)
 
 static void test_serve_without_init_says_what_to_do(void **state)
 {
-	struct place *p = *state;
+	struct init_place *p = *state;
 	struct fault fault = { .code = REASON_NONE };
 
 	assert_int_equal(server_keys_check(&p->settings, &fault), RC_NOTFOUND);
@@ -245,7 +218,7 @@ static void test_serve_without_init_says_what_to_do(void **state)
 
 static void test_a_port_that_the_kernel_chose_comes_into_the_login(void **state)
 {
-	struct place *p = *state;
+	struct init_place *p = *state;
 	struct init_report report;
 	struct fault fault = { .code = REASON_NONE };
 	char *text;
