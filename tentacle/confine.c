@@ -13,10 +13,15 @@ enum rc confine_find_user(const char *name, struct confine_user *out)
 {
 	char text[PASSWD_MAX];
 	struct passwd entry, *found = NULL;
+	int error = getpwnam_r(name, &entry, text, sizeof(text), &found);
 
-	if (getpwnam_r(name, &entry, text, sizeof(text), &found) != 0 ||
-	    found == NULL)
+	/* Nobody of this name, in the words of one system or another. */
+	if (found == NULL && (error == 0 || error == ENOENT || error == ESRCH))
 		return RC_NOTFOUND;
+	if (found == NULL) {
+		errno = error;
+		return RC_IO;
+	}
 	*out = (struct confine_user){ found->pw_uid, found->pw_gid };
 	return RC_OK;
 }

@@ -18,7 +18,8 @@ struct confine_user {
 	gid_t gid;
 };
 
-/* Look a user up.  RC_NOTFOUND: there is none of this name. */
+/* Look a user up.  RC_NOTFOUND: there is none of this name; RC_IO with errno:
+ * nobody can say now whether there is. */
 MUST_CHECK enum rc confine_find_user(
     const char *name, struct confine_user *out);
 /*
@@ -29,11 +30,11 @@ MUST_CHECK enum rc confine_become(
     const struct confine_user *user, struct fault *fault);
 /*
  * From now on EPERM: to run a program or to begin a process; to look into
- * another or to send it a signal; to open a file for writing, or to make,
- * rename or remove one; sockets of other families than IPv4 and IPv6, and to
- * listen; mounts, namespaces, users, modules, clocks, keys.  RC_NOTFOUND:
- * there is no such filter here (another kernel, another processor, or a build
- * with a sanitizer, which needs such calls).
+ * another, to change its limits or to send it a signal; to open a file for
+ * writing, or to make, shorten, rename or remove one; sockets of other families
+ * than IPv4 and IPv6, and to listen; mounts, namespaces, users, modules,
+ * clocks, keys.  RC_NOTFOUND: there is no such filter here (another kernel,
+ * another processor, or a build with a sanitizer, which needs such calls).
  */
 MUST_CHECK enum rc confine_calls(struct fault *fault);
 

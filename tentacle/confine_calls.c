@@ -44,6 +44,10 @@ enum rc confine_calls(struct fault *fault)
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* Younger than our headers; all processors have the same. */
+#define NR_MOUNT_SETATTR 442
+#define NR_FCHMODAT2     452
+
 /* Refused whatever they are given. */
 static const uint32_t refused[] = {
 	/* other programs, other processes */
@@ -59,6 +63,7 @@ static const uint32_t refused[] = {
 	__NR_pidfd_send_signal,
 	__NR_pidfd_getfd,
 	__NR_rt_sigqueueinfo,
+	__NR_rt_tgsigqueueinfo,
 	__NR_unshare,
 	__NR_setns,
 	__NR_personality,
@@ -82,9 +87,13 @@ static const uint32_t refused[] = {
 	__NR_mknodat,
 	__NR_fchmod,
 	__NR_fchmodat,
+	NR_FCHMODAT2,
 	__NR_fchown,
 	__NR_fchownat,
 	__NR_truncate,
+	__NR_ftruncate,
+	__NR_fallocate,
+	__NR_fanotify_init,
 	__NR_utimensat,
 	__NR_setxattr,
 	__NR_lsetxattr,
@@ -107,6 +116,7 @@ static const uint32_t refused[] = {
 	__NR_fsmount,
 	__NR_fsconfig,
 	__NR_fspick,
+	NR_MOUNT_SETATTR,
 	__NR_swapon,
 	__NR_swapoff,
 	/* the kernel */
@@ -240,6 +250,16 @@ static void add_clone(struct program *p)
 	add_end(p, EPERM);
 }
 
+/* Of a process: our own alone, which is called by this number. */
+static void add_own(struct program *p, uint32_t call, uint32_t number)
+{
+	add_test(p, BPF_JEQ, call, 4);
+	add_argument(p, 0);
+	add_test(p, BPF_JEQ, number, 1);
+	add_end(p, 0);
+	add_end(p, EPERM);
+}
+
 static void add_socket(struct program *p)
 {
 	add_test(p, BPF_JEQ, __NR_socket, 6);
@@ -267,6 +287,8 @@ static void make(struct program *p)
 	add_list(p, refused, sizeof(refused) / sizeof(refused[0]), EPERM);
 	add_list(p, unknown, sizeof(unknown) / sizeof(unknown[0]), ENOSYS);
 	add_clone(p);
+	add_own(p, __NR_tgkill, (uint32_t)getpid());
+	add_own(p, __NR_prlimit64, 0);
 	add_socket(p);
 	add_open(p, __NR_openat, 2);
 #ifdef __x86_64__

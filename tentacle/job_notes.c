@@ -120,19 +120,11 @@ const struct notes *job_notes(const struct job *job)
 /* --- Files -------------------------------------------------------------- */
 
 struct kept {
-	const struct run_user *user;
 	char place[FS_PATH_MAX]; /* where they go */
 	uint64_t total, size;
 	char digest[DIGEST_SIZE];
 	const char *why; /* this one cannot be kept */
 };
-
-/* We may read what the script's user may not: then he does not get it. */
-static bool may_be_read(const struct run_user *user, const struct stat *st)
-{
-	return !user->other || st->st_uid == user->uid ||
-	       (st->st_mode & S_IROTH) != 0;
-}
 
 static bool check_file(struct kept *k, int fd)
 {
@@ -141,8 +133,6 @@ static bool check_file(struct kept *k, int fd)
 
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
 		k->why = "it is no regular file";
-	else if (!may_be_read(k->user, &st))
-		k->why = "its user may not read it";
 	else if ((uint64_t)st.st_size > FILE_MAX)
 		k->why = "it is above 64 MiB";
 	else if (k->total + (uint64_t)st.st_size > FILES_MAX)
@@ -187,8 +177,9 @@ static int open_named(const struct job *job, const char *path)
 		first = install_dir(job->install);
 	else if (job->workdir[0] != '\0')
 		first = job->workdir;
-	fd = keep_open(first, path);
-	return fd >= 0 || first == own ? fd : keep_open(own, path);
+	fd = keep_open(&job->kept_user, first, path);
+	return fd >= 0 || first == own ? fd
+	                               : keep_open(&job->kept_user, own, path);
 }
 
 static enum rc keep_one(struct job *job, size_t i, struct kept *k)
@@ -213,7 +204,7 @@ static enum rc keep_one(struct job *job, size_t i, struct kept *k)
 static enum rc keep_files(struct job *job)
 {
 	struct fault broken = { 0 };
-	struct kept k = { .user = &job->kept_user };
+	struct kept k = { .total = 0 };
 	enum rc rc = RC_OK;
 	bool able;
 

@@ -6,28 +6,88 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <openssl/evp.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/types.h>
 #include <unistd.h>
 
-#define CHUNK 65536
+#define CHUNK           65536
+#define SELF_GROUPS_MAX 1024 /* that we are in */
 
-int keep_open(const char *base, const char *path)
+/* Who this thread is, to files.  Other threads stay who they are, so these are
+ * the kernel's calls, not libc's. */
+struct self {
+	gid_t groups[SELF_GROUPS_MAX];
+	int group_count;
+	gid_t gid;
+};
+
+static bool become(const struct run_user *user, struct self *self)
+{
+	gid_t groups[GUARD_GROUPS_MAX];
+
+	for (size_t i = 0; i < user->group_count; i++)
+		groups[i] = (gid_t)user->groups[i];
+	self->gid = getegid();
+	self->group_count = getgroups(SELF_GROUPS_MAX, self->groups);
+	if (self->group_count < 0 ||
+	    syscall(SYS_setgroups, user->group_count, groups) != 0)
+		return false;
+	/* They tell no error, but who it was. */
+	(void)syscall(SYS_setfsgid, (gid_t)user->gid);
+	(void)syscall(SYS_setfsuid, (uid_t)user->uid);
+	return (gid_t)syscall(SYS_setfsgid, -1) == (gid_t)user->gid &&
+	       (uid_t)syscall(SYS_setfsuid, -1) == (uid_t)user->uid;
+}
+
+/* A thread that stayed another one could not be trusted with anything. */
+static void be_self_again(const struct self *self)
+{
+	int error = errno;
+
+	(void)syscall(SYS_setfsuid, geteuid());
+	(void)syscall(SYS_setfsgid, self->gid);
+	if (self->group_count >= 0 &&
+	    syscall(SYS_setgroups, self->group_count, self->groups) != 0)
+		abort();
+	if ((uid_t)syscall(SYS_setfsuid, -1) != geteuid() ||
+	    (gid_t)syscall(SYS_setfsgid, -1) != self->gid)
+		abort();
+	errno = error;
+}
+
+static int open_beneath(int dir, const char *path)
 {
 	struct open_how how = {
 		.flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-		           RESOLVE_NO_MAGICLINKS,
+		           RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
 	};
+
+	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+}
+
+int keep_open(const struct run_user *user, const char *base, const char *path)
+{
 	size_t len = strlen(base);
-	int dir = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
+	int dir = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -1;
+	struct self self;
 
 	if (dir < 0)
 		return -1;
 	if (strncmp(path, base, len) == 0 && path[len] == '/')
 		path += len + 1;
-	fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+	if (!user->other) {
+		fd = open_beneath(dir, path);
+	} else {
+		if (become(user, &self))
+			fd = open_beneath(dir, path);
+		else
+			errno = EPERM;
+		be_self_again(&self);
+	}
 	(void)close(dir);
 	return fd;
 }

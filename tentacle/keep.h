@@ -10,15 +10,17 @@
 
 #include "proto/name.h"
 #include "proto/rc.h"
+#include "tentacle/run_base.h"
 
 #include <stdint.h>
 
 /*
- * Open path (absolute beneath base, or relative to it) for reading: no
- * component of it is a link, and it does not lead out of base.  -1 with errno.
- * It may be anything: look before you read.
+ * Open path (absolute beneath base, or relative to it) for reading, with the
+ * rights of this user: no component of it is a link, and it does not lead out
+ * of base nor of its file system.  -1 with errno.  It may be anything: look
+ * before you read.
  */
-int keep_open(const char *base, const char *path);
+int keep_open(const struct run_user *user, const char *base, const char *path);
 
 /*
  * Copy all of the open file to a new, synced file at path; what was there is

@@ -9,6 +9,7 @@
 #include "tentacle/confine.h"
 #include "tentacle/port.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -258,17 +259,27 @@ static const struct link_ops link_ops = {
 
 static MUST_CHECK enum rc find_user(struct network *n)
 {
-	const char *name = n->settings->user;
+	const char *set = n->settings->user, *name = set != NULL ? set : USER;
+	enum rc rc;
 
 	if (geteuid() != 0)
 		return RC_OK;
-	n->becomes =
-	    confine_find_user(name != NULL ? name : USER, &n->user) == RC_OK;
-	if (n->becomes || name == NULL)
+	rc = confine_find_user(name, &n->user);
+	n->becomes = rc == RC_OK && n->user.uid != 0;
+	if (n->becomes || (rc == RC_NOTFOUND && set == NULL))
 		return RC_OK;
-	fault_set(n->fault, REASON_BAD_CONFIG, "",
-	    "tentacle.net-user: there is no user '%s'", name);
-	return RC_NOTFOUND;
+	/* As root it would be all that it is there to keep apart. */
+	if (rc == RC_NOTFOUND)
+		fault_set(n->fault, REASON_BAD_CONFIG, "",
+		    "tentacle.net-user: there is no user '%s'", name);
+	else if (rc == RC_OK)
+		fault_set(n->fault, REASON_BAD_CONFIG, "",
+		    "tentacle.net-user: '%s' is root", name);
+	else
+		fault_set(n->fault, REASON_INTERNAL, "",
+		    "tentacle.net-user: '%s' cannot be looked up: %s", name,
+		    strerrordesc_np(errno));
+	return rc == RC_OK ? RC_DENIED : rc;
 }
 
 /* What cannot be read any more when it is needed. */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -20,6 +21,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -75,6 +77,46 @@ static long trace_parent(void)
 static long signal_parent(void)
 {
 	return kill(getppid(), 0);
+}
+
+static long signal_thread_of_parent(void)
+{
+	return syscall(SYS_tgkill, getppid(), getppid(), 0);
+}
+
+static long queue_to_thread_of_parent(void)
+{
+	siginfo_t info = { .si_code = SI_QUEUE };
+
+	return syscall(
+	    SYS_rt_tgsigqueueinfo, getppid(), getppid(), SIGUSR1, &info);
+}
+
+static long limit_parent(void)
+{
+	struct rlimit limit;
+
+	return prlimit(getppid(), RLIMIT_NOFILE, NULL, &limit);
+}
+
+static long shorten(void)
+{
+	return ftruncate(0, 0);
+}
+
+static long change_mode_otherwise(void)
+{
+	return syscall(452, AT_FDCWD, victim, 0777, 0);
+}
+
+static long change_mount(void)
+{
+	return syscall(442, AT_FDCWD, "/", 0, NULL, 0);
+}
+
+static long watch_files(void)
+{
+	return syscall(SYS_fanotify_init, 0, 0);
 }
 
 static long packets(void)
@@ -169,6 +211,13 @@ static const struct {
 	{ "clone", clone_process },
 	{ "ptrace", trace_parent },
 	{ "kill", signal_parent },
+	{ "tgkill", signal_thread_of_parent },
+	{ "rt_tgsigqueueinfo", queue_to_thread_of_parent },
+	{ "prlimit64", limit_parent },
+	{ "ftruncate", shorten },
+	{ "fchmodat2", change_mode_otherwise },
+	{ "mount_setattr", change_mount },
+	{ "fanotify_init", watch_files },
 	{ "AF_PACKET", packets },
 	{ "AF_UNIX", local_socket },
 	{ "AF_NETLINK", routes },
@@ -220,6 +269,7 @@ static void expect(bool good, const char *what)
 static void try_needed(void)
 {
 	pthread_t thread;
+	struct rlimit limit;
 	uint8_t bytes[16];
 	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -229,6 +279,9 @@ static void try_needed(void)
 	    "open for reading");
 	expect(
 	    getrandom(bytes, sizeof(bytes), 0) == sizeof(bytes), "getrandom");
+	expect(syscall(SYS_tgkill, getpid(), gettid(), 0) == 0,
+	    "a signal to itself");
+	expect(getrlimit(RLIMIT_NOFILE, &limit) == 0, "its own limits");
 	expect(mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED,
 	    "mmap");
@@ -355,6 +408,39 @@ static void test_an_unknown_user_is_not_found(void **state)
 	    confine_find_user("longarm-no-such-user", &user), RC_NOTFOUND);
 }
 
+static int lookup_fails;
+
+/* Takes the place of libc's in the next test. */
+int getpwnam_r(const char *name, struct passwd *entry, char *text, size_t size,
+    struct passwd **found)
+{
+	*found = NULL;
+	if (lookup_fails == 0) {
+		setpwent();
+		while (getpwent_r(entry, text, size, found) == 0 &&
+		       strcmp(entry->pw_name, name) != 0)
+			*found = NULL;
+		endpwent();
+	}
+	return lookup_fails;
+}
+
+/* Else it would stay root for a directory service that is slow once. */
+static void test_a_failed_look_up_is_not_a_missing_user(void **state)
+{
+	static const int errors[] = { EIO, EMFILE, ENOMEM, ERANGE, EAGAIN };
+	struct confine_user user;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		lookup_fails = errors[i];
+		assert_int_equal(confine_find_user("nobody", &user), RC_IO);
+	}
+	lookup_fails = ENOENT;
+	assert_int_equal(confine_find_user("nobody", &user), RC_NOTFOUND);
+	lookup_fails = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,6 +449,7 @@ int main(void)
 		cmocka_unit_test(test_root_becomes_nobody_without_a_way_back),
 		cmocka_unit_test(test_who_is_not_root_becomes_nobody_else),
 		cmocka_unit_test(test_an_unknown_user_is_not_found),
+		cmocka_unit_test(test_a_failed_look_up_is_not_a_missing_user),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 
 #include "common/fs.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 
 static char top[64], from[80], to[80], digest[DIGEST_SIZE];
 static uint64_t size;
+static const struct run_user we = { .other = false };
 
 static int set_up(void **state)
 {
@@ -40,7 +42,7 @@ static int tear_down(void **state)
 
 static enum rc copy(uint64_t at_most)
 {
-	int fd = keep_open(top, "from");
+	int fd = keep_open(&we, top, "from");
 	enum rc rc;
 
 	assert_true(fd >= 0);
@@ -104,14 +106,79 @@ static void test_nothing_leads_out_of_the_directory(void **state)
 	(void)state;
 	(void)snprintf(path, sizeof(path), "%s/sub", top);
 	assert_int_equal(mkdir(path, 0700), 0);
-	assert_int_equal(keep_open(path, "../from"), -1);
-	assert_int_equal(keep_open(path, from), -1);
+	assert_int_equal(keep_open(&we, path, "../from"), -1);
+	assert_int_equal(keep_open(&we, path, from), -1);
 	(void)snprintf(path, sizeof(path), "%s/sub/link", top);
 	assert_int_equal(symlink(from, path), 0);
-	assert_int_equal(keep_open(top, "sub/link"), -1);
-	fd = keep_open(top, from);
+	assert_int_equal(keep_open(&we, top, "sub/link"), -1);
+	fd = keep_open(&we, top, from);
 	assert_true(fd >= 0);
 	(void)close(fd);
+}
+
+static void put(const char *name, mode_t mode, uid_t uid, gid_t gid)
+{
+	char path[160];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", top, name);
+	assert_int_equal(fs_write_atomic(path, "x", 1, 0600, NULL), RC_OK);
+	assert_int_equal(chown(path, uid, gid), 0);
+	assert_int_equal(chmod(path, mode), 0);
+}
+
+static bool can(const struct run_user *user, const char *name)
+{
+	int fd = keep_open(user, top, name);
+
+	if (fd >= 0)
+		(void)close(fd);
+	else
+		assert_int_equal(errno, EACCES);
+	return fd >= 0;
+}
+
+/* Not by our rights, and not by less than its own. */
+static void test_a_file_is_opened_with_its_user_s_rights(void **state)
+{
+	static const struct run_user user = {
+		.other = true,
+		.uid = 60001,
+		.gid = 60002,
+		.group_count = 2,
+		.groups = { 60002, 60003 },
+	};
+	char path[160];
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(chmod(top, 0755), 0);
+	(void)snprintf(path, sizeof(path), "%s/shut", top);
+	assert_int_equal(mkdir(path, 0700), 0);
+	put("shut/all", 0644, 0, 0);
+	put("root", 0600, 0, 0);
+	put("roots", 0640, 0, 0);
+	put("all", 0644, 0, 0);
+	put("own", 0400, 60001, 0);
+	put("group", 0640, 0, 60002);
+	put("other", 0640, 0, 60003);
+	assert_false(can(&user, "shut/all"));
+	assert_false(can(&user, "root"));
+	assert_false(can(&user, "roots"));
+	assert_true(can(&user, "all"));
+	assert_true(can(&user, "own"));
+	assert_true(can(&user, "group"));
+	assert_true(can(&user, "other"));
+	/* And we are who we were. */
+	assert_true(can(&we, "shut/all"));
+	assert_true(can(&we, "root"));
+}
+
+static void test_no_other_file_system_is_entered(void **state)
+{
+	(void)state;
+	assert_int_equal(keep_open(&we, "/", "proc/version"), -1);
+	assert_int_equal(errno, EXDEV);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -123,6 +190,8 @@ int main(void)
 		TEST(test_more_than_the_limit_is_not_copied),
 		TEST(test_what_is_in_the_way_is_replaced_and_not_written_to),
 		TEST(test_nothing_leads_out_of_the_directory),
+		TEST(test_a_file_is_opened_with_its_user_s_rights),
+		TEST(test_no_other_file_system_is_entered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
