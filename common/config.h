@@ -46,6 +46,7 @@ struct config_option {
 	const char *initial; /* the default as it would be typed; NULL: unset */
 	int64_t min, max; /* INT, DURATION (ms), SIZE (bytes); 0, 0: any >= 0 */
 	const char *choices; /* STRING: "a|b|c"; NULL: any */
+	bool is_name;        /* STRING: name_is_valid(), or empty */
 	bool required;
 	bool secret; /* masked in `config show`, in errors and in diffs */
 	bool needs_restart; /* a reload cannot apply it */

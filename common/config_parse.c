@@ -2,6 +2,7 @@
 #include "common/config_private.h"
 
 #include "common/xalloc.h"
+#include "proto/name.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -163,6 +164,8 @@ static enum rc convert(struct config_value *value,
 {
 	switch (option->type) {
 	case CONFIG_STRING:
+		if (option->is_name && *text != '\0' && !name_is_valid(text))
+			return RC_PROTO;
 		return option->choices == NULL ||
 		               is_choice(option->choices, text)
 		           ? RC_OK
@@ -191,7 +194,10 @@ static const char *expectation(const struct config_option *option)
 {
 	switch (option->type) {
 	case CONFIG_STRING:
-		return option->choices;
+		return option->choices != NULL
+		           ? option->choices
+		           : "a name: up to 63 letters, digits, '.', '_' and "
+		             "'-', the first a letter or digit";
 	case CONFIG_PATH:
 		return "a path";
 	case CONFIG_INT:

@@ -136,7 +136,9 @@ static const struct link_ops link_ops = {
 
 static void say(struct carrier *c, enum rc sent)
 {
-	if (sent != RC_OK)
+	if (sent == RC_PROTO)
+		end_it(c, "what we say is too long for its port");
+	else if (sent != RC_OK)
 		end_it(c, sent == RC_LIMIT ? "it does not read what we say"
 					   : "out of memory");
 }
@@ -261,7 +263,7 @@ static MUST_CHECK enum rc start(struct carrier *c, struct fault *fault)
 static void on_timer(void *arg)
 {
 	struct carrier *c = arg;
-	struct fault fault;
+	struct fault fault = { .text = "out of memory" };
 
 	if (start(c, &fault) == RC_OK)
 		return;
@@ -316,7 +318,8 @@ enum rc carrier_new(struct executor *executor, const char *const *args,
 		rc = start(c, fault);
 	}
 	if (rc != RC_OK) {
-		executor_leave(executor);
+		if (carrier.net != NULL)
+			executor_leave(executor);
 		carrier_free(c);
 		return rc;
 	}

@@ -41,6 +41,9 @@ void executor_contested(void *executor)
 
 	if (now < e->contest_us)
 		return;
+	/* The other copy has gone, and this is another story. */
+	if (now - e->contest_us > CONTEST_MAX_US)
+		e->contest_wait_us = 0;
 	if (e->contest_wait_us < CONTEST_MAX_US)
 		e->contest_wait_us = 2 * e->contest_wait_us + CONTEST_MIN_US;
 	e->contest_us = now + e->contest_wait_us;

@@ -61,6 +61,7 @@ static const struct config_option options[] = {
 	{ .section = "tentacle",
 	    .key = "lock",
 	    .type = CONFIG_STRING,
+	    .is_name = true,
 	    .initial = "",
 	    .needs_restart = true,
 	    .help = "Lock of scripts whose step names none: one at a time" },

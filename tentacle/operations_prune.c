@@ -70,11 +70,15 @@ static size_t count_jobs(const struct operations *ops)
 static void begin(void *arg)
 {
 	struct operations *ops = arg;
-	struct prune *p = calloc(1, sizeof(*p));
 	const struct entry *e;
+	struct prune *p;
 
 	loop_timer_set(ops->prune_timer, PRUNE_MS);
 	remains_look(ops->place.remains);
+	/* One that takes more than an hour. */
+	if (ops->prune != NULL)
+		return;
+	p = calloc(1, sizeof(*p));
 	if (p == NULL)
 		return;
 	p->ops = ops;

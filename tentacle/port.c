@@ -1,5 +1,7 @@
 #include "tentacle/port.h"
 
+#include "common/log.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,21 +86,41 @@ static void want(struct port *p)
 	    p->io, LOOP_READ | (STAILQ_EMPTY(&p->unsent) ? 0U : LOOP_WRITE));
 }
 
-/* RC_AGAIN: not now.  What is wrong with the other end is found by reading. */
+/* RC_AGAIN: not now; RC_PROTO: never.  What is wrong with the other end is
+ * found by reading. */
 static enum rc try_send(const struct port *p, struct bytes message)
 {
 	if (send(p->fd, message.p, message.len, MSG_NOSIGNAL) >= 0)
 		return RC_OK;
-	return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? RC_AGAIN
-	                                                             : RC_OK;
+	switch (errno) {
+	case EAGAIN:
+	case EINTR:
+	case ENOBUFS:
+	case ENOMEM:
+		return RC_AGAIN;
+	case EMSGSIZE:
+		return RC_PROTO;
+	default:
+		return RC_OK;
+	}
 }
 
+/* What waits and is too long for the socket holds nothing else up: it was
+ * within PORT_MESSAGE_MAX, so this is a kernel with less room than that. */
 static void flush(struct port *p)
 {
 	struct parcel *first;
 
-	while ((first = STAILQ_FIRST(&p->unsent)) != NULL &&
-	       try_send(p, bytes_of(first->data, first->len)) == RC_OK) {
+	while ((first = STAILQ_FIRST(&p->unsent)) != NULL) {
+		enum rc rc = try_send(p, bytes_of(first->data, first->len));
+
+		if (rc == RC_AGAIN)
+			break;
+		if (rc != RC_OK)
+			log_error("agent", "",
+			    "a message of %zu bytes between the two processes "
+			    "is lost: %s",
+			    first->len, strerrordesc_np(errno));
 		STAILQ_REMOVE_HEAD(&p->unsent, next);
 		p->unsent_len -= first->len;
 		free(first);
@@ -173,10 +195,14 @@ enum rc port_send(struct port *p, struct bytes message)
 {
 	struct parcel *parcel;
 
+	enum rc rc = RC_AGAIN;
+
 	if (message.len == 0 || message.len > PORT_MESSAGE_MAX)
-		return RC_LIMIT;
-	if (STAILQ_EMPTY(&p->unsent) && try_send(p, message) == RC_OK)
-		return RC_OK;
+		return RC_PROTO;
+	if (STAILQ_EMPTY(&p->unsent))
+		rc = try_send(p, message);
+	if (rc != RC_AGAIN)
+		return rc;
 	if (message.len > PORT_UNSENT_MAX - p->unsent_len)
 		return RC_LIMIT;
 	parcel = malloc(sizeof(*parcel) + message.len);

@@ -53,7 +53,8 @@ typedef void (*port_fn)(void *arg, struct bytes message);
 MUST_CHECK enum rc port_new(
     struct loop *loop, int fd, port_fn fn, void *arg, struct port **out);
 void port_free(struct port *p); /* NULL is fine */
-/* RC_LIMIT: too long, or the other end does not read; RC_NOMEM. */
+/* RC_PROTO: empty, or too long for a message; RC_LIMIT: the other end does not
+ * read; RC_NOMEM. */
 MUST_CHECK enum rc port_send(struct port *p, struct bytes message);
 /* The same for what an encoder wrote, which returned rc; frees it. */
 MUST_CHECK enum rc port_send_packed(

@@ -17,7 +17,12 @@
 
 enum rc spawn_open_self(int *out, struct fault *fault)
 {
-	*out = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+	/* Moved up, too: a child's ends go where it could be. */
+	*out = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, FD_ABOVE) : -1;
+	if (fd >= 0)
+		(void)close(fd);
 	if (*out >= 0)
 		return RC_OK;
 	fault_set(fault, REASON_INTERNAL, "", "/proc/self/exe: %s",

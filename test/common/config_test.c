@@ -37,6 +37,12 @@ static const struct config_option options[] = {
 	    .initial = "info",
 	    .choices = "error|warn|info|debug",
 	    .help = "Level" },
+	{ .section = "tentacle",
+	    .key = "lock",
+	    .type = CONFIG_STRING,
+	    .is_name = true,
+	    .initial = "",
+	    .help = "Lock" },
 	{ .section = "link",
 	    .key = "keep-alive",
 	    .type = CONFIG_DURATION,
@@ -239,6 +245,24 @@ static void test_flag_beats_environment_beats_drop_in_beats_file(void **state)
 	assert_int_equal(lseek(log_fd, 0, SEEK_END), 0);
 }
 
+static void test_a_name_has_no_other_letters_and_is_never_cut(void **state)
+{
+	const char *good[] = { "tentacle.lock=deploy-1" };
+	const char *none[] = { "tentacle.lock=" };
+	const char *space[] = { "tentacle.lock=two words" };
+	const char *longer[] = { "tentacle.lock="
+				 "0123456789012345678901234567890123456789"
+				 "012345678901234567890123" };
+
+	(void)state;
+	assert_int_equal(load_with(NULL, good, 1), RC_OK);
+	assert_string_equal(
+	    config_string(config, "tentacle", "lock"), "deploy-1");
+	assert_int_equal(load_with(NULL, none, 1), RC_OK);
+	assert_int_not_equal(load_with(NULL, space, 1), RC_OK);
+	assert_int_not_equal(load_with(NULL, longer, 1), RC_OK);
+}
+
 static void test_origins_are_told_and_secrets_masked(void **state)
 {
 	char token[] = "LONGARM_SERVER_SERVER_TOKEN=hunter2";
@@ -256,7 +280,7 @@ static void test_origins_are_told_and_secrets_masked(void **state)
 	    "environment LONGARM_SERVER_SERVER_TOKEN");
 	(void)snprintf(origin, sizeof(origin), "%s:3", file);
 	assert_string_equal(config_item_at(config, 3).origin, origin);
-	assert_string_equal(config_item_at(config, 7).origin, "flag");
+	assert_string_equal(config_item_at(config, 8).origin, "flag");
 	assert_string_equal(
 	    config_string(config, "server", "token"), "hunter2");
 }
@@ -496,6 +520,7 @@ int main(void)
 		T(test_without_a_file_there_are_defaults),
 		T(test_a_file_gives_every_type),
 		T(test_flag_beats_environment_beats_drop_in_beats_file),
+		T(test_a_name_has_no_other_letters_and_is_never_cut),
 		T(test_origins_are_told_and_secrets_masked),
 		T(test_an_unknown_key_names_the_nearest),
 		T(test_bad_values_are_refused_with_their_column),

@@ -146,6 +146,7 @@ struct world {
 	struct loop *loop;
 	struct loop_timer *guard;
 	struct port *near, *far;
+	int near_fd;
 	int raw; /* the far end, where nobody speaks as we do */
 	unsigned wanted, got;
 	bool gone;
@@ -193,6 +194,7 @@ static void world_new(struct world *w, bool raw)
 	    socketpair(
 		AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
 	    0);
+	w->near_fd = fds[0];
 	if (raw)
 		w->raw = fds[0];
 	else
@@ -255,8 +257,25 @@ static void test_a_message_that_is_too_long_or_empty_is_not_sent(void **state)
 	(void)state;
 	world_new(&w, false);
 	assert_int_equal(
-	    port_send(w.near, bytes_of(big, sizeof(big))), RC_LIMIT);
-	assert_int_equal(port_send(w.near, bytes_of(big, 0)), RC_LIMIT);
+	    port_send(w.near, bytes_of(big, sizeof(big))), RC_PROTO);
+	assert_int_equal(port_send(w.near, bytes_of(big, 0)), RC_PROTO);
+	world_free(&w);
+}
+
+/* It is not said to be sent: then who waits for an answer would for ever. */
+static void test_what_the_socket_has_no_room_for_is_told(void **state)
+{
+	int small = 1;
+	struct world w;
+
+	(void)state;
+	world_new(&w, false);
+	assert_int_equal(
+	    setsockopt(w.near_fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)),
+	    0);
+	assert_int_equal(
+	    port_send(w.near, bytes_of(big, PORT_MESSAGE_MAX)), RC_PROTO);
+	assert_int_equal(port_send(w.near, bytes_of(big, 100)), RC_OK);
 	world_free(&w);
 }
 
@@ -318,6 +337,7 @@ int main(void)
 		cmocka_unit_test(test_what_nobody_reads_is_held_up_to_a_limit),
 		cmocka_unit_test(
 		    test_a_message_that_is_too_long_or_empty_is_not_sent),
+		cmocka_unit_test(test_what_the_socket_has_no_room_for_is_told),
 		cmocka_unit_test(test_a_message_that_is_too_long_ends_the_port),
 		cmocka_unit_test(
 		    test_the_end_of_the_other_process_is_told_once),
