@@ -116,6 +116,17 @@ static bool may_go(const struct blob_budget *b, const struct one *one,
 	       !is_kept(b, &one->digest);
 }
 
+/* Somebody may have used it since it was listed, and been told it is there. */
+static bool is_unused(const struct blob_store *store, const struct one *one)
+{
+	char name[BLOB_NAME_MAX];
+	struct stat st;
+
+	blob_name(&one->digest, name);
+	return fstatat(store->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       st.st_mtime == one->used_s;
+}
+
 enum rc blob_shrink(struct blob_store *store, const struct blob_budget *budget,
     struct blob_shrunk *out)
 {
@@ -137,7 +148,8 @@ enum rc blob_shrink(struct blob_store *store, const struct blob_budget *budget,
 	for (size_t i = 0; rc == RC_OK && i < all.count; i++) {
 		const struct one *one = &all.items[i];
 
-		if (!may_go(budget, one, out->left, now_s))
+		if (!may_go(budget, one, out->left, now_s) ||
+		    !is_unused(store, one))
 			continue;
 		rc = blob_delete(store, &one->digest);
 		if (rc != RC_OK)

@@ -332,9 +332,9 @@ static enum rc on_stage_query(struct operations *ops, struct bytes frame,
 	if (rc != RC_OK)
 		return rc;
 	operations_begin_reply(ops, m.id, &reply.reply);
+	/* In this order: what is there then is not removed meanwhile. */
+	blob_touch(ops->blobs, &digest);
 	reply.complete = blob_size(ops->blobs, &digest, &reply.have) == RC_OK;
-	if (reply.complete)
-		blob_touch(ops->blobs, &digest);
 	packbuf_init(&b, LENFRAME_STANDING_MAX);
 	operations_send(
 	    caller, msg_stage_query_reply_encode(&reply, &b), &b, m.id);

@@ -6,9 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const uint8_t magic[8] = { 'L', 'G', 'O', 'R', 'D', 'E', 'R', '1' };
+static const uint8_t magic[7] = { 'L', 'G', 'O', 'R', 'D', 'E', 'R' };
 
-#define HEAD_LEN    (sizeof(magic) + 4)
+#define PLAIN       '1'
+#define BOUND       '2' /* with a user, or limits */
+#define MAGIC_LEN   (sizeof(magic) + 1)
+#define HEAD_LEN    (MAGIC_LEN + 4)
 #define FIELD_EXTRA 6 /* tag, length, NUL */
 
 enum tag {
@@ -107,8 +110,10 @@ enum rc guard_order_encode(
 		return RC_NOMEM;
 	put_all(&w, o);
 	memcpy(w.p, magic, sizeof(magic));
-	put_u32(w.p + sizeof(magic),
-	    crc32_more(0, w.p + HEAD_LEN, w.len - HEAD_LEN));
+	w.p[sizeof(magic)] =
+	    o->has_user || o->memory > 0 || o->processes > 0 ? BOUND : PLAIN;
+	put_u32(
+	    w.p + MAGIC_LEN, crc32_more(0, w.p + HEAD_LEN, w.len - HEAD_LEN));
 	*out = w.p;
 	*len = w.len;
 	return RC_OK;
@@ -278,7 +283,8 @@ enum rc guard_order_decode(uint8_t *data, size_t len, struct guard_order *o)
 
 	memset(o, 0, sizeof(*o));
 	if (len < HEAD_LEN || memcmp(data, magic, sizeof(magic)) != 0 ||
-	    get_u32(data + sizeof(magic)) !=
+	    (data[sizeof(magic)] != PLAIN && data[sizeof(magic)] != BOUND) ||
+	    get_u32(data + MAGIC_LEN) !=
 		crc32_more(0, data + HEAD_LEN, len - HEAD_LEN))
 		return RC_PROTO;
 	rc = count_env(r, &count);

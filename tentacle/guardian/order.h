@@ -2,11 +2,13 @@
  * order.h - what a guardian is told to run, as a file beside its record.
  * Pure: no file is touched.
  *
- *     file  = "LGORDER1", u32 CRC of the rest, field...
+ *     file  = "LGORDER1" or "LGORDER2", u32 CRC of the rest, field...
  *     field = u8 tag, u32 length of the text, text, NUL
  *
  * Numbers are little-endian in frames and decimal as text.  A later version
- * may add tags: they are skipped.
+ * may add tags: they are skipped.  What must not be skipped needs a number of
+ * its own: with a user or limits it is LGORDER2, which a guardian that would
+ * run the script as root and without any does not read.
  */
 #ifndef TENTACLE_GUARDIAN_ORDER_H
 #define TENTACLE_GUARDIAN_ORDER_H

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -337,6 +338,33 @@ static void test_blobs_used_longest_ago_go_first(void **state)
 	assert_false(blob_has(store, &c));
 }
 
+static const struct blob_digest *used_meanwhile;
+
+/* Takes the place of libc's. */
+int unlinkat(int dir, const char *name, int flags)
+{
+	if (used_meanwhile != NULL)
+		blob_touch(store, used_meanwhile);
+	return (int)syscall(SYS_unlinkat, dir, name, flags);
+}
+
+static void test_a_blob_that_is_used_meanwhile_stays(void **state)
+{
+	const struct blob_digest a = old_blob(100, 5000),
+				 b = old_blob(100, 4000);
+	struct blob_budget budget = { .bytes = 0, .age_s = UINT64_MAX };
+	struct blob_shrunk out;
+
+	(void)state;
+	used_meanwhile = &b;
+	assert_int_equal(blob_shrink(store, &budget, &out), RC_OK);
+	used_meanwhile = NULL;
+	assert_int_equal(out.count, 1);
+	assert_int_equal(out.left, 100);
+	assert_false(blob_has(store, &a));
+	assert_true(blob_has(store, &b));
+}
+
 static void test_blobs_in_use_and_young_ones_stay(void **state)
 {
 	const struct blob_digest a = old_blob(100, 5000),
@@ -429,6 +457,7 @@ int main(void)
 		T(test_old_partial_files_are_pruned),
 		T(test_blobs_used_longest_ago_go_first),
 		T(test_blobs_in_use_and_young_ones_stay),
+		T(test_a_blob_that_is_used_meanwhile_stays),
 		T(test_an_empty_blob_is_a_blob),
 		T(test_digests_are_64_lower_case_digits),
 		T(test_without_memory_it_says_so),

@@ -304,6 +304,34 @@ static struct guard_order order(void)
 		.groups = { 33, 4 } };
 }
 
+/* An older guardian skips what it does not know: the user, too. */
+static void test_an_order_with_a_user_or_limits_has_its_own_number(void **state)
+{
+	struct guard_order orders[4], back;
+	uint8_t *data = NULL;
+	size_t len;
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		orders[i] = order();
+		orders[i].has_user = i == 1;
+		orders[i].memory = i == 2 ? 1 : 0;
+		orders[i].processes = i == 3 ? 1 : 0;
+		assert_int_equal(
+		    guard_order_encode(&orders[i], &data, &len), RC_OK);
+		assert_memory_equal(data, i == 0 ? "LGORDER1" : "LGORDER2", 8);
+		/* What was written before there was another. */
+		data[7] = '1';
+		assert_int_equal(guard_order_decode(data, len, &back), RC_OK);
+		assert_int_equal(back.has_user, i == 1);
+		guard_order_clear(&back);
+		data[7] = '3';
+		assert_int_equal(
+		    guard_order_decode(data, len, &back), RC_PROTO);
+		free(data);
+	}
+}
+
 static void test_an_order_is_read_as_it_was_written(void **state)
 {
 	const struct guard_order o = order();
@@ -430,6 +458,8 @@ int main(void)
 		cmocka_unit_test(test_what_a_later_version_adds_is_skipped),
 		cmocka_unit_test(test_values_out_of_range_are_damage),
 		cmocka_unit_test(test_a_path_that_does_not_fit_is_not_written),
+		cmocka_unit_test(
+		    test_an_order_with_a_user_or_limits_has_its_own_number),
 		cmocka_unit_test(test_an_order_is_read_as_it_was_written),
 		cmocka_unit_test(
 		    test_an_order_cut_or_changed_anywhere_is_refused),
