@@ -20,7 +20,7 @@ enum rc spawn_open_self(int *out, struct fault *fault)
 	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 
 	/* Moved up, too: a child's ends go where it could be. */
-	*out = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, FD_ABOVE) : -1;
+	*out = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, PROGRAM_FD_ABOVE) : -1;
 	if (fd >= 0)
 		(void)close(fd);
 	if (*out >= 0)
