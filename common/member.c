@@ -108,6 +108,37 @@ static MUST_CHECK enum rc load_succession(struct member *m, struct fault *fault)
 	return rc;
 }
 
+/* One that cannot be read is none: it only helps to notice something. */
+static void load_term(struct member *m)
+{
+	char *text;
+
+	if (read_text(m->dir, "term", 256, &text, NULL) != RC_OK)
+		return;
+	text[strcspn(text, "\n")] = '\0';
+	m->has_term = hex_decode(text, m->term, TERM_LEN) == RC_OK;
+	free(text);
+}
+
+enum rc member_set_term(
+    struct member *m, struct bytes term, struct fault *fault)
+{
+	char text[(2 * TERM_LEN) + 2];
+	enum rc rc;
+
+	if (term.len != TERM_LEN ||
+	    (m->has_term && memcmp(m->term, term.p, TERM_LEN) == 0))
+		return RC_OK;
+	hex_encode(term.p, term.len, text);
+	memcpy(text + sizeof(text) - 2, "\n", 2);
+	rc = write_text(m->dir, "term", text, fault);
+	if (rc != RC_OK)
+		return rc;
+	memcpy(m->term, term.p, TERM_LEN);
+	m->has_term = true;
+	return RC_OK;
+}
+
 static MUST_CHECK enum rc save_peers(const char *dir,
     const struct msg_peer *peers, size_t count, struct fault *fault)
 {
@@ -266,6 +297,8 @@ static MUST_CHECK enum rc load(struct member *m, struct fault *fault)
 	if (rc == RC_OK)
 		rc = load_succession(m, fault);
 	if (rc == RC_OK)
+		load_term(m);
+	if (rc == RC_OK)
 		rc = load_peers(m, fault);
 	if (rc == RC_OK) {
 		member_load_trust(m);
@@ -347,7 +380,7 @@ void member_close(struct member *m)
 enum rc member_remove(const char *dir, struct fault *fault)
 {
 	static const char *const names[] = { "member", "succession", "peers",
-		"revoked-agents", "revoked-nodes", "trust",
+		"term", "revoked-agents", "revoked-nodes", "trust",
 		"joining", /* the key of a join that was cut short */
 		"lock" };
 	char path[FS_PATH_MAX];

@@ -51,6 +51,9 @@ struct member {
 	char boot_id[ID_SIZE];
 	bool has_succession;
 	uint8_t succession[SUCCESSION_LEN];
+	/* The newest term of a server that it was told; no secret. */
+	bool has_term;
+	uint8_t term[TERM_LEN];
 	struct msg_peer *peers;
 	size_t peer_count;
 	struct revocation_book book; /* what trust refuses */
@@ -109,6 +112,9 @@ MUST_CHECK enum rc member_take_trust(
 /* The id in our certificate: machine id or relay name. */
 const char *member_id(const struct member *m);
 
+/* On the disk when it returns; the one that is there already costs nothing. */
+MUST_CHECK enum rc member_set_term(
+    struct member *m, struct bytes term, struct fault *fault);
 MUST_CHECK enum rc member_set_succession(
     struct member *m, struct bytes token, struct fault *fault);
 MUST_CHECK enum rc member_set_peers(struct member *m,

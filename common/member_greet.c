@@ -17,6 +17,7 @@ enum rc member_greet(const struct member *m, struct seal *seal,
 		.table_version = table_version,
 		.trust = m->trust_number,
 		.quarantine = m->quarantine,
+		.term = bytes_of(m->term, m->has_term ? TERM_LEN : 0),
 	};
 	struct bytes names[FEATURE_COUNT];
 	struct packbuf pack;
@@ -43,6 +44,8 @@ enum rc member_welcomed(struct member *m, struct seal *seal,
 
 	if (rc == RC_OK && welcome->succession.len > 0)
 		rc = member_set_succession(m, welcome->succession, fault);
+	if (rc == RC_OK)
+		rc = member_set_term(m, welcome->term, fault);
 	if (rc != RC_OK)
 		return rc;
 	packbuf_init(&pack, 4096);

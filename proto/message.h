@@ -37,6 +37,7 @@
 #define MSG_TEXT_MAX    255 /* one line for a person */
 #define MSG_VERSION_MAX 63  /* of a program */
 #define SUCCESSION_LEN  32  /* a succession token */
+#define TERM_LEN        32  /* proof of a server's term */
 
 #define MSG_CODEC(X)                                                           \
 	MUST_CHECK enum rc msg_##X##_encode(                                   \

@@ -19,6 +19,8 @@ static const struct field greet_fields[] = {
 	{ SHAPE_NAME("listen", msg_greet, listen, endpoint_is_valid),
 	    .optional = true },
 	{ SHAPE_BOOL("quarantine", msg_greet, quarantine), .optional = true },
+	{ SHAPE_BYTES("term", msg_greet, term, TERM_LEN), .exact = true,
+	    .optional = true },
 };
 
 static const struct shape greet = SHAPE(msg_greet, OP_GREET, greet_fields);
@@ -32,6 +34,8 @@ static const struct field welcome_fields[] = {
 	    "revocations", msg_welcome, revocations, &part_revocations) },
 	{ SHAPE_BYTES("succession", msg_welcome, succession, SUCCESSION_LEN),
 	    .exact = true, .optional = true },
+	{ SHAPE_BYTES("term", msg_welcome, term, TERM_LEN), .exact = true,
+	    .optional = true },
 };
 
 static const struct shape welcome =

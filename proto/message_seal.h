@@ -26,6 +26,8 @@ struct msg_greet {
 	/* Its journal cannot be read: instance.journal and counter say nothing.
 	 */
 	bool quarantine;
+	/* The newest that a welcome has told: TERM_LEN, or empty. */
+	struct bytes term;
 };
 
 MSG_CODEC(greet);
@@ -35,6 +37,8 @@ struct msg_welcome {
 	struct msg_incarnation incarnation;
 	struct msg_revocations revocations;
 	struct bytes succession; /* new: SUCCESSION_LEN, or empty: keep yours */
+	/* Of the server's term, to be shown again: TERM_LEN, or empty. */
+	struct bytes term;
 };
 
 MSG_CODEC(welcome);

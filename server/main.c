@@ -4,6 +4,7 @@
 #include "server/api/http.h"
 #include "server/cli/cli.h"
 #include "server/init.h"
+#include "server/restored.h"
 #include "server/serve.h"
 
 #include <jansson.h>
@@ -105,6 +106,32 @@ static enum command_exit run_serve(const struct command_line *line)
 	return rc == RC_STATE ? EXIT_CONFIG : result;
 }
 
+static enum command_exit run_restored(const struct command_line *line)
+{
+	struct server_settings settings;
+	struct restored_report report = { .tasks = 0 };
+	struct config *config = NULL;
+	struct fault fault = { .code = REASON_NONE };
+	enum command_exit result = COMMAND_ERROR;
+
+	if (load(line, &config, &settings) == RC_OK) {
+		if (server_restored(&settings, &report, &fault) == RC_OK) {
+			(void)printf("tasks that were open   %llu, failed\n"
+				     "runs that had begun    %llu, unknown\n",
+			    (unsigned long long)report.tasks,
+			    (unsigned long long)report.runs);
+			(void)fprintf(stderr,
+			    "\nNext: start the server, look at the machines "
+			    "of those tasks, order them again\n");
+			result = COMMAND_OK;
+		} else {
+			result = fail(&fault);
+		}
+	}
+	config_free(config);
+	return result;
+}
+
 static enum command_exit run_config_check(const struct command_line *line)
 {
 	return config_check(&server_config, line);
@@ -152,6 +179,11 @@ static const struct command commands[] = {
 	    .help = "Run the server until it is told to stop",
 	    OPTIONS(serve_options),
 	    .run = run_serve },
+	{ .name = "restored",
+	    .help = "Say that the database was put back from a copy",
+	    .examples = "longarm-server restored",
+	    OPTIONS(serve_options),
+	    .run = run_restored },
 	{ .name = "config check",
 	    .help = "Check the settings and say what is wrong",
 	    OPTIONS(config_options),

@@ -11,6 +11,7 @@
 #include "server/hooks.h"
 #include "server/init.h"
 #include "server/keeper.h"
+#include "server/restored.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -45,6 +46,7 @@ struct server {
 	char log_dir[SERVER_PATH_SIZE];
 	char owner[STORE_OWNER_SIZE];
 	struct fault broken; /* code NONE, or why it had to stop */
+	bool set_back;       /* for this: starting again would not help */
 };
 
 /* ---- what fleet and dispatch tell ---- */
@@ -73,10 +75,22 @@ static void machine_forgot(
 		dispatch_machine_forgot(s->dispatch, machine, fault);
 }
 
+static void broken(void *owner, const struct fault *fault);
+
+static void set_back(void *owner, const struct fault *fault)
+{
+	struct server *s = owner;
+
+	log_error("server", NULL, "%s", fault->text);
+	s->set_back = true;
+	broken(s, fault);
+}
+
 static const struct fleet_ops fleet_ops = {
 	.machine_up = machine_up,
 	.machine_down = machine_down,
 	.machine_forgot = machine_forgot,
+	.set_back = set_back,
 };
 
 static void task_changed(void *owner, uint64_t number)
@@ -158,10 +172,14 @@ static MUST_CHECK enum rc open_fleet(struct server *s, struct fault *fault)
 		.identity = s->keys.identity,
 		.trust = s->keys.trust,
 		.incarnation = s->keys.incarnation_msg,
+		.master = &s->keys.master,
 		.ops = &fleet_ops,
 		.owner = s,
 	};
+	enum rc rc = server_term_begin(s->store, &s->keys, parts.term, fault);
 
+	if (rc != RC_OK)
+		return rc;
 	keeper_issuer(&s->keys, &parts.issuer);
 	return fleet_new(&parts, &s->fleet, fault);
 }
@@ -445,7 +463,7 @@ enum rc server_serve(const struct server_settings *settings,
 		    rc_name(rc));
 	if (rc == RC_OK && s.broken.code != REASON_NONE) {
 		*fault = s.broken;
-		rc = RC_IO;
+		rc = s.set_back ? RC_STATE : RC_IO;
 	}
 	stop(&s);
 	if (s.loop != NULL)

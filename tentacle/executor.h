@@ -89,7 +89,8 @@ struct session {
 	struct loop_timer *deadline; /* for what the server owes us */
 	enum session_state state;
 	enum stream_class class;
-	char from[NAME_SIZE]; /* the peer by which it came */
+	struct msg_incarnation incarnation; /* as it was welcomed */
+	char from[NAME_SIZE];               /* the peer by which it came */
 	char node[NAME_SIZE];
 	char trace[TRACE_MAX + 1]; /* the opener's id of this seal */
 	struct follow *follow;     /* attach */

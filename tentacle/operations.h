@@ -65,6 +65,10 @@ const struct fault *operations_quarantine(const struct operations *ops);
 /* For greet: id and counter of the journal ("" and 0 in quarantine). */
 const char *operations_journal(const struct operations *ops);
 uint64_t operations_counter(const struct operations *ops);
+/* Is a server of this life, which was welcomed, still to be obeyed?  false:
+ * a newer one has been here since. */
+bool operations_obey(
+    const struct operations *ops, const struct msg_incarnation *incarnation);
 /* For welcome: may a server of this life give orders?  Syncs a newer one.
  * RC_DENIED with a fault. */
 MUST_CHECK enum rc operations_welcome(struct operations *ops,

@@ -46,6 +46,16 @@ void operations_refuse(struct operations *ops, enum msg_op op, uint32_t id,
 	operations_send(caller, msg_refusal_encode(op, &reply, &b), &b, id);
 }
 
+bool operations_obey(
+    const struct operations *ops, const struct msg_incarnation *incarnation)
+{
+	struct fault fault;
+
+	return ops->ledger == NULL ||
+	       tickets_check_incarnation(
+		   ledger_tickets(ops->ledger), incarnation, &fault) == RC_OK;
+}
+
 /* --- start -------------------------------------------------------------- */
 
 static void reply_start(struct operations *ops, uint32_t id, const char *ticket,

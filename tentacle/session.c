@@ -92,6 +92,7 @@ static void on_welcome(struct session *s, struct bytes message)
 		session_end(s, &fault);
 		return;
 	}
+	s->incarnation = welcome.incarnation;
 	s->state = SESSION_OPEN;
 	session_expect(s, 0);
 }
@@ -164,6 +165,14 @@ static void on_message(struct session *s, struct bytes message)
 	if (s->state == SESSION_GREETED && rc == RC_OK &&
 	    head.op == OP_WELCOME) {
 		on_welcome(s, message);
+		return;
+	}
+	if (s->state == SESSION_OPEN &&
+	    !operations_obey(s->executor->operations, &s->incarnation)) {
+		fault_set(&fault, REASON_SUPERSEDED, s->executor->member->name,
+		    "%s: a newer life of the database has been here",
+		    s->executor->member->name);
+		session_end(s, &fault);
 		return;
 	}
 	/* An op that is not known is answered by the operations. */

@@ -249,6 +249,13 @@ enum rc tickets_apply(struct tickets *t, const struct journal_record *r)
 		return floor_raise(&t->deployments, r->deployment.project,
 		    r->deployment.number, r->at_ms);
 	case JOURNAL_INCARNATION:
+		/* Numbers of tasks and deployments begin again where the copy
+		 * was made; who still counts from before is refused by his
+		 * incarnation. */
+		if (r->incarnation.secs > t->incarnation.secs) {
+			floors_free(&t->epochs);
+			floors_free(&t->deployments);
+		}
 		t->incarnation = r->incarnation;
 		return RC_OK;
 	}
@@ -340,11 +347,18 @@ static bool journal_fits(const struct msg_start *m,
 	return true;
 }
 
+/* The order is of a newer life of the database: its numbers begin anew. */
+static bool begins_life(const struct ticket_plan *plan)
+{
+	return plan->record_count > 0 &&
+	       plan->records[0].type == JOURNAL_INCARNATION;
+}
+
 /* Refuses a former owner of the task; notes a new one. */
 static bool epoch_fits(const struct tickets *t, const char *task,
     uint64_t epoch, uint64_t now_ms, struct ticket_plan *plan)
 {
-	uint64_t known = floor_of(&t->epochs, task);
+	uint64_t known = begins_life(plan) ? 0 : floor_of(&t->epochs, task);
 	struct journal_record *r;
 
 	if (epoch < known) {
@@ -416,7 +430,7 @@ static bool deployment_fits(const struct tickets *t, const struct msg_start *m,
 	uint64_t number, known;
 
 	scope_of(m, &project, &number);
-	if (number == 0)
+	if (number == 0 || begins_life(plan))
 		return true;
 	known = floor_of(&t->deployments, project);
 	if (number >= known)

@@ -80,6 +80,9 @@ struct fleet_ops {
 	 * it was asked to do was done, nobody knows.  The fault says why. */
 	void (*machine_forgot)(
 	    void *owner, const char *machine, const struct fault *fault);
+	/* The database was put back from a copy, and says so from now on:
+	 * nothing may be ordered by it. */
+	void (*set_back)(void *owner, const struct fault *fault);
 };
 
 /* All borrowed while the fleet lives, but identity, which is only read. */
@@ -92,6 +95,8 @@ struct fleet_parts {
 	struct trust *trust;
 	struct fleet_issuer issuer;
 	struct msg_incarnation incarnation; /* of the database */
+	const struct wrap_key *master;
+	uint8_t term[TERM_LEN]; /* this server's; zeros: none is told */
 	const struct fleet_ops *ops;
 	void *owner;
 };

@@ -1,6 +1,7 @@
 #include "common/log.h"
 #include "proto/feature.h"
 #include "server/fleet/fleet_private.h"
+#include "server/fleet/term.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -95,6 +96,22 @@ static void keep_version(struct station *t, const struct msg_greet *greet)
 	station_dirty(t, DIRTY_INSTANCE);
 }
 
+static bool fleet_has_term(const struct fleet *f)
+{
+	static const uint8_t none[TERM_LEN];
+
+	return f->parts.master != NULL &&
+	       memcmp(f->parts.term, none, TERM_LEN) != 0;
+}
+
+/* One of another term of this database's life, if we know of it. */
+static bool shows_other_term(const struct fleet *f, struct bytes term)
+{
+	return fleet_has_term(f) && term.len == TERM_LEN &&
+	       memcmp(term.p, f->parts.term, TERM_LEN) != 0 &&
+	       term_is_ours(f->parts.master, &f->parts.incarnation, term);
+}
+
 enum rc station_welcome(const struct station *t, struct seal *seal, bool give)
 {
 	const struct fleet *f = t->fleet;
@@ -106,6 +123,8 @@ enum rc station_welcome(const struct station *t, struct seal *seal, bool give)
 	enum rc rc;
 
 	memcpy(welcome.node, f->node, sizeof(welcome.node));
+	if (fleet_has_term(f))
+		welcome.term = bytes_of(f->parts.term, TERM_LEN);
 	if (give)
 		welcome.succession =
 		    bytes_of(t->life.succession, sizeof(t->life.succession));
@@ -123,10 +142,12 @@ static MUST_CHECK enum rc take(
 	struct station *t = w->station;
 	const struct life_shown shown = life_shown_of(greet);
 	bool went_back = journal_went_back(w, &shown);
+	bool other_term = shows_other_term(t->fleet, greet->term);
 	enum rc rc;
 
-	if (!life_is_settled(&t->life, &shown)) {
-		rc = greeting_begin(w, &shown, went_back);
+	if (other_term || !life_is_settled(&t->life, &shown)) {
+		rc = greeting_begin(
+		    w, &shown, went_back, other_term ? greet->term.p : NULL);
 		return rc == RC_OK ? RC_AGAIN : rc;
 	}
 	if (went_back) {

@@ -1,6 +1,8 @@
 #include "common/log.h"
 #include "common/random.h"
 #include "server/fleet/fleet_private.h"
+#include "server/store/restore.h"
+#include "server/store/setting.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -25,10 +27,13 @@ struct greeting {
 	bool went_back;             /* its journal did */
 	struct store_instance seen; /* when the seal was opened */
 	uint8_t fresh[SUCCESSION_LEN];
+	bool has_term; /* which must be known */
+	uint8_t term[TERM_ID_LEN];
 	struct store_copy known, other; /* filled up when it is a fork */
 	/* Out. */
 	enum life_verdict verdict;
-	bool held; /* it is now */
+	bool held;     /* it is now */
+	bool set_back; /* the database was: it knows less than was told */
 	bool give;
 	struct store_instance now;
 };
@@ -79,6 +84,19 @@ static void fill_copies(struct greeting *g, const struct store_instance *row)
 	memcpy(other->succession, g->shown.token, sizeof(other->succession));
 }
 
+static enum rc check_term(struct db *db, struct greeting *g)
+{
+	char text[STORE_TEXT_SIZE];
+	enum rc rc = store_term_find(db, g->term);
+
+	if (rc != RC_NOTFOUND)
+		return rc;
+	g->set_back = true;
+	(void)snprintf(text, sizeof(text), "%s %s",
+	    g->role == ROLE_RELAY ? "relay" : "machine", g->id);
+	return store_setting_set(db, SETTING_SET_BACK, text, strlen(text));
+}
+
 static enum rc judge(struct db *db, struct store_job *job)
 {
 	struct greeting *g = CONTAINER_OF(job, struct greeting, base.job);
@@ -86,9 +104,15 @@ static enum rc judge(struct db *db, struct store_job *job)
 	struct store_instance row;
 	enum rc rc = store_instance_get(db, &of, &row);
 
-	if (rc != RC_OK)
+	if (rc == RC_OK && g->has_term)
+		rc = check_term(db, g);
+	if (rc != RC_OK || g->set_back)
 		return rc;
 	g->verdict = life_judge(&row, &g->shown);
+	if (life_is_settled(&row, &g->shown) && !g->went_back) {
+		g->now = row;
+		return RC_OK;
+	}
 	g->went_back = g->went_back || life_lost_journal(&row, &g->shown);
 	if (g->verdict != LIFE_FORK && g->went_back)
 		return RC_OK;
@@ -129,10 +153,16 @@ static void hold(const struct greeting *g, struct station *t, struct way *w)
 
 static void go_on(const struct greeting *g, struct station *t, struct way *w)
 {
+	uint64_t counter = g->now.counter;
 	struct fault fault;
 	enum rc rc;
 
+	/* Counters are written late. */
+	if (strcmp(t->life.journal, g->now.journal) == 0 &&
+	    t->life.counter > g->now.counter)
+		counter = t->life.counter;
 	t->life = g->now;
+	t->life.counter = counter;
 	if (w == NULL)
 		return;
 	station_seen_by(t, w);
@@ -148,6 +178,20 @@ static void go_on(const struct greeting *g, struct station *t, struct way *w)
 	way_greeted(w, &fault);
 }
 
+static void tell_set_back(struct station *t, struct way *w)
+{
+	const struct fleet_parts *parts = &t->fleet->parts;
+	struct fault fault;
+
+	fault_set(&fault, REASON_CONFLICT, t->fleet->at,
+	    "the database was put back from a copy: %s has been told what it "
+	    "does not know; stop, run longarm-server restored, start again",
+	    t->name);
+	if (w != NULL)
+		way_greeted(w, &fault);
+	parts->ops->set_back(parts->owner, &fault);
+}
+
 static void judged(struct fleet_job *job, enum rc rc)
 {
 	struct greeting *g = CONTAINER_OF(job, struct greeting, base);
@@ -161,7 +205,9 @@ static void judged(struct fleet_job *job, enum rc rc)
 		destroy(g);
 		return;
 	}
-	if (rc == RC_OK && g->held) {
+	if (rc == RC_OK && g->set_back) {
+		tell_set_back(t, w);
+	} else if (rc == RC_OK && g->held) {
 		hold(g, t, w);
 	} else if (rc == RC_OK && g->verdict != LIFE_FORK && g->went_back) {
 		station_hold_journal(t, &g->shown, &fault);
@@ -178,8 +224,8 @@ static void judged(struct fleet_job *job, enum rc rc)
 	destroy(g);
 }
 
-enum rc greeting_begin(
-    struct way *w, const struct life_shown *shown, bool went_back)
+enum rc greeting_begin(struct way *w, const struct life_shown *shown,
+    bool went_back, const uint8_t *term)
 {
 	struct station *t = w->station;
 	struct greeting *g = calloc(1, sizeof(*g));
@@ -190,6 +236,9 @@ enum rc greeting_begin(
 	g->base.drop = drop;
 	g->shown = *shown;
 	g->went_back = went_back;
+	g->has_term = term != NULL;
+	if (term != NULL)
+		memcpy(g->term, term, sizeof(g->term));
 	g->seen = w->seen;
 	g->role = t->role;
 	memcpy(g->id, t->id, sizeof(g->id));

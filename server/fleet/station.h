@@ -230,10 +230,11 @@ bool station_is_held(const struct station *t, struct fault *fault);
  */
 
 /* went_back: if it is no copy, it is held for its journal.
- * way_greeted() follows, unless greeting_leave() comes before.  RC_LIMIT,
- * RC_NOMEM. */
-MUST_CHECK enum rc greeting_begin(
-    struct way *w, const struct life_shown *shown, bool went_back);
+ * term: id of another term that it has been told of, which must be known too,
+ * or NULL.  way_greeted() follows, unless greeting_leave() comes before.
+ * RC_LIMIT, RC_NOMEM. */
+MUST_CHECK enum rc greeting_begin(struct way *w, const struct life_shown *shown,
+    bool went_back, const uint8_t *term);
 void greeting_leave(struct way *w); /* none: fine */
 /* What this seal gave is on the machine's disk. */
 void greeting_confirmed(const struct way *w);

@@ -17,6 +17,7 @@ static const struct migration ours[] = {
 	{ "keys of servers", schema_007 },
 	{ "attempts and decisions", schema_008 },
 	{ "copies of relays", schema_009 },
+	{ "terms", schema_010 },
 };
 
 const struct migration *migrations(uint32_t *count)

@@ -13,5 +13,6 @@ extern const char *const schema_006[];
 extern const char *const schema_007[];
 extern const char *const schema_008[];
 extern const char *const schema_009[];
+extern const char *const schema_010[];
 
 #endif

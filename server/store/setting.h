@@ -14,7 +14,9 @@
 #define SETTING_AGENTS_CHAIN "ca.agents.chain"
 /* The signed list of revoked keys of nodes, whose signing key may be away. */
 #define SETTING_REVOKED_NODES "revoked-nodes"
-#define SETTING_HEALTH        "health" /* JSON: schedule and check script */
+/* Why nothing may be ordered: the database was put back from a copy. */
+#define SETTING_SET_BACK "set-back"
+#define SETTING_HEALTH   "health" /* JSON: schedule and check script */
 
 /* RC_NOTFOUND; a value is bytes; the NUL after them is not counted in *len.
  * free(*value). */

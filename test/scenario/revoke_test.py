@@ -131,6 +131,8 @@ def test_a_database_that_was_set_back_still_revokes(world):
     w.wait_presence("machine", "worse", "offline")
     assert w.server_process.stop() == 0
     shutil.copy(backup, w.state / "longarm.db")
+    said = w.call(["longarm-server", "restored", "--state", str(w.state)])
+    assert said.code == 0, said
     w.server_process.start()
     w.wait_for_server()
     w.wait_presence("machine", "bad")

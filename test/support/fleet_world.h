@@ -44,7 +44,7 @@ struct world {
 	bool (*wanted)(void *arg);
 	void *wanted_arg;
 	bool gave_up;
-	unsigned ups, downs, forgot;
+	unsigned ups, downs, forgot, set_backs;
 	char last_up[NAME_SIZE];
 	struct fault last_down, last_forgot;
 };
@@ -143,10 +143,19 @@ static UNUSED void world_forgot(
 	w->last_forgot = *fault;
 }
 
+static UNUSED void world_set_back(void *owner, const struct fault *fault)
+{
+	struct world *w = owner;
+
+	w->set_backs++;
+	w->last_forgot = *fault;
+}
+
 static const UNUSED struct fleet_ops world_ops = {
 	.machine_up = world_up,
 	.machine_down = world_down,
 	.machine_forgot = world_forgot,
+	.set_back = world_set_back,
 };
 
 static UNUSED void world_start_fleet(struct world *w)

@@ -68,11 +68,13 @@ static const struct msg_greet sample_greet = {
 	.trust = 3,
 	.listen = "10.2.0.1:10953",
 	.quarantine = true,
+	.term = TOKEN,
 };
 static const struct msg_welcome sample_welcome = {
 	.node = "node-1",
 	.incarnation = { 1700000000, ID_B },
 	.revocations = { 5, 6 },
+	.term = TOKEN,
 };
 static const struct msg_confirm sample_confirm = { 100 };
 static const struct msg_health sample_health = { 1, B("#!/bin/sh\nexit 0\n"),

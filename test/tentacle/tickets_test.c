@@ -166,6 +166,43 @@ static void test_an_older_life_of_the_database_is_refused(void **state)
 	assert_int_equal(plan.records[0].type, JOURNAL_INCARNATION);
 }
 
+static void test_a_newer_life_of_the_database_counts_anew(void **state)
+{
+	struct journal_record life = { .type = JOURNAL_INCARNATION,
+		.at_ms = NOW };
+	struct msg_start m = order(1);
+
+	(void)state;
+	m.epoch = 9;
+	m.action = ACTION_ACTIVATE;
+	m.activate.deployment = 7;
+	(void)snprintf(m.activate.project, sizeof(m.activate.project), "shop");
+	judge(&m);
+	assert_int_equal(plan.verdict, VERDICT_ACCEPT);
+	apply_plan();
+	/* The same task and a lower deployment, of a database put back. */
+	name_ticket(m.ticket, 2);
+	m.epoch = 1;
+	m.activate.deployment = 3;
+	assert_refused(&m, REASON_SUPERSEDED);
+	m.incarnation.secs++;
+	judge(&m);
+	assert_int_equal(plan.verdict, VERDICT_ACCEPT);
+	/* And when it was welcomed first. */
+	life.incarnation = m.incarnation;
+	assert_int_equal(tickets_apply(t, &life), RC_OK);
+	judge(&m);
+	assert_int_equal(plan.verdict, VERDICT_ACCEPT);
+	apply_plan();
+	name_ticket(m.ticket, 3);
+	m.activate.deployment = 2;
+	assert_refused(&m, REASON_SUPERSEDED);
+	/* Known tickets stay so. */
+	name_ticket(m.ticket, 1);
+	judge(&m);
+	assert_int_equal(plan.verdict, VERDICT_KNOWN);
+}
+
 static void test_a_lower_epoch_is_refused_and_a_higher_one_noted(void **state)
 {
 	struct msg_start m = order(1);
@@ -437,6 +474,7 @@ int main(void)
 		TEST(test_a_known_ticket_is_never_accepted_again),
 		TEST(test_another_journal_or_a_lower_counter_is_refused),
 		TEST(test_an_older_life_of_the_database_is_refused),
+		TEST(test_a_newer_life_of_the_database_counts_anew),
 		TEST(test_a_lower_epoch_is_refused_and_a_higher_one_noted),
 		TEST(test_who_follows_a_ticket_owns_its_task),
 		TEST(test_cancel_of_an_unknown_ticket_leaves_a_tombstone),
