@@ -110,6 +110,8 @@ enum rc fs_make_private_dir(const char *path, struct fault *fault)
 		    "path longer than %d bytes", FS_PATH_MAX - 1);
 		return RC_LIMIT;
 	}
+	if (mkdir(path, 0700) == 0 || errno == EEXIST)
+		return fs_check_private(path, fault);
 	/* Each parent that is missing, then the whole. */
 	for (size_t i = 1; i <= len; i++) {
 		if (path[i] != '/' && path[i] != '\0')
@@ -240,6 +242,22 @@ enum rc fs_write_atomic(const char *path, const void *data, size_t len,
 		return RC_IO;
 	}
 	return RC_OK;
+}
+
+enum rc fs_write_unsynced(const char *path, const void *data, size_t len,
+    mode_t mode, struct fault *fault)
+{
+	int fd = open(
+	    path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return io_fault(fault, "write", path);
+	if (fs_write_all(fd, data, len) != RC_OK || fchmod(fd, mode) != 0) {
+		(void)io_fault(fault, "write", path);
+		(void)close(fd);
+		return RC_IO;
+	}
+	return close(fd) == 0 ? RC_OK : io_fault(fault, "write", path);
 }
 
 enum rc fs_read_fd(int fd, size_t limit, uint8_t **out, size_t *len)

@@ -46,6 +46,12 @@ MUST_CHECK enum rc fs_pwrite_all(
 MUST_CHECK enum rc fs_write_atomic(const char *path, const void *data,
     size_t len, mode_t mode, struct fault *fault);
 /*
+ * The same without any sync, and in place: for what can be made again after the
+ * machine stopped.
+ */
+MUST_CHECK enum rc fs_write_unsynced(const char *path, const void *data,
+    size_t len, mode_t mode, struct fault *fault);
+/*
  * The whole file in *out (the caller frees it), with a NUL after *len bytes.
  * RC_NOTFOUND, RC_LIMIT: longer than limit, RC_IO.
  */

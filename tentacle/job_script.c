@@ -51,6 +51,7 @@ static struct run_spec spec_of(const struct job *job, enum run_phase phase)
 	struct run_spec spec = { .dir = job->dir,
 		.name = name_of(phase),
 		.guardian = job->place->guardian,
+		.again = phase == PHASE_SCRIPT,
 		.body = body_of(job, phase),
 		.ticket = job->ticket,
 		.machine = job->place->machine,
@@ -83,16 +84,29 @@ static struct run_spec spec_of(const struct job *job, enum run_phase phase)
 	return spec;
 }
 
-/* Without a watcher its end is noticed all the same, only later. */
+/* Without a watcher its end is noticed all the same, only later.  Only one that
+ * we have started, perhaps not until now, tells of its end. */
+static void watch_end(struct job *job)
+{
+	int fd = run_fd(job->run);
+
+	if (fd < 0) {
+		loop_io_free(job->io);
+		job->io = NULL;
+	} else if (job->io == NULL) {
+		if (loop_io_new(job->place->loop, fd, on_io, job, &job->io) ==
+		    RC_OK)
+			loop_io_want(job->io, LOOP_READ);
+		else
+			job->io = NULL;
+	}
+}
+
 static void watch(struct job *job, enum run_phase phase)
 {
 	job->state = JOB_SCRIPT;
 	job->phase = phase;
-	if (loop_io_new(job->place->loop, run_fd(job->run), on_io, job,
-		&job->io) == RC_OK)
-		loop_io_want(job->io, LOOP_READ);
-	else
-		job->io = NULL;
+	watch_end(job);
 	loop_timer_set(job->timer, 0);
 }
 
@@ -122,17 +136,33 @@ enum rc job_start_script(
 	return rc;
 }
 
-void job_adopt_script(struct job *job)
+/* The machine stopped before it began, and what was prepared may be lost. */
+static void prepare_again(struct job *job)
 {
 	struct fault fault = { 0 };
-	enum rc rc;
 
+	log_info("job", job->ticket, "it never began, and is prepared again");
+	if (job_begin_script(job, &fault) != RC_OK)
+		job_fail(job, &fault);
+}
+
+void job_adopt_script(struct job *job)
+{
+	const struct run_spec spec = { .dir = job->dir,
+		.name = name_of(job->adopted),
+		.guardian = job->place->guardian,
+		.again = job->adopted == PHASE_SCRIPT };
+	struct fault fault = { 0 };
+	enum rc rc = run_adopt(&spec, &job->run, &fault);
+
+	if (rc == RC_STATE) {
+		prepare_again(job);
+		return;
+	}
 	/* Until the end it can also be read without: then nobody sees it. */
 	if (runlog_load_mask(job->dir, &job->mask, &fault) != RC_OK ||
 	    job_watch_output(job, &fault) != RC_OK)
 		log_warn("job", job->ticket, "%s", fault.text);
-	rc = run_adopt(job->dir, name_of(job->adopted), job->place->guardian,
-	    &job->run, &fault);
 	if (rc == RC_OK) {
 		log_info("job", job->ticket, "taken up again");
 		watch(job, job->adopted);
@@ -173,11 +203,7 @@ static void on_run(struct job *job)
 	if (job->state != JOB_SCRIPT)
 		return;
 	if (run_tick(job->run, now, &wake) == RC_AGAIN) {
-		/* Without guardians there is nothing more to be seen there. */
-		if (run_fd(job->run) < 0) {
-			loop_io_free(job->io);
-			job->io = NULL;
-		}
+		watch_end(job);
 		loop_timer_set(job->timer, wake - now);
 		return;
 	}

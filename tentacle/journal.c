@@ -20,6 +20,7 @@ struct journal {
 	int fd;
 	uint64_t size;     /* bytes in the file; the next frame goes here */
 	uint64_t counter;  /* of the last synced record */
+	uint64_t written;  /* of the last in the file */
 	uint64_t torn;     /* bytes cut off when it was opened */
 	uint64_t reserved; /* the disk has room up to this size */
 	struct buf pending;
@@ -92,7 +93,7 @@ static enum rc scan(struct journal *j, struct bytes file, struct fault *fault)
 		goto out;
 	j->size = j->cursor.offset;
 	j->torn = file.len - j->cursor.offset;
-	j->counter = j->cursor.counter;
+	j->counter = j->written = j->cursor.counter;
 	file.len = j->cursor.offset;
 	journal_cursor_init(&j->cursor, file, j->header.counter);
 	rc = RC_OK;
@@ -259,10 +260,9 @@ static enum rc write_frame(
 	return rc;
 }
 
-enum rc journal_sync(struct journal *j, struct fault *fault)
+enum rc journal_write(struct journal *j, struct fault *fault)
 {
-	uint64_t counter = j->counter + j->pending_count;
-	enum rc rc;
+	uint64_t counter = j->written + j->pending_count;
 
 	if (j->failed || j->rewriting) {
 		errno = EIO;
@@ -272,15 +272,28 @@ enum rc journal_sync(struct journal *j, struct fault *fault)
 	}
 	if (j->pending_count == 0)
 		return RC_OK;
-	rc = write_frame(
-	    j->fd, j->size, counter, bytes_of(j->pending.data, j->pending.len));
-	if (rc != RC_OK || fdatasync(j->fd) != 0) {
+	if (write_frame(j->fd, j->size, counter,
+		bytes_of(j->pending.data, j->pending.len)) != RC_OK) {
 		j->failed = true;
 		return io_fault(fault, "write", j->dir);
 	}
 	j->size += JOURNAL_FRAME_HEAD + j->pending.len;
-	j->counter = counter;
+	j->written = counter;
 	journal_drop(j);
+	return RC_OK;
+}
+
+enum rc journal_sync(struct journal *j, struct fault *fault)
+{
+	enum rc rc = journal_write(j, fault);
+
+	if (rc != RC_OK || j->counter == j->written)
+		return rc;
+	if (fdatasync(j->fd) != 0) {
+		j->failed = true;
+		return io_fault(fault, "write", j->dir);
+	}
+	j->counter = j->written;
 	return RC_OK;
 }
 
@@ -336,11 +349,11 @@ static enum rc write_all_frames(struct journal *j, int fd, uint64_t *size)
 	struct journal_header header = j->header;
 	struct bytes all = bytes_of(j->pending.data, j->pending.len);
 	uint8_t head[JOURNAL_HEADER_LEN];
-	uint64_t counter = j->counter;
+	uint64_t counter = j->written;
 	size_t at = 0;
 	enum rc rc;
 
-	header.counter = j->counter;
+	header.counter = j->written;
 	journal_header_encode(&header, head);
 	rc = fs_pwrite_all(fd, head, sizeof(head), 0);
 	*size = sizeof(head);
@@ -372,8 +385,9 @@ static enum rc replace(
 	(void)close(j->fd);
 	j->fd = *fd;
 	*fd = -1;
-	j->header.counter = j->counter;
-	j->counter += j->pending_count;
+	j->header.counter = j->written;
+	j->written += j->pending_count;
+	j->counter = j->written;
 	j->size = size;
 	j->reserved = 0;
 	if (fs_sync_dir(j->dir) != RC_OK) {

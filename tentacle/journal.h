@@ -61,6 +61,12 @@ void journal_drop(struct journal *j);
  */
 MUST_CHECK enum rc journal_sync(struct journal *j, struct fault *fault);
 /*
+ * The same without waiting for the disk: for what may be forgotten when the
+ * machine stops.  It is synced with the next; journal_counter() counts it only
+ * then.
+ */
+MUST_CHECK enum rc journal_write(struct journal *j, struct fault *fault);
+/*
  * Reserve room on the disk, so that records of what was accepted still fit
  * when it is full.  RC_LIMIT with REASON_NO_SPACE: there is none.
  */

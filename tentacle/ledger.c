@@ -130,8 +130,8 @@ static void compact(struct ledger *l)
 		l->compact_at = COMPACT_MIN;
 }
 
-enum rc ledger_commit(struct ledger *l, const struct journal_record *records,
-    size_t count, struct fault *fault)
+static enum rc commit(struct ledger *l, const struct journal_record *records,
+    size_t count, bool synced, struct fault *fault)
 {
 	enum rc rc = RC_OK;
 
@@ -145,12 +145,19 @@ enum rc ledger_commit(struct ledger *l, const struct journal_record *records,
 		    "the journal does not take a record: %s", rc_name(rc));
 		return rc;
 	}
-	rc = journal_sync(l->journal, fault);
+	rc = synced ? journal_sync(l->journal, fault)
+	            : journal_write(l->journal, fault);
 	for (size_t i = 0; rc == RC_OK && i < count; i++)
 		rc = tickets_apply(l->tickets, &records[i]);
 	if (rc == RC_OK && journal_size(l->journal) >= l->compact_at)
 		compact(l);
 	return rc;
+}
+
+enum rc ledger_commit(struct ledger *l, const struct journal_record *records,
+    size_t count, struct fault *fault)
+{
+	return commit(l, records, count, true, fault);
 }
 
 enum rc ledger_reserve(struct ledger *l, struct fault *fault)
@@ -176,6 +183,15 @@ enum rc ledger_mark(struct ledger *l, const char *ticket,
 	if (type == JOURNAL_EXEC || type == JOURNAL_PASSED)
 		r.phase = phase;
 	return commit_one(l, &r, ticket, fault);
+}
+
+enum rc ledger_forget(struct ledger *l, const char *ticket, struct fault *fault)
+{
+	struct journal_record r = { .type = JOURNAL_FORGOTTEN,
+		.at_ms = now_ms() };
+
+	(void)snprintf(r.ticket, sizeof(r.ticket), "%s", ticket);
+	return commit(l, &r, 1, false, fault);
 }
 
 enum rc ledger_end(struct ledger *l, const char *ticket,

@@ -36,6 +36,9 @@ MUST_CHECK enum rc ledger_reserve(struct ledger *l, struct fault *fault);
 /* Records of one ticket, at this moment of the wall clock. */
 MUST_CHECK enum rc ledger_mark(struct ledger *l, const char *ticket,
     enum journal_type type, enum run_phase phase, struct fault *fault);
+/* Not synced: when the machine stops, the server has to say it once more. */
+MUST_CHECK enum rc ledger_forget(
+    struct ledger *l, const char *ticket, struct fault *fault);
 MUST_CHECK enum rc ledger_end(struct ledger *l, const char *ticket,
     const struct journal_result *result, struct fault *fault);
 

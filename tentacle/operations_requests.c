@@ -287,8 +287,7 @@ static enum rc forget_all(
 
 		if (t == NULL || !t->ended || t->forgotten || t->tombstone)
 			continue;
-		rc = ledger_mark(
-		    ops->ledger, id, JOURNAL_FORGOTTEN, PHASE_NONE, why);
+		rc = ledger_forget(ops->ledger, id, why);
 		if (rc != RC_OK)
 			return rc;
 		failpoint("ticket.forgotten");

@@ -16,7 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LOOK_MS 1000 /* the lock is looked at when nobody tells its end */
+#define LOOK_MS    1000 /* the lock is looked at, too */
+#define ADOPTED_MS 100  /* the same where nobody tells of its end */
 
 enum run_state {
 	RUN_READY,    /* no guardian was started by us yet */
@@ -31,6 +32,7 @@ struct run {
 	int guardian;          /* its program; borrowed */
 	int place_fd;          /* of its guardians' directory */
 	int record_fd, alive_fd;
+	int next_fd;      /* is alive_fd from the next tick on; -1: none */
 	pid_t supervisor; /* 0: not our child, or reaped */
 	uint8_t *order_bytes;
 	struct guard_order order;
@@ -113,31 +115,99 @@ static enum rc open_place(struct run *r, const char *place)
 	    openat(r->place_fd, "record", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (r->record_fd < 0)
 		return errno == ENOENT ? RC_NOTFOUND : RC_IO;
-	/* Before anybody can be asked whether he lives: his end is seen. */
-	r->alive_fd =
-	    openat(r->place_fd, "alive", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	return r->alive_fd >= 0 ? RC_OK : RC_IO;
+	return RC_OK;
 }
 
-static enum rc open_run(const char *dir, const char *name, int guardian,
-    struct run **out, struct fault *fault)
+static bool is_filled(const uint8_t *bytes, size_t len, uint8_t with)
 {
+	for (size_t i = 0; i < len; i++) {
+		if (bytes[i] != with)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The mark is synced with all of the record before the script begins: so an
+ * empty file, or a slot without it, tell that it never ran.  If the machine has
+ * stopped since, what was not synced may be anything.
+ */
+static bool has_lost_its_files(const struct run *r)
+{
+	const size_t at = guard_slot_offset(GUARD_EXEC);
+	uint8_t bytes[GUARD_RECORD_SIZE];
+	struct guard_record record = { 0 };
+	char boot[GUARD_BOOT_SIZE];
+	size_t got = 0;
+	bool whole;
+
+	if (guard_is_locked(r->record_fd) ||
+	    guard_read_at(r->record_fd, bytes, sizeof(bytes), 0, &got) != RC_OK)
+		return false;
+	if (got == 0)
+		return true;
+	if (got != sizeof(bytes))
+		return false;
+	whole = guard_record_decode(bytes_of(bytes, got), &record) == RC_OK;
+	if (record.state[GUARD_EXEC] != SLOT_BLANK &&
+	    !is_filled(bytes + at, guard_slot_size(GUARD_EXEC), 0))
+		return false;
+	if (!whole)
+		return true;
+	guard_boot_id(boot);
+	return record.state[GUARD_STOP] != SLOT_VALID &&
+	       strcmp(boot, record.header.boot) != 0;
+}
+
+/* Only for what people are told: the record has all that matters. */
+static void do_without_order(struct run *r)
+{
+	static const char none[] = "";
+
+	free(r->order_bytes);
+	r->order_bytes = NULL;
+	r->order = (struct guard_order){
+		.ticket = none, .name = "the script", .workdir = none
+	};
+}
+
+static enum rc load_all(
+    struct run *r, const struct run_spec *spec, const char *place)
+{
+	enum rc rc;
+
+	if (spec->again && has_lost_its_files(r))
+		return RC_STATE;
+	rc = load_record(r);
+	if (rc != RC_OK)
+		return rc;
+	rc = load_order(r, place);
+	if (rc != RC_OK && spec->again &&
+	    r->record.state[GUARD_EXEC] != SLOT_BLANK) {
+		do_without_order(r);
+		rc = RC_OK;
+	}
+	return rc;
+}
+
+static enum rc open_run(
+    const struct run_spec *spec, struct run **out, struct fault *fault)
+{
+	const char *dir = spec->dir, *name = spec->name;
 	char place[FS_PATH_MAX];
 	struct run *r = calloc(1, sizeof(*r));
 	enum rc rc;
 
 	if (r == NULL)
 		return RC_NOMEM;
-	r->guardian = guardian;
-	r->place_fd = r->record_fd = r->alive_fd = -1;
+	r->guardian = spec->guardian;
+	r->place_fd = r->record_fd = r->alive_fd = r->next_fd = -1;
 	(void)snprintf(r->dir, sizeof(r->dir), "%s", dir);
 	rc = run_place(dir, name, place);
 	if (rc == RC_OK)
 		rc = open_place(r, place);
 	if (rc == RC_OK)
-		rc = load_record(r);
-	if (rc == RC_OK)
-		rc = load_order(r, place);
+		rc = load_all(r, spec, place);
 	if (rc != RC_OK) {
 		fault_set(fault, REASON_INTERNAL, "",
 		    "%.150s/run-%s: no record of this script that can be read "
@@ -176,15 +246,36 @@ static void birth_end(struct birth *b)
 	}
 }
 
-static enum rc birth_begin(const struct run *r, struct birth *b)
+/* Who reads it sees its end when the last guardian has ended. */
+static int open_alive(struct run *r)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0)
+		return -1;
+	if (r->next_fd >= 0)
+		(void)close(r->next_fd);
+	r->next_fd = -1;
+	if (r->alive_fd < 0) {
+		r->alive_fd = ends[0];
+		return ends[1];
+	}
+	/* Somebody watches that of others, who have ended: until he has seen
+	 * that there is none, it must not have the same number. */
+	(void)close(r->alive_fd);
+	r->alive_fd = -1;
+	r->next_fd = ends[0];
+	return ends[1];
+}
+
+static enum rc birth_begin(struct run *r, struct birth *b)
 {
 	b->place = move_up(dup(r->place_fd));
 	/* Opened anew: the lock belongs to what the guardians inherit, and to
 	 * nothing that we keep. */
 	b->record = move_up(
 	    openat(r->place_fd, "record", O_RDWR | O_CLOEXEC | O_NOFOLLOW));
-	b->alive = move_up(
-	    openat(r->place_fd, "alive", O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+	b->alive = move_up(open_alive(r));
 	b->program = move_up(dup(r->guardian));
 	if (b->place < 0 || b->record < 0 || b->alive < 0 || b->program < 0)
 		return RC_IO;
@@ -216,10 +307,8 @@ static enum rc renew_record(struct run *r, const struct birth *b)
 
 	run_new_record(&r->record, r->record.header.attempt + 1,
 	    r->order.timeout_ms, bytes);
-	if (guard_write_at(b->record, bytes, sizeof(bytes), 0) != RC_OK ||
-	    (!r->order.passing && fdatasync(b->record) != 0))
-		return RC_IO;
-	return RC_OK;
+	/* The mark's sync is that of all of it: until then it never ran. */
+	return guard_write_at(b->record, bytes, sizeof(bytes), 0);
 }
 
 static enum rc launch(struct run *r, struct fault *fault)
@@ -253,7 +342,7 @@ enum rc run_start(const struct run_spec *spec, uint64_t now_ms,
     struct run **out, struct fault *fault)
 {
 	struct run *r = NULL;
-	enum rc rc = open_run(spec->dir, spec->name, spec->guardian, &r, fault);
+	enum rc rc = open_run(spec, &r, fault);
 
 	(void)now_ms;
 	if (rc == RC_OK)
@@ -266,10 +355,10 @@ enum rc run_start(const struct run_spec *spec, uint64_t now_ms,
 	return RC_OK;
 }
 
-enum rc run_adopt(const char *dir, const char *name, int guardian,
-    struct run **out, struct fault *fault)
+enum rc run_adopt(
+    const struct run_spec *spec, struct run **out, struct fault *fault)
 {
-	enum rc rc = open_run(dir, name, guardian, out, fault);
+	enum rc rc = open_run(spec, out, fault);
 
 	if (rc == RC_OK)
 		(*out)->state = RUN_GUARDED;
@@ -297,17 +386,16 @@ static void put_stop(struct run *r, enum guard_why why, bool forced)
 	r->record.state[GUARD_STOP] = SLOT_VALID;
 }
 
-/* They look by themselves too, only later. */
+/* They look by themselves too, only later: as if a child of theirs had ended.
+ */
 static void poke(const struct run *r)
 {
-	int fd =
-	    openat(r->place_fd, "control", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-
-	if (fd < 0)
+	if (r->record.state[GUARD_SHIM] == SLOT_VALID &&
+	    guard_signal(&r->record.shim, SIGCHLD, false) == RC_OK)
 		return;
-	if (write(fd, "!", 1) < 0)
-		errno = 0;
-	(void)close(fd);
+	if (r->record.state[GUARD_SUPERVISOR] == SLOT_VALID &&
+	    guard_signal(&r->record.supervisor, SIGCHLD, false) != RC_OK)
+		log_debug("run", r->order.ticket, "no guardian lives");
 }
 
 void run_cancel(struct run *r, uint64_t now_ms)
@@ -380,9 +468,10 @@ static enum rc over(struct run *r)
 /* What a power loss took of the output, which is not synced. */
 static void note_lost_output(const struct run *r)
 {
-	struct stat st;
+	struct stat st = { .st_size = 0 };
 
-	if (fstatat(r->place_fd, "../output", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	if ((fstatat(r->place_fd, "../output", &st, AT_SYMLINK_NOFOLLOW) == 0 ||
+		errno == ENOENT) &&
 	    (uint64_t)st.st_size < r->record.exit.output)
 		runlog_note(r->dir,
 		    "\n[longarm: the machine stopped; %llu bytes of output "
@@ -478,10 +567,16 @@ static enum rc tick(struct run *r, uint64_t now_ms)
 enum rc run_tick(struct run *r, uint64_t now_ms, uint64_t *wake_ms)
 {
 	*wake_ms = UINT64_MAX;
+	if (r->next_fd >= 0) {
+		r->alive_fd = r->next_fd;
+		r->next_fd = -1;
+	}
 	if (r->state == RUN_OVER || tick(r, now_ms) == RC_OK)
 		return RC_OK;
-	*wake_ms =
-	    now_ms + (r->state == RUN_DETACHED ? GUARD_TICK_MS : LOOK_MS);
+	if (r->state == RUN_DETACHED)
+		*wake_ms = now_ms + GUARD_TICK_MS;
+	else
+		*wake_ms = now_ms + (r->alive_fd < 0 ? ADOPTED_MS : LOOK_MS);
 	return RC_AGAIN;
 }
 
@@ -497,6 +592,8 @@ void run_free(struct run *r)
 	reap(r, WNOHANG);
 	if (r->alive_fd >= 0)
 		(void)close(r->alive_fd);
+	if (r->next_fd >= 0)
+		(void)close(r->next_fd);
 	if (r->record_fd >= 0)
 		(void)close(r->record_fd);
 	if (r->place_fd >= 0)
@@ -512,7 +609,11 @@ void run_clear_groups(const char *dir)
 	struct run *r;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (open_run(dir, names[i], -1, &r, NULL) != RC_OK)
+		const struct run_spec spec = {
+			.dir = dir, .name = names[i], .guardian = -1
+		};
+
+		if (open_run(&spec, &r, NULL) != RC_OK)
 			continue;
 		if (!guard_is_locked(r->record_fd)) {
 			const struct cgroup c = groups_of(&r->record);

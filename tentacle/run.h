@@ -1,7 +1,7 @@
 /*
  * run.h - one script as a process of its own session, watched by guardians.
  *
- *     run_prepare()    files in the ticket's directory, synced
+ *     run_prepare()    files in the ticket's directory
  *     (the journal's EXEC mark is synced)
  *     run_start()      its guardians, which start it; once for each mark
  *     run_tick()       when run_fd() is readable or the time it asked for came
@@ -17,8 +17,7 @@
  *     dir/NAME          the script, 0700; run by its own "#!" line or /bin/sh
  *     dir/output        stdout and stderr in the order written, 0600
  *     dir/secrets/X     secret X, 0600; LONGARM_SECRETS_DIR names the place
- *     dir/run-NAME/     order, record (locked while a guardian lives), and the
- *                       FIFOs alive and control
+ *     dir/run-NAME/     order, and record (locked while a guardian lives)
  *     dir/work/         its working directory and LONGARM_RUN_DIR: nothing of
  *                       ours is in there, so no name that it chooses meets one
  *
@@ -53,6 +52,9 @@ struct run_spec {
 	const char *name; /* "script", "before", "after" */
 	int guardian;     /* of run_open_guardian() */
 	bool passing; /* nobody asks after a crash: guardians sync nothing */
+	/* If the machine stops before it began, run_prepare() is done again: so
+	 * only names are synced here, not what is in the files. */
+	bool again;
 	struct bytes body;
 	const char *workdir; /* NULL: dir/work */
 	const char *ticket;
@@ -111,12 +113,15 @@ MUST_CHECK enum rc run_start(const struct run_spec *spec, uint64_t now_ms,
 /*
  * Take up what an earlier life of this program started or was about to start:
  * run_tick() then says.  A script of which it is certain that it never began is
- * started.  RC_NOTFOUND, RC_PROTO: there is no record that could be read.
+ * started; RC_STATE: by run_prepare() and run_start(), for spec->again is set,
+ * the machine has stopped since and its files may not be whole.  RC_NOTFOUND,
+ * RC_PROTO: there is no record that could be read.  Of spec only dir, name,
+ * guardian and again are read.
  */
-MUST_CHECK enum rc run_adopt(const char *dir, const char *name, int guardian,
-    struct run **out, struct fault *fault);
-/* Readable once no guardian lives any more; -1: do not look there again.
- * Borrowed. */
+MUST_CHECK enum rc run_adopt(
+    const struct run_spec *spec, struct run **out, struct fault *fault);
+/* Readable once no guardian lives any more; -1: nothing tells (yet, or any
+ * more).  Borrowed; the same as long as run_tick() was not called. */
 int run_fd(const struct run *r);
 /* Have it ended: SIGTERM to its group now, SIGKILL to all after the grace. */
 void run_cancel(struct run *r, uint64_t now_ms);

@@ -26,12 +26,20 @@ static enum rc spec_path(const struct run_spec *spec, const char *name,
 	return rc;
 }
 
+static enum rc write_file(const struct run_spec *spec, const char *path,
+    struct bytes data, mode_t mode, struct fault *fault)
+{
+	return spec->again || spec->passing
+	           ? fs_write_unsynced(path, data.p, data.len, mode, fault)
+	           : fs_write_atomic(path, data.p, data.len, mode, fault);
+}
+
 static enum rc write_secrets(const struct run_spec *spec, struct fault *fault)
 {
 	char dir[FS_PATH_MAX], path[FS_PATH_MAX], name[VARIABLE_SIZE];
 	enum rc rc = spec_path(spec, "secrets", dir, fault);
 
-	if (rc == RC_OK)
+	if (rc == RC_OK && spec->secret_count > 0)
 		rc = fs_make_private_dir(dir, fault);
 	for (size_t i = 0; rc == RC_OK && i < spec->secret_count; i++) {
 		const struct msg_pair *s = &spec->secrets[i];
@@ -45,6 +53,8 @@ static enum rc write_secrets(const struct run_spec *spec, struct fault *fault)
 		}
 		rc = fs_join(path, sizeof(path), dir, name);
 		if (rc == RC_OK)
+			/* Synced: by them the output is masked, after whatever.
+			 */
 			rc = fs_write_atomic(
 			    path, s->value.p, s->value.len, 0600, fault);
 	}
@@ -183,7 +193,7 @@ static enum rc write_order(const struct run_spec *spec,
 	if (rc == RC_OK)
 		rc = fs_join(path, sizeof(path), place, "order");
 	if (rc == RC_OK)
-		rc = fs_write_atomic(path, data, len, 0600, fault);
+		rc = write_file(spec, path, bytes_of(data, len), 0600, fault);
 	free(data);
 	environment_free(e);
 	return rc;
@@ -211,34 +221,28 @@ static enum rc write_record(
 	run_new_record(&record, 0,
 	    or_default(spec->timeout_ms, RUN_TIMEOUT_DEFAULT_MS), bytes);
 	if (rc == RC_OK)
-		rc = fs_write_atomic(path, bytes, sizeof(bytes), 0600, fault);
+		rc = write_file(
+		    spec, path, bytes_of(bytes, sizeof(bytes)), 0600, fault);
 	return rc;
-}
-
-static enum rc make_fifo(
-    const char *place, const char *name, struct fault *fault)
-{
-	char path[FS_PATH_MAX];
-	enum rc rc = fs_join(path, sizeof(path), place, name);
-
-	if (rc != RC_OK || mkfifo(path, 0600) == 0 || errno == EEXIST)
-		return rc;
-	fault_set(fault, REASON_INTERNAL, "", "%s: cannot create: %s", path,
-	    strerrordesc_np(errno));
-	return RC_IO;
 }
 
 static enum rc prepare_guard(const struct run_spec *spec,
     const struct run_user *user, const char *place, struct fault *fault)
 {
-	enum rc rc = make_fifo(place, "alive", fault);
+	enum rc rc = write_order(spec, user, place, fault);
 
 	if (rc == RC_OK)
-		rc = make_fifo(place, "control", fault);
-	if (rc == RC_OK)
-		rc = write_order(spec, user, place, fault);
-	if (rc == RC_OK)
 		rc = write_record(spec, place, fault);
+	/* Its record must be found: not there, or empty, it never began. */
+	if (rc == RC_OK && spec->again && !spec->passing) {
+		rc = fs_sync_dir(place);
+		if (rc == RC_OK)
+			rc = fs_sync_dir(spec->dir);
+		if (rc != RC_OK)
+			fault_set(fault, REASON_INTERNAL, "",
+			    "%s: cannot sync: %s", place,
+			    strerrordesc_np(errno));
+	}
 	return rc;
 }
 
@@ -274,7 +278,8 @@ static enum rc make_output(const struct run_spec *spec, struct fault *fault)
 	return RC_OK;
 }
 
-/* The script last: with it the names of all that is there are synced. */
+/* The script last: with it the names of all that is there are synced; what is
+ * prepared again, if need be, does that by itself at the end. */
 static enum rc fill_dir(const struct run_spec *spec,
     const struct run_user *user, const char *place, struct fault *fault)
 {
@@ -291,8 +296,7 @@ static enum rc fill_dir(const struct run_spec *spec,
 		rc = write_secrets(spec, fault);
 	if (rc == RC_OK)
 		rc = spec_path(spec, spec->name, path, fault);
-	return rc == RC_OK ? fs_write_atomic(path, spec->body.p, spec->body.len,
-				 0700, fault)
+	return rc == RC_OK ? write_file(spec, path, spec->body, 0700, fault)
 	                   : rc;
 }
 

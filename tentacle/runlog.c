@@ -244,7 +244,8 @@ static enum rc seal_file(
 		goto out;
 	*size = (uint64_t)st.st_size;
 	rc = seal_blocks(fd, mask, *size, &w, sha);
-	if (rc == RC_OK && fsync(fd) != 0)
+	/* Nothing in it can be lost. */
+	if (rc == RC_OK && *size > 0 && fsync(fd) != 0)
 		rc = RC_IO;
 	if (rc == RC_OK && EVP_DigestFinal_ex(sha, digest, NULL) != 1)
 		rc = RC_CRYPTO;

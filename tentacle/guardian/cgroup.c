@@ -178,12 +178,30 @@ static const char *find_own(char *groups, enum tree tree)
 	return NULL;
 }
 
+/* What the kernel says of us; read once for all trees.  NULL: it does not. */
+struct own {
+	char *mounts, *groups;
+};
+
+static void own_begin(struct own *o)
+{
+	o->mounts = read_whole("/proc/self/mountinfo", MOUNTS_MAX);
+	o->groups = read_whole("/proc/self/cgroup", 65536);
+}
+
+static void own_end(struct own *o)
+{
+	free(o->mounts);
+	free(o->groups);
+}
+
 /* Our own group as a directory, and the top of its tree; "" when there is
  * none.  Both have OWN_SIZE bytes. */
-static void own_dir(enum tree tree, char *out, char *top)
+static void own_dir(const struct own *o, enum tree tree, char *out, char *top)
 {
-	char *mounts = read_whole("/proc/self/mountinfo", MOUNTS_MAX);
-	char *groups = read_whole("/proc/self/cgroup", 65536);
+	/* Looking cuts them into pieces. */
+	char *mounts = o->mounts != NULL ? strdup(o->mounts) : NULL;
+	char *groups = o->groups != NULL ? strdup(o->groups) : NULL;
 	const char *root = NULL, *point = NULL, *own = NULL;
 	int n = -1;
 
@@ -215,13 +233,15 @@ static bool make_in(const char *base, const char *name, char *path)
 	int n =
 	    snprintf(path, GUARD_TREE_SIZE - 64, "%s/longarm-%s", base, name);
 
-	/* An empty one is a leftover; one with processes is somebody else's. */
-	if (base[0] == '\0' || n < 0 || n >= GUARD_TREE_SIZE - 64 ||
-	    (rmdir(path) != 0 && errno != ENOENT) || mkdir(path, 0755) != 0) {
-		path[0] = '\0';
-		return false;
-	}
-	return true;
+	if (base[0] != '\0' && n >= 0 && n < GUARD_TREE_SIZE - 64 &&
+	    (mkdir(path, 0755) == 0 ||
+		/* An empty one is a leftover; one with processes is somebody
+	         * else's. */
+		(errno == EEXIST && rmdir(path) == 0 &&
+		    mkdir(path, 0755) == 0)))
+		return true;
+	path[0] = '\0';
+	return false;
 }
 
 static bool write_number(const char *dir, const char *name, uint64_t n)
@@ -289,13 +309,14 @@ static void limited_base(
 		out[0] = '\0';
 }
 
-static void make_unified(struct cgroup *c, const char *name,
-    const struct cgroup_limits *limits, struct cgroup_limits *kept)
+static void make_unified(struct cgroup *c, const struct own *o,
+    const char *name, const struct cgroup_limits *limits,
+    struct cgroup_limits *kept)
 {
 	char own[OWN_SIZE], top[OWN_SIZE], base[OWN_SIZE];
 	char *path = c->path[TREE_UNIFIED];
 
-	own_dir(TREE_UNIFIED, own, top);
+	own_dir(o, TREE_UNIFIED, own, top);
 	for (int which = 0; which < 3 && !keeps(kept, limits); which++) {
 		struct cgroup_limits now = *kept;
 
@@ -326,20 +347,45 @@ static uint64_t oom_of_machine(void)
 	return n;
 }
 
+static void make_other(struct cgroup *c, const struct own *o, enum tree tree,
+    const char *name, const struct cgroup_limits *limits,
+    struct cgroup_limits *kept)
+{
+	char own[OWN_SIZE], top[OWN_SIZE];
+
+	own_dir(o, tree, own, top);
+	if (make_in(own, name, c->path[tree]))
+		cgroup_limit(c->path[tree], limits, kept);
+}
+
+/* All in it are killed at once: nobody need keep them from multiplying. */
+static bool kills_at_once(const struct cgroup *c)
+{
+	char path[GUARD_TREE_SIZE + 64];
+
+	return file_in(
+		   c->path[TREE_UNIFIED], "cgroup.kill", path, sizeof(path)) &&
+	       access(path, W_OK) == 0;
+}
+
 enum rc cgroup_make(
     struct cgroup *c, const char *name, const struct cgroup_limits *limits)
 {
+	const bool limited = limits->memory > 0 || limits->processes > 0;
 	struct cgroup_limits kept = { 0 };
+	uint64_t kills;
+	struct own o;
 
-	for (int i = TREE_MEMORY; i <= TREE_PIDS; i++) {
-		char own[OWN_SIZE], top[OWN_SIZE];
-
-		own_dir((enum tree)i, own, top);
-		if (make_in(own, name, c->path[i]))
-			cgroup_limit(c->path[i], limits, &kept);
-	}
-	make_unified(c, name, limits, &kept);
-	c->oom_before = oom_of_machine();
+	own_begin(&o);
+	make_other(c, &o, TREE_MEMORY, name, limits, &kept);
+	if (limited)
+		make_other(c, &o, TREE_PIDS, name, limits, &kept);
+	make_unified(c, &o, name, limits, &kept);
+	if (!limited && !kills_at_once(c))
+		make_other(c, &o, TREE_PIDS, name, limits, &kept);
+	own_end(&o);
+	if (!cgroup_oom_kills(c, &kills))
+		c->oom_before = oom_of_machine();
 	return keeps(&kept, limits) ? RC_OK : RC_DENIED;
 }
 

@@ -86,10 +86,7 @@ static MUST_CHECK enum rc open_files(struct guard *g)
 {
 	g->output = openat(GUARD_FD_DIR, "../output",
 	    O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
-	/* For both directions: it stays open when who wrote has gone. */
-	g->control =
-	    openat(GUARD_FD_DIR, "control", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	return g->output >= 0 && g->control >= 0 ? RC_OK : RC_IO;
+	return g->output >= 0 ? RC_OK : RC_IO;
 }
 
 static void make_cgroup(struct guard *g)
@@ -199,7 +196,9 @@ static int supervise(struct guard *g, pid_t shim)
 		    fdatasync(GUARD_FD_RECORD) != 0)
 			return GUARD_NO_SYNC;
 		reap_dead();
-		cgroup_remove(&g->cgroup);
+		/* Else the shim has done that. */
+		if (code != GUARD_DONE)
+			cgroup_remove(&g->cgroup);
 		return GUARD_DONE;
 	}
 	(void)guard_look(g, GUARD_OUTPUT);

@@ -12,11 +12,12 @@
  * does all by itself.  Only when both are killed is the end unknown.
  *
  * Started with (others are closed):
- *     GUARD_FD_DIR      directory with order, record, control; script's output
- *                       is in the one above it
+ *     GUARD_FD_DIR      directory with order and record; script's output is in
+ *                       the one above it
  *     GUARD_FD_RECORD   the record, open for reading and writing, locked
- *     GUARD_FD_ALIVE    a FIFO's end for writing: whoever reads it sees its end
+ *     GUARD_FD_ALIVE    a pipe's end for writing: whoever reads it sees its end
  *                       when both guardians have ended
+ * SIGCHLD, from whomever, has one look at once whether it is to stop.
  */
 #ifndef TENTACLE_GUARDIAN_GUARD_H
 #define TENTACLE_GUARDIAN_GUARD_H
@@ -58,7 +59,7 @@ struct guard {
 	enum guard_state state;
 	uint64_t kill_at_ms; /* GUARD_ENDING; CLOCK_BOOTTIME */
 	pid_t script;        /* 0: not known (yet) */
-	int output, control, signals;
+	int output, signals;
 	char oom_score[16]; /* as it was before we protected ourselves */
 	bool unlimited;     /* its limits cannot be kept: it must not run */
 };

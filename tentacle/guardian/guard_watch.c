@@ -293,14 +293,11 @@ int guard_watch(struct guard *g)
 	int code = GUARD_DONE;
 
 	while (!collect(g, &code)) {
-		struct pollfd fds[] = { { .fd = g->signals, .events = POLLIN },
-			{ .fd = g->control, .events = POLLIN } };
+		struct pollfd p = { .fd = g->signals, .events = POLLIN };
 
-		(void)poll(fds, 2, wait_ms(g));
-		if ((fds[0].revents & POLLIN) != 0)
+		(void)poll(&p, 1, wait_ms(g));
+		if ((p.revents & POLLIN) != 0)
 			drain(g->signals);
-		if ((fds[1].revents & POLLIN) != 0)
-			drain(g->control);
 		tick(g);
 	}
 	return code;

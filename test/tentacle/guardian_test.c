@@ -90,8 +90,7 @@ static void forget_run(void)
 
 static void adopt(void)
 {
-	assert_int_equal(
-	    run_adopt(dir, "script", guardian, &the_run, NULL), RC_OK);
+	assert_int_equal(run_adopt(&spec, &the_run, NULL), RC_OK);
 }
 
 static enum rc tick(void)
@@ -502,6 +501,88 @@ static void test_a_machine_that_stopped_before_the_mark_starts_it(void **state)
 	assert_int_equal(end.exit_code, 42);
 }
 
+/* Cut, and filled up with NULs, as a file system may leave what was not synced.
+ */
+static void spoil(const char *name, off_t keep, off_t size)
+{
+	char path[FS_PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s/run-script/%s", dir, name);
+	assert_int_equal(truncate(path, keep), 0);
+	assert_int_equal(truncate(path, size), 0);
+}
+
+static void assert_prepared_again(void)
+{
+	assert_int_equal(run_adopt(&spec, &the_run, NULL), RC_STATE);
+	assert_null(the_run);
+	prepare("echo x >>$LONGARM_RUN_DIR/ran\nexit 42\n");
+	assert_int_equal(
+	    run_start(&spec, clock_monotonic_ms(), &the_run, NULL), RC_OK);
+	wait_end();
+	assert_int_equal(end.exit_code, 42);
+	forget_run();
+}
+
+static void test_what_was_not_synced_is_prepared_again(void **state)
+{
+	(void)state;
+	spec.again = true;
+	prepare("echo never\n");
+	assert_true(guardian_record(dir, "script", &record));
+	move_to_another_boot();
+	assert_prepared_again();
+	prepare("echo never\n");
+	spoil("record", 0, 0);
+	assert_prepared_again();
+	prepare("echo never\n");
+	spoil("record", 0, GUARD_RECORD_SIZE);
+	assert_prepared_again();
+	/* The machine did not stop: what was prepared is whole. */
+	prepare("exit 43\n");
+	adopt();
+	wait_end();
+	assert_int_equal(end.exit_code, 43);
+	forget_run();
+	/* A part of the record is no state in which a sync leaves it. */
+	prepare("echo never\n");
+	spoil("record", 300, 300);
+	assert_int_equal(run_adopt(&spec, &the_run, NULL), RC_PROTO);
+	read_output();
+	assert_string_equal(output, "");
+}
+
+static void test_what_was_cancelled_is_not_prepared_again(void **state)
+{
+	(void)state;
+	spec.again = true;
+	prepare("echo never\n");
+	adopt();
+	run_cancel(the_run, clock_monotonic_ms());
+	forget_run();
+	assert_true(guardian_record(dir, "script", &record));
+	move_to_another_boot();
+	adopt();
+	wait_end();
+	assert_int_equal(end.state, TICKET_CANCELLED);
+}
+
+static void test_an_end_is_told_also_without_the_order(void **state)
+{
+	(void)state;
+	spec.again = true;
+	begin("exit 42\n");
+	wait_end();
+	forget_run();
+	assert_true(guardian_record(dir, "script", &record));
+	move_to_another_boot();
+	spoil("order", 0, 0);
+	adopt();
+	wait_end();
+	assert_int_equal(end.exit_code, 42);
+	assert_int_equal(end.state, TICKET_EXITED);
+}
+
 static void test_a_mark_that_cannot_be_read_is_a_mark(void **state)
 {
 	char path[FS_PATH_MAX];
@@ -776,6 +857,9 @@ int main(void)
 		TEST(test_a_script_is_never_given_to_two_pairs_of_guardians),
 		TEST(test_a_machine_that_stopped_in_mid_script_is_unknown),
 		TEST(test_a_machine_that_stopped_before_the_mark_starts_it),
+		TEST(test_what_was_not_synced_is_prepared_again),
+		TEST(test_what_was_cancelled_is_not_prepared_again),
+		TEST(test_an_end_is_told_also_without_the_order),
 		TEST(test_a_mark_that_cannot_be_read_is_a_mark),
 		TEST(test_output_that_a_stop_of_the_machine_took_is_told),
 		TEST(test_no_stranger_is_signalled),

@@ -270,6 +270,52 @@ static void test_a_flipped_bit_in_the_middle_is_quarantine(void **state)
 	free(file);
 }
 
+static void test_what_is_written_without_a_sync_counts_with_the_next(
+    void **state)
+{
+	struct journal *j = reopen();
+	uint64_t size;
+
+	(void)state;
+	append(j, accepted(1));
+	assert_int_equal(journal_sync(j, NULL), RC_OK);
+	size = journal_size(j);
+	append(j, ended(1));
+	assert_int_equal(journal_write(j, NULL), RC_OK);
+	/* A server that was told 2 would take the loss for an older disk. */
+	assert_int_equal(journal_counter(j), 1);
+	assert_true(journal_size(j) > size);
+	syncs_fail = true;
+	assert_int_equal(journal_write(j, NULL), RC_OK);
+	syncs_fail = false;
+	append(j, accepted(2));
+	assert_int_equal(journal_sync(j, NULL), RC_OK);
+	assert_int_equal(journal_counter(j), 3);
+	append(j, ended(2));
+	assert_int_equal(journal_write(j, NULL), RC_OK);
+	assert_int_equal(journal_sync(j, NULL), RC_OK);
+	assert_int_equal(journal_counter(j), 4);
+	append(j, accepted(3));
+	assert_int_equal(journal_write(j, NULL), RC_OK);
+	size = journal_size(j);
+	journal_close(j);
+	j = reopen();
+	assert_int_equal(replay_count(j), 5);
+	assert_int_equal(journal_counter(j), 5);
+	append(j, ended(3));
+	assert_int_equal(journal_write(j, NULL), RC_OK);
+	/* Compaction takes along what was not synced, and syncs it. */
+	assert_int_equal(journal_rewrite_begin(j), RC_OK);
+	append(j, accepted(4));
+	assert_int_equal(journal_rewrite_end(j, NULL), RC_OK);
+	assert_int_equal(journal_counter(j), 7);
+	journal_close(j);
+	j = reopen();
+	assert_int_equal(replay_count(j), 1);
+	assert_int_equal(journal_counter(j), 7);
+	journal_close(j);
+}
+
 static void test_a_tail_of_zeros_is_cut_off(void **state)
 {
 	struct journal *j = reopen();
@@ -433,6 +479,7 @@ int main(void)
 		TEST(test_all_types_of_records_survive),
 		TEST(test_a_file_cut_at_any_byte_loses_only_the_last_frame),
 		TEST(test_a_flipped_bit_in_the_middle_is_quarantine),
+		TEST(test_what_is_written_without_a_sync_counts_with_the_next),
 		TEST(test_a_tail_of_zeros_is_cut_off),
 		TEST(test_a_failed_sync_stops_the_journal_for_good),
 		TEST(test_compaction_keeps_the_id_and_never_lowers_the_counter),
