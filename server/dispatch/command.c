@@ -52,6 +52,7 @@ static void place_log(struct work_run *run, const struct work_command *command)
 			continue;
 		run->base = rows->log_bases[i];
 		run->committed = rows->log_sizes[i];
+		run->has_state = true; /* perhaps */
 		break;
 	}
 	run->written = run->committed;

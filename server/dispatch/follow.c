@@ -124,6 +124,7 @@ static void on_result(void *arg, const struct msg_result *result)
 
 	failpoint("result.received");
 	run->follow = NULL;
+	run_drop_stale_state(run);
 	if (result->state == TICKET_UNKNOWN && result->log_size == 0 &&
 	    result->log_sha256[0] == '\0') {
 		run_set_fault(run, &unknown.fault, &result->cause);
@@ -180,6 +181,7 @@ void run_follow(struct work_run *run)
 		tell_down(run, &fault);
 		return;
 	}
+	run->stale_state = run->has_state;
 	attach.offset = run->written - run->base;
 	(void)snprintf(
 	    name, sizeof(name), "task-%llu", (unsigned long long)task->number);

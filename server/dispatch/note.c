@@ -414,6 +414,16 @@ static void keep_progress(struct work_run *run, const struct msg_note *note)
 	j->job.run = write_progress;
 	j->job.done = on_progress_written;
 	work_submit(j->dispatch, &j->job);
+	run->has_state = note->percent > 0 || note->text.len > 0;
+	run->stale_state = false;
+}
+
+void run_drop_stale_state(struct work_run *run)
+{
+	const struct msg_note none = { .kind = NOTE_STATE };
+
+	if (run->stale_state)
+		keep_progress(run, &none);
 }
 
 /* ---- files ---- */

@@ -78,9 +78,11 @@ struct work_run {
 	bool told_attached;
 	struct msg_result result; /* without outputs */
 
-	uint32_t notes;        /* of what it says: begun to be kept */
-	unsigned noting;       /* of these, not committed */
-	bool note_failed;      /* some must be told again */
+	bool has_state;   /* how far it is, or what it waits for, is shown */
+	bool stale_state; /* and this follow has not said so */
+	uint32_t notes;   /* of what it says: begun to be kept */
+	unsigned noting;  /* of these, not committed */
+	bool note_failed; /* some must be told again */
 	struct note_job *file; /* its bytes are coming */
 	uint64_t file_left;
 };
@@ -252,6 +254,8 @@ void run_ended(struct work_run *run);
 
 /* For fleet_attach; arg is the run. */
 void run_take_note(void *arg, const struct msg_note *note);
+/* It has ended, and in this follow said nothing of how far it is. */
+void run_drop_stale_state(struct work_run *run);
 void run_take_piece(void *arg, uint64_t offset, struct bytes data);
 /* A file that came in part only. */
 void run_drop_file(struct work_run *run);
