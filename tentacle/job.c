@@ -169,6 +169,11 @@ bool job_has_begun(const struct job *job)
 	return job->state != JOB_QUEUED;
 }
 
+bool job_is_script(const struct job *job)
+{
+	return job->m.action != ACTION_ACTIVATE;
+}
+
 const struct mask *job_mask(const struct job *job)
 {
 	return job->mask;

@@ -68,6 +68,7 @@ void job_begin(struct job *job);
 /* job_begin() adopts a script of an earlier life: it cannot wait its turn. */
 bool job_is_adopted(const struct job *job);
 bool job_has_begun(const struct job *job);
+bool job_is_script(const struct job *job); /* no activation */
 /* The lock that it needs while it runs; NULL: none (any more). */
 const char *job_lock(const struct job *job, bool *shared);
 /* It has it: it began, also in an earlier life. */

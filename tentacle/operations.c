@@ -83,7 +83,9 @@ static void job_done(void *arg, struct job *job)
 	struct entry *e = arg;
 	struct operations *ops = e->ops;
 	const struct ticket *t = operations_find_ticket(ops, job_ticket(job));
+	char ticket[ID_SIZE];
 
+	memcpy(ticket, job_ticket(job), sizeof(ticket));
 	TAILQ_REMOVE(&ops->jobs, e, link);
 	if (ops->running > 0)
 		ops->running--;
@@ -94,6 +96,7 @@ static void job_done(void *arg, struct job *job)
 	free(e);
 	if (operations_check_fatal(ops) || ops->closing)
 		return;
+	operations_answer_held(ops, ticket);
 	/* Not from within the job that is just over. */
 	if (loop_post(ops->place.loop, on_begin, ops) != RC_OK)
 		operations_begin_jobs(ops);
@@ -429,6 +432,7 @@ enum rc operations_open(struct loop *loop, struct worker_pool *workers,
 	if (ops == NULL)
 		return RC_NOMEM;
 	TAILQ_INIT(&ops->jobs);
+	TAILQ_INIT(&ops->held);
 	copy_config(ops, loop, workers, config);
 	rc = make_places(ops, fault);
 	ops->place.blobs = ops->blobs;
@@ -460,6 +464,7 @@ void operations_close(struct operations *ops)
 	if (ops == NULL)
 		return;
 	ops->closing = true;
+	operations_drop_held(ops, NULL);
 	while ((e = TAILQ_FIRST(&ops->jobs)) != NULL) {
 		TAILQ_REMOVE(&ops->jobs, e, link);
 		job_free(e->job);

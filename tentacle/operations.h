@@ -33,6 +33,7 @@ struct operations_config {
 	uint64_t keep_free;  /* refuse new work below, bytes */
 	/* Staged packages: bytes of all, seconds since the last use of one. */
 	uint64_t blobs_max, blobs_age_s;
+	uint64_t hold_ms; /* the answer to `start` waits for a quick end */
 	const char *lock; /* of scripts that name none; NULL, "": none */
 	/* The disk failed: end the program at once.  Called on the loop. */
 	void (*fatal)(void *arg);
@@ -43,7 +44,7 @@ struct operations_config {
 	.tickets = TICKET_LIMITS_DEFAULT, .unpack = UNPACK_LIMITS_DEFAULT,     \
 	.health = HEALTH_LIMITS_DEFAULT, .running_max = 8,                     \
 	.keep_free = 64ull << 20, .blobs_max = 4ull << 30,                     \
-	.blobs_age_s = 30ull * 24 * 3600
+	.blobs_age_s = 30ull * 24 * 3600, .hold_ms = 1000
 
 struct operations; /* opaque */
 
@@ -83,7 +84,8 @@ struct operations_caller {
 
 /*
  * One request.  The reply is sent before this returns, but for health: when its
- * script has ended.  RC_PROTO: not a request; close the seal (fault says why).
+ * script has ended; and start: when that has, or hold_ms later.  RC_PROTO: not
+ * a request; close the seal (fault says why).
  */
 MUST_CHECK enum rc operations_request(struct operations *ops,
     struct bytes frame, struct operations_caller caller, struct fault *fault);

@@ -29,6 +29,7 @@ struct check {
 };
 
 struct prune;
+struct held;
 
 struct operations {
 	struct operations_config config;
@@ -38,6 +39,8 @@ struct operations {
 	struct blob_store *blobs;
 	struct entries jobs; /* in the order of acceptance */
 	size_t running;
+	TAILQ_HEAD(, held) held; /* replies that wait */
+	size_t held_count;
 	bool told_fatal, closing;
 	struct loop_timer *prune_timer;
 	struct prune *prune; /* under way */
@@ -81,6 +84,18 @@ void operations_send(struct operations_caller caller, enum rc rc,
     struct packbuf *b, uint32_t id);
 void operations_refuse(struct operations *ops, enum msg_op op, uint32_t id,
     const struct fault *fault, struct operations_caller caller);
+
+void operations_reply_start(struct operations *ops, uint32_t id,
+    const char *ticket, struct operations_caller caller);
+
+/* operations_held.c */
+/* The reply to `start` comes when the script has ended or said something, or
+ * hold_ms have passed; false: answer now.  Before its job is begun. */
+bool operations_hold(struct operations *ops, uint32_t id, const char *ticket,
+    struct operations_caller caller);
+void operations_answer_held(struct operations *ops, const char *ticket);
+/* Those of one who is gone; NULL: all. */
+void operations_drop_held(struct operations *ops, const void *arg);
 
 /* operations_locks.c */
 /* Another job that it must wait for; NULL: none. */

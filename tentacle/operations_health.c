@@ -110,4 +110,5 @@ void operations_caller_gone(struct operations *ops, const void *arg)
 		if (ops->health[i].caller.arg == arg)
 			ops->health[i].caller.send = NULL;
 	}
+	operations_drop_held(ops, arg);
 }

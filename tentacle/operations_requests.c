@@ -58,8 +58,8 @@ bool operations_obey(
 
 /* --- start -------------------------------------------------------------- */
 
-static void reply_start(struct operations *ops, uint32_t id, const char *ticket,
-    struct operations_caller caller)
+void operations_reply_start(struct operations *ops, uint32_t id,
+    const char *ticket, struct operations_caller caller)
 {
 	const struct ticket *t = operations_find_ticket(ops, ticket);
 	struct msg_start_reply m = { .state = TICKET_UNKNOWN };
@@ -150,17 +150,19 @@ static enum rc on_start(struct operations *ops, struct bytes frame,
 	struct fault why = { 0 };
 	struct msg_start m;
 	enum rc rc = msg_start_decode(frame, &m, fault);
+	bool is_new;
 
 	if (rc != RC_OK)
 		return rc;
 	failpoint("ticket.ordered");
+	is_new = operations_find_ticket(ops, m.ticket) == NULL;
 	rc = try_start(ops, &m, frame, &why);
 	if (operations_check_fatal(ops))
 		rc = RC_IO;
 	else if (rc != RC_OK)
 		operations_refuse(ops, OP_START, m.id, &why, caller);
-	else
-		reply_start(ops, m.id, m.ticket, caller);
+	else if (!is_new || !operations_hold(ops, m.id, m.ticket, caller))
+		operations_reply_start(ops, m.id, m.ticket, caller);
 	failpoint("ticket.answered");
 	msg_start_clear(&m);
 	if (rc == RC_OK)

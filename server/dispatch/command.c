@@ -194,6 +194,8 @@ static void take_start(struct work_run *run, const struct msg_start_reply *m)
 	if (m->state == TICKET_UNKNOWN && !m->has_result)
 		fact.type = FACT_UNKNOWN;
 	work_tell(run->task->dispatch, &fact);
+	if (m->has_result)
+		run_take_quick_end(run, &m->result);
 }
 
 static void on_start(void *arg, const struct fleet_reply *reply)

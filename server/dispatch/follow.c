@@ -116,6 +116,22 @@ void run_ended(struct work_run *run)
 	work_tell(run->task->dispatch, &fact);
 }
 
+static void take_result(struct work_run *run, const struct msg_result *result)
+{
+	run->result = *result;
+	run->result.outputs = (struct msg_pairs){ .count = 0 };
+	run->has_result = true;
+	run_mark_dirty(run);
+}
+
+void run_take_quick_end(struct work_run *run, const struct msg_result *result)
+{
+	if (result->state == TICKET_EXITED && result->log_size == 0 &&
+	    run->written == run->base && run->follow == NULL &&
+	    !run->has_result && !run->has_state)
+		take_result(run, result);
+}
+
 static void on_result(void *arg, const struct msg_result *result)
 {
 	struct work_run *run = arg;
@@ -137,10 +153,7 @@ static void on_result(void *arg, const struct msg_result *result)
 		    run->machine->name);
 		tell_down(run, &fault);
 	} else {
-		run->result = *result;
-		run->result.outputs = (struct msg_pairs){ .count = 0 };
-		run->has_result = true;
-		run_mark_dirty(run);
+		take_result(run, result);
 	}
 	run_settle(run);
 }
@@ -153,6 +166,17 @@ static void on_down(void *arg, const struct fault *fault)
 	run_drop_file(run);
 	tell_down(run, fault);
 	run_settle(run);
+}
+
+/* Its end came with the answer to its start, before this command was given. */
+static bool is_over(const struct work_run *run)
+{
+	struct run_row row;
+
+	return engine_run_row(run->task->dispatch->engine, &run->key, &row) ==
+	           RC_OK &&
+	       strcmp(row.ticket, run->ticket) == 0 &&
+	       run_state_is_final(row.state);
 }
 
 void run_follow(struct work_run *run)
@@ -173,7 +197,7 @@ void run_follow(struct work_run *run)
 	struct fault fault = { .code = REASON_NONE };
 	enum rc rc;
 
-	if (run->follow != NULL || run->has_result)
+	if (run->follow != NULL || run->has_result || is_over(run))
 		return;
 	run->told_attached = false;
 	if (run->fd < 0 && run->written > 0 &&

@@ -245,6 +245,8 @@ void start_lacks(const struct work_run *run, struct fault *fault);
 /* ---- follow.c ---- */
 
 void run_follow(struct work_run *run);
+/* It had ended when its start was answered: without output that is all. */
+void run_take_quick_end(struct work_run *run, const struct msg_result *result);
 /* Lost: it is to be attached to again. */
 void run_give_up(struct work_run *run, const struct fault *fault);
 /* The log, and then the result, are on the disk: tell the engine. */

@@ -71,6 +71,7 @@ static inline int set_up(void **state)
 		.machine = { "cccccccccccccccccccccccccccccccc", "web-01" },
 		.grace_ms = 2000, .guardian = guardian_path(guardian) };
 	config.keep_free = config.unpack.keep_free = 0;
+	config.hold_ms = 0;
 	start_up();
 	return 0;
 }

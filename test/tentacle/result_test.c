@@ -179,9 +179,9 @@ static void test_a_kept_file_that_is_gone_is_a_warning(void **state)
 /* Nothing of what it printed may be told, and its end is. */
 static void test_a_run_without_its_mask_ends_as_unknown(void **state)
 {
-	struct msg_start m =
-	    script(7, "cd ..; rm spec; echo >secrets/x; mkdir secrets/y\n"
-		      "echo up; while [ -d secrets ]; do sleep 0.02; done\n");
+	struct msg_start m = script(7,
+	    "cd ..; rm spec; mkdir secrets secrets/y; echo >secrets/x\n"
+	    "echo up; while [ -d secrets ]; do sleep 0.02; done\n");
 	struct msg_result r;
 
 	(void)state;
