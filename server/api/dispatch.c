@@ -532,6 +532,10 @@ void api_job_done(struct store_job *job, enum rc rc)
 		rc = call_fail(call, RC_AGAIN, REASON_INTERNAL,
 		    "the server's disk failed, and it stops: ask again when it "
 		    "is there");
+	else if (rc == RC_IO && job->full)
+		rc = call_fail(call, RC_IO, REASON_NO_SPACE,
+		    "the server's disk is full: nothing was changed; ask again "
+		    "when there is room");
 	if (rc != RC_OK) {
 		if (rc == RC_DENIED)
 			log_warn("api", call->route->operation,

@@ -26,6 +26,7 @@ struct db {
 	struct db_cached cache[CACHE_SLOTS];
 	size_t cached;
 	bool broken;
+	bool full; /* since db_was_full() was asked */
 	char error[ERROR_TEXT_SIZE];
 };
 
@@ -64,6 +65,8 @@ static enum rc rc_of(struct db *db, int code)
 		return constraint_rc(sqlite3_extended_errcode(db->sqlite));
 	if (primary == SQLITE_IOERR || primary == SQLITE_CORRUPT)
 		db->broken = true;
+	if (primary == SQLITE_FULL)
+		db->full = true;
 	return RC_IO;
 }
 
@@ -75,6 +78,14 @@ const char *db_error(const struct db *db)
 bool db_broken(const struct db *db)
 {
 	return db->broken;
+}
+
+bool db_was_full(struct db *db)
+{
+	bool full = db->full;
+
+	db->full = false;
+	return full;
 }
 
 bool db_in_transaction(const struct db *db)

@@ -52,6 +52,8 @@ void db_rollback(struct db *db);
 bool db_in_transaction(const struct db *db);
 /* Did the disk fail under us (not: is it full)?  Then stop, never retry. */
 bool db_broken(const struct db *db);
+/* Was there no room on the disk for something, since this was last asked? */
+bool db_was_full(struct db *db);
 /* The text of the last error of this connection.  Never NULL. */
 const char *db_error(const struct db *db);
 

@@ -114,7 +114,7 @@ static bool run_job(struct store *s, struct store_job *job)
 	return undo == RC_OK;
 }
 
-static void run_group(struct store *s, struct store_job *group)
+static void do_group(struct store *s, struct store_job *group)
 {
 	struct store_job *job;
 	bool whole = true;
@@ -134,6 +134,16 @@ static void run_group(struct store *s, struct store_job *group)
 		return;
 	fail_all(group, rc);
 	db_rollback(s->db);
+}
+
+static void run_group(struct store *s, struct store_job *group)
+{
+	bool full;
+
+	do_group(s, group);
+	full = db_was_full(s->db);
+	for (struct store_job *j = group; j != NULL; j = j->next)
+		j->full = full && j->rc == RC_IO;
 }
 
 /* ---- answers ---- */
@@ -239,6 +249,7 @@ static void call_done(struct store_job *job, enum rc rc)
 {
 	struct call *c = CONTAINER_OF(job, struct call, job);
 
+	c->inner->full = job->full;
 	pthread_mutex_lock(&c->mutex);
 	c->rc = rc;
 	c->done = true;

@@ -47,6 +47,9 @@ struct store_job {
 	/* The store's own. */
 	struct store_job *next;
 	enum rc rc;
+	/* With RC_IO, in done(): there is no room on the disk.  All goes on
+	 * when there is. */
+	bool full;
 };
 
 /*

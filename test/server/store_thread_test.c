@@ -101,6 +101,26 @@ static int64_t settings(struct store *s)
 	return l.count;
 }
 
+/* A disk on which the database may not grow, or may. */
+struct room {
+	struct store_job job;
+	bool fill;
+};
+
+static enum rc run_room(struct db *db, struct store_job *job)
+{
+	struct room *r = CONTAINER_OF(job, struct room, job);
+	enum rc rc = db_exec(db, r->fill ? "PRAGMA max_page_count = 1"
+					 : "PRAGMA max_page_count = 100000");
+	char name[64];
+
+	for (int i = 0; rc == RC_OK && r->fill && i < 100000; i++) {
+		(void)snprintf(name, sizeof(name), "filler-%050d", i);
+		rc = store_setting_add(db, name, name, sizeof(name));
+	}
+	return rc;
+}
+
 /* Holds the thread so that what follows gathers in the queue. */
 struct gate {
 	struct store_job job;
@@ -170,6 +190,31 @@ static void test_many_jobs_share_a_commit_and_fail_alone(void **state)
 	assert_true(counts.commits <= 4);
 	assert_int_equal(counts.failed, 11);
 	assert_int_equal(counts.queued, 0);
+	store_close(s);
+	tempdb_close(&t);
+}
+
+static void test_a_full_disk_is_told_and_is_not_the_end(void **state)
+{
+	struct store *s = NULL;
+	struct room full = { .job.run = run_room, .fill = true };
+	struct room wide = { .job.run = run_room };
+	struct put p = { .job.run = run_put, .name = "after" };
+	struct tempdb t;
+	int64_t before;
+
+	(void)state;
+	tempdb_dir(&t);
+	assert_int_equal(store_open(t.dir, NULL, &s, NULL), RC_OK);
+	before = settings(s);
+	assert_int_equal(store_call(s, &full.job), RC_IO);
+	assert_true(full.job.full);
+	assert_false(store_broken(s));
+	assert_int_equal(settings(s), before);
+	assert_int_equal(store_call(s, &wide.job), RC_OK);
+	assert_false(wide.job.full);
+	assert_int_equal(store_call(s, &p.job), RC_OK);
+	assert_int_equal(settings(s), before + 1);
 	store_close(s);
 	tempdb_close(&t);
 }
@@ -381,6 +426,7 @@ int main(void)
 		cmocka_unit_test(test_many_jobs_share_a_commit_and_fail_alone),
 		cmocka_unit_test(
 		    test_a_full_queue_refuses_and_closing_finishes),
+		cmocka_unit_test(test_a_full_disk_is_told_and_is_not_the_end),
 		cmocka_unit_test(
 		    test_a_second_server_on_the_directory_is_refused),
 		cmocka_unit_test(test_a_missing_directory_is_named),
