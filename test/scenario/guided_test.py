@@ -144,3 +144,59 @@ def test_a_person_says_how_it_ended_when_nobody_else_knows(w):
     w.cli("task", "wait", task)
     w.cli(*told[0][1:], code=1)
     assert json.dumps(w.audit()).count("I saw it") == 1
+
+
+def test_a_failure_is_ignored_or_ends_the_task_as_it_is_told(w):
+    first, second = w.machines["web-01"], w.machines["web-02"]
+    first.touch("sick")
+    for verb, code, state in (("ignore", 0, "succeeded"),
+                              ("fail", 5, "failed")):
+        second.path("tries").unlink(missing_ok=True)
+        task = w.deploy("1.0")
+        approve(w, task)
+        asked = wait_for_people(w, task)
+        assert asked["machine"] == "web-01", asked
+        w.cli(*command(w, task, verb), "--note", f"{verb} it")
+        w.cli("task", "wait", task, code=code)
+        assert w.task(task)["state"] == state, verb
+        # Who is ignored does not hold up the others, who fails does.
+        assert len(second.lines("tries")) == (verb == "ignore"), verb
+        assert f"{verb} it" in w.cli("task", "show", task).out
+    first.path("sick").unlink()
+
+
+TRIED = """
+project: tried
+steps:
+  - name: try
+    roles: [web]
+    retries: 2
+    run: |
+      echo x >>"$HOME/tried"
+      [ "$(wc -l <"$HOME/tried")" -eq 3 ]
+"""
+LIMITED = """
+project: limited
+time_limit: 1s
+steps:
+  - name: long
+    roles: [web]
+    run: |
+      echo x >>"$HOME/long"
+      sleep 60
+"""
+
+
+def test_a_step_is_tried_so_often_and_a_task_ends_in_time(w):
+    for name, process in (("tried", TRIED), ("limited", LIMITED)):
+        w.project(process, name=name)
+        w.release("1.0", name=name)
+    machine = w.machines["web-01"]
+    task = w.deploy("1.0", "--machine", "web-01", name="tried")
+    w.cli("task", "wait", task)
+    assert machine.lines("tried") == ["x"] * 3
+    assert w.runs(task)[("web-01", "try")]["attempt"] == 3
+    task = w.deploy("1.0", "--machine", "web-01", name="limited")
+    result = w.cli("task", "wait", task, code=None)
+    assert result.code == 5 and "deadline passed" in result.err, result
+    assert len(machine.lines("long")) <= 1

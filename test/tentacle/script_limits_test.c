@@ -243,6 +243,85 @@ static void test_a_group_without_the_controller_keeps_nothing(void **state)
 	assert_int_equal(kept.processes, 64);
 }
 
+/* A process that waits in that group; orphan: who started it is gone. */
+static void put_into(const char *group, bool orphan)
+{
+	char path[FS_PATH_MAX], byte = 'x';
+	int ready[2], fd;
+	pid_t pid;
+
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid > 0) {
+		(void)close(ready[1]);
+		assert_int_equal(read(ready[0], &byte, 1), 1);
+		(void)close(ready[0]);
+		if (orphan)
+			assert_int_equal(waitpid(pid, NULL, 0), pid);
+		return;
+	}
+	if (orphan && fork() != 0)
+		_exit(0);
+	(void)alarm(60); /* where nobody kills it */
+	(void)snprintf(path, sizeof(path), "%s/cgroup.procs", group);
+	fd = open(path, O_WRONLY);
+	if (fd < 0 || write(fd, "0", 1) != 1 || write(ready[1], &byte, 1) != 1)
+		_exit(1);
+	(void)close(ready[1]);
+	(void)pause();
+	_exit(0);
+}
+
+/* The number of the group that understands cgroup.kill; -1: none does. */
+static int that_kills(const struct cgroup *c)
+{
+	char path[FS_PATH_MAX];
+
+	for (int i = 0; i < GUARD_TREES; i++) {
+		(void)snprintf(
+		    path, sizeof(path), "%s/cgroup.kill", c->path[i]);
+		if (c->path[i][0] != '\0' && access(path, W_OK) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/* Signals one by one go to those in the group itself, so who is beneath it, and
+ * nobody's child, dies by cgroup.kill alone. */
+static void test_version_2_kills_all_that_is_beneath_at_once(void **state)
+{
+	const struct cgroup_limits none = { 0, 0 };
+	struct cgroup c = { .oom_before = 0 }, second = c;
+	char name[32], inner[FS_PATH_MAX];
+	unsigned dead = 0;
+	int at;
+
+	(void)state;
+	(void)snprintf(name, sizeof(name), "longarm-test-%d", (int)getpid());
+	assert_int_equal(cgroup_make(&c, name, &none), RC_OK);
+	at = that_kills(&c);
+	if (at < 0) {
+		cgroup_remove(&c);
+		skip();
+	}
+	memcpy(second.path[0], c.path[at], sizeof(second.path[0]));
+	(void)snprintf(inner, sizeof(inner), "%s/inner", second.path[0]);
+	assert_int_equal(mkdir(inner, 0755), 0);
+	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+	put_into(second.path[0], false);
+	put_into(inner, true);
+	assert_int_equal(cgroup_kill(&second), 1);
+	for (int i = 0; i < 1000 && dead < 2; i++) {
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			dead++;
+		(void)poll(NULL, 0, 10);
+	}
+	assert_int_equal(dead, 2);
+	assert_int_equal(rmdir(inner), 0);
+	cgroup_remove(&c);
+}
+
 /* --- Users -------------------------------------------------------------- */
 
 static void need_root(void)
@@ -350,6 +429,7 @@ int main(void)
 		T(test_a_fork_bomb_stays_in_its_box_and_ends_with_it),
 		T(test_who_fails_at_his_limit_is_told_so),
 		T(test_version_2_gets_its_files),
+		T(test_version_2_kills_all_that_is_beneath_at_once),
 		T(test_a_group_without_the_controller_keeps_nothing),
 		T(test_it_runs_as_the_user_and_as_nobody_else),
 		T(test_a_link_of_the_users_is_not_followed),
