@@ -248,6 +248,10 @@ static const struct field forget_fields[] = {
 	{ SHAPE_LIST("tickets", msg_forget, tickets.items, tickets.count,
 	      TICKETS_MAX, &part_id),
 	    .optional = true },
+	{ SHAPE_NAME("task", msg_forget, task, task_is_valid),
+	    .optional = true },
+	{ SHAPE_U64("epoch", msg_forget, epoch), .optional = true },
+	{ SHAPE_U64("settled", msg_forget, settled), .optional = true },
 };
 
 static const struct shape forget = SHAPE(msg_forget, OP_FORGET, forget_fields);

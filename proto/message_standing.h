@@ -180,6 +180,9 @@ MSG_CODEC(tickets_reply);
 struct msg_forget {
 	uint32_t id;
 	struct msg_id_list tickets; /* TICKETS_MAX */
+	char task[TASK_SIZE];       /* of all of them; "": of several */
+	uint64_t epoch;             /* with a task: of its owner */
+	uint64_t settled; /* tasks below this number are over; 0: not told */
 };
 
 MSG_CODEC(forget);

@@ -51,6 +51,14 @@ enum rc floor_raise(
 	return RC_OK;
 }
 
+void floor_keep(struct floors *f, const char *name)
+{
+	struct floor *at = find(f, name);
+
+	if (at != NULL)
+		at->kept = true;
+}
+
 void floors_free(struct floors *f)
 {
 	for (size_t i = 0; i < FLOOR_BUCKETS; i++) {
@@ -63,7 +71,8 @@ void floors_free(struct floors *f)
 	}
 }
 
-void floors_expire(struct floors *f, uint64_t before_ms)
+void floors_expire(struct floors *f,
+    bool (*is_over)(const char *name, uint64_t below), uint64_t below)
 {
 	for (size_t i = 0; i < FLOOR_BUCKETS; i++) {
 		struct floor **link = &f->buckets[i];
@@ -71,7 +80,8 @@ void floors_expire(struct floors *f, uint64_t before_ms)
 		while (*link != NULL) {
 			struct floor *at = *link;
 
-			if (at->at_ms >= before_ms) {
+			if (at->kept || !is_over(at->name, below)) {
+				at->kept = false;
 				link = &at->next;
 				continue;
 			}

@@ -100,8 +100,13 @@ static void put_fields(struct writer *w, const struct journal_record *r)
 		put_result(w, &r->result);
 		break;
 	case JOURNAL_TOMBSTONE:
+		put_text(w, r->task, sizeof(r->task));
+		break;
 	case JOURNAL_FORGOTTEN:
 	case JOURNAL_UNLOCKED:
+		break;
+	case JOURNAL_SETTLED:
+		put_number(w, r->settled, 8);
 		break;
 	case JOURNAL_EPOCH:
 		put_text(w, r->epoch.task, sizeof(r->epoch.task));
@@ -305,8 +310,14 @@ static void take_fields(struct reader *in, struct journal_record *r)
 		take_result(in, &r->result);
 		break;
 	case JOURNAL_TOMBSTONE:
+		if (in->left > 0)
+			take_text(in, r->task, sizeof(r->task));
+		break;
 	case JOURNAL_FORGOTTEN:
 	case JOURNAL_UNLOCKED:
+		break;
+	case JOURNAL_SETTLED:
+		r->settled = take_number(in, 8);
 		break;
 	case JOURNAL_EPOCH:
 		take_text(in, r->epoch.task, sizeof(r->epoch.task));
@@ -338,7 +349,7 @@ static bool take_record(
 	c->frame = bytes_of(in.p, in.left);
 	in = (struct reader){ body, len, false };
 	type = take_number(&in, 1);
-	*known = (type >= JOURNAL_ACCEPTED && type <= JOURNAL_INCARNATION) ||
+	*known = (type >= JOURNAL_ACCEPTED && type <= JOURNAL_SETTLED) ||
 	         type == JOURNAL_UNLOCKED;
 	if (!*known) {
 		c->newer = type < JOURNAL_SKIPPABLE ? (unsigned)type : 0;

@@ -38,6 +38,7 @@ enum journal_type {
 	JOURNAL_EPOCH = 7,      /* floor of a task's epoch */
 	JOURNAL_DEPLOYMENT = 8, /* floor of a project's deployment number */
 	JOURNAL_INCARNATION = 9, /* newest life of the server's database */
+	JOURNAL_SETTLED = 10,    /* tasks below this number are over */
 	/* A person took its lock away: a program without locks needs not know.
 	 */
 	JOURNAL_UNLOCKED = JOURNAL_SKIPPABLE + 1
@@ -93,6 +94,9 @@ struct journal_record {
 			uint64_t number;
 		} deployment;
 		struct msg_incarnation incarnation;
+		/* Of a tombstone; "": written by a version before 0.1. */
+		char task[TASK_SIZE];
+		uint64_t settled;
 	};
 };
 

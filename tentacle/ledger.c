@@ -110,7 +110,7 @@ static void compact(struct ledger *l)
 	if (r != NULL)
 		rc = journal_rewrite_begin(l->journal);
 	if (rc == RC_OK) {
-		tickets_expire(l->tickets, now_ms());
+		tickets_expire(l->tickets);
 		while (rc == RC_OK) {
 			rc = tickets_dump(l->tickets, &dump, r);
 			if (rc == RC_OK)

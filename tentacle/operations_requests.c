@@ -301,6 +301,18 @@ static enum rc forget_all(
 	return RC_OK;
 }
 
+/* Its journal may forget what belongs to tasks that are over. */
+static enum rc note_settled(
+    struct operations *ops, uint64_t below, struct fault *why)
+{
+	struct journal_record *r = &ops->plan.records[0];
+
+	if (!tickets_judge_settled(
+		ledger_tickets(ops->ledger), below, operations_wall_ms(), r))
+		return RC_OK;
+	return ledger_commit(ops->ledger, r, 1, why);
+}
+
 static enum rc on_forget(struct operations *ops, struct bytes frame,
     struct operations_caller caller, struct fault *fault)
 {
@@ -312,7 +324,14 @@ static enum rc on_forget(struct operations *ops, struct bytes frame,
 
 	if (rc != RC_OK)
 		return rc;
-	rc = forget_all(ops, &m.tickets, &why);
+	if (m.task[0] != '\0' &&
+	    !tickets_owner_fits(
+		ledger_tickets(ops->ledger), m.task, m.epoch, &why))
+		rc = RC_DENIED;
+	if (rc == RC_OK)
+		rc = forget_all(ops, &m.tickets, &why);
+	if (rc == RC_OK)
+		rc = note_settled(ops, m.settled, &why);
 	if (rc != RC_OK) {
 		if (!operations_check_fatal(ops))
 			operations_refuse(ops, OP_FORGET, m.id, &why, caller);

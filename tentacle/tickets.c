@@ -16,7 +16,11 @@ struct tickets {
 	struct floors epochs;      /* by task */
 	struct floors deployments; /* by project */
 	struct msg_incarnation incarnation;
+	uint64_t settled; /* tasks below this number are over */
+	size_t expire_at; /* so many known: look for what may be forgotten */
 };
+
+#define EXPIRE_FIRST 1024
 
 /* --- The index ---------------------------------------------------------- */
 
@@ -27,6 +31,7 @@ enum rc tickets_new(const struct ticket_limits *limits, struct tickets **out)
 	if (t == NULL)
 		return RC_NOMEM;
 	t->limits = *limits;
+	t->expire_at = EXPIRE_FIRST;
 	*out = t;
 	return RC_OK;
 }
@@ -147,10 +152,13 @@ static struct journal_result cancelled_result(uint64_t at_ms, const char *text)
 	return r;
 }
 
-static enum rc apply_tombstone(
-    struct tickets *t, const char *id, uint64_t at_ms, const char *text)
+static enum rc apply_tombstone(struct tickets *t,
+    const struct journal_record *from, const char *id, const char *text)
 {
+	uint64_t at_ms = from->at_ms;
 	const struct journal_result r = cancelled_result(at_ms, text);
+	const char *task =
+	    from->type == JOURNAL_ACCEPTED ? from->accepted.task : from->task;
 	struct ticket *k = find(t, id);
 
 	if (k == NULL) {
@@ -159,6 +167,8 @@ static enum rc apply_tombstone(
 		if (rc != RC_OK)
 			return rc;
 		k->tombstone = true;
+		(void)snprintf(
+		    k->accepted.task, sizeof(k->accepted.task), "%s", task);
 		k->accepted_ms = at_ms;
 	}
 	k->changed_ms = at_ms;
@@ -175,7 +185,7 @@ static enum rc apply_accepted(struct tickets *t, const struct journal_record *r)
 	if (find(t, r->ticket) != NULL)
 		return RC_PROTO;
 	for (size_t i = 0; i < a->supersedes_count; i++) {
-		rc = apply_tombstone(t, a->supersedes[i], r->at_ms,
+		rc = apply_tombstone(t, r, a->supersedes[i],
 		    "replaced by a newer ticket before it started");
 		if (rc != RC_OK)
 			return rc;
@@ -228,6 +238,62 @@ static enum rc apply_known(struct tickets *t, const struct journal_record *r)
 	return RC_OK;
 }
 
+/* --- Tasks that are over ------------------------------------------------ */
+
+/* "task-12": 12; 0: it has no number. */
+static uint64_t number_of(const char *task)
+{
+	static const char front[] = "task-";
+	uint64_t n = 0;
+
+	if (strncmp(task, front, sizeof(front) - 1) != 0)
+		return 0;
+	for (const char *p = task + sizeof(front) - 1; *p != '\0'; p++) {
+		if (*p < '0' || *p > '9' || n > UINT64_MAX / 10 - 1)
+			return 0;
+		n = n * 10 + (uint64_t)(*p - '0');
+	}
+	return n;
+}
+
+static bool is_over(const char *task, uint64_t below)
+{
+	uint64_t n = number_of(task);
+
+	return n > 0 && n < below;
+}
+
+void tickets_expire(struct tickets *t)
+{
+	for (size_t i = 0; i < TICKET_BUCKETS; i++) {
+		struct ticket **link = &t->buckets[i];
+
+		while (*link != NULL) {
+			struct ticket *k = *link;
+
+			if (!(k->tombstone || k->forgotten) ||
+			    !is_over(k->accepted.task, t->settled)) {
+				floor_keep(&t->epochs, k->accepted.task);
+				link = &k->next;
+				continue;
+			}
+			*link = k->next;
+			free(k);
+			t->known--;
+		}
+	}
+	floors_expire(&t->epochs, is_over, t->settled);
+	t->expire_at = 2 * t->known + EXPIRE_FIRST;
+}
+
+static void apply_settled(struct tickets *t, uint64_t below)
+{
+	if (below > t->settled)
+		t->settled = below;
+	if (t->known >= t->expire_at)
+		tickets_expire(t);
+}
+
 enum rc tickets_apply(struct tickets *t, const struct journal_record *r)
 {
 	switch (r->type) {
@@ -241,7 +307,7 @@ enum rc tickets_apply(struct tickets *t, const struct journal_record *r)
 		return apply_known(t, r);
 	case JOURNAL_TOMBSTONE:
 		return apply_tombstone(
-		    t, r->ticket, r->at_ms, "cancelled before it came");
+		    t, r, r->ticket, "cancelled before it came");
 	case JOURNAL_EPOCH:
 		return floor_raise(
 		    &t->epochs, r->epoch.task, r->epoch.epoch, r->at_ms);
@@ -253,36 +319,17 @@ enum rc tickets_apply(struct tickets *t, const struct journal_record *r)
 		 * was made; who still counts from before is refused by his
 		 * incarnation. */
 		if (r->incarnation.secs > t->incarnation.secs) {
+			t->settled = 0;
 			floors_free(&t->epochs);
 			floors_free(&t->deployments);
 		}
 		t->incarnation = r->incarnation;
 		return RC_OK;
+	case JOURNAL_SETTLED:
+		apply_settled(t, r->settled);
+		return RC_OK;
 	}
 	return RC_PROTO;
-}
-
-void tickets_expire(struct tickets *t, uint64_t now_ms)
-{
-	uint64_t before = now_ms > TICKET_KEEP_MS ? now_ms - TICKET_KEEP_MS : 0;
-
-	for (size_t i = 0; i < TICKET_BUCKETS; i++) {
-		struct ticket **link = &t->buckets[i];
-
-		while (*link != NULL) {
-			struct ticket *k = *link;
-
-			if (k->changed_ms >= before ||
-			    !(k->tombstone || k->forgotten)) {
-				link = &k->next;
-				continue;
-			}
-			*link = k->next;
-			free(k);
-			t->known--;
-		}
-	}
-	floors_expire(&t->epochs, before);
 }
 
 /* --- Decisions ---------------------------------------------------------- */
@@ -354,20 +401,29 @@ static bool begins_life(const struct ticket_plan *plan)
 	       plan->records[0].type == JOURNAL_INCARNATION;
 }
 
+bool tickets_owner_fits(const struct tickets *t, const char *task,
+    uint64_t epoch, struct fault *fault)
+{
+	uint64_t known = floor_of(&t->epochs, task);
+
+	if (epoch >= known)
+		return true;
+	fault_set(fault, REASON_SUPERSEDED, "",
+	    "task %s has a newer owner: epoch %llu, not %llu", task,
+	    (unsigned long long)known, (unsigned long long)epoch);
+	return false;
+}
+
 /* Refuses a former owner of the task; notes a new one. */
 static bool epoch_fits(const struct tickets *t, const char *task,
     uint64_t epoch, uint64_t now_ms, struct ticket_plan *plan)
 {
-	uint64_t known = begins_life(plan) ? 0 : floor_of(&t->epochs, task);
+	bool anew = begins_life(plan);
 	struct journal_record *r;
 
-	if (epoch < known) {
-		fault_set(&plan->fault, REASON_SUPERSEDED, "",
-		    "task %s has a newer owner: epoch %llu, not %llu", task,
-		    (unsigned long long)known, (unsigned long long)epoch);
+	if (!anew && !tickets_owner_fits(t, task, epoch, &plan->fault))
 		return false;
-	}
-	if (epoch > known) {
+	if (anew || epoch > floor_of(&t->epochs, task)) {
 		r = plan_record(plan, JOURNAL_EPOCH, now_ms);
 		(void)snprintf(
 		    r->epoch.task, sizeof(r->epoch.task), "%s", task);
@@ -441,14 +497,28 @@ static bool deployment_fits(const struct tickets *t, const struct msg_start *m,
 	return false;
 }
 
-static bool memory_fits(const struct tickets *t, struct ticket_plan *plan)
+static bool memory_fits(
+    const struct tickets *t, size_t most, struct ticket_plan *plan)
 {
-	if (t->known < t->limits.known_max)
+	if (t->known < most)
 		return true;
 	fault_set(&plan->fault, REASON_TOO_MANY, "",
-	    "%zu tickets are remembered on this machine, the limit is %zu "
-	    "(tickets.known_max)",
-	    t->known, t->limits.known_max);
+	    "%zu tickets are remembered on this machine, the limit is %zu; "
+	    "they are kept for the oldest task that is open on the server: end "
+	    "that one",
+	    t->known, most);
+	return false;
+}
+
+/* What is forgotten of a task that is over must not be taken for new. */
+static bool task_is_open(
+    const struct tickets *t, const char *task, struct ticket_plan *plan)
+{
+	if (begins_life(plan) || !is_over(task, t->settled))
+		return true;
+	fault_set(&plan->fault, REASON_SUPERSEDED, "",
+	    "%s is over: the server has said so of all before task-%llu", task,
+	    (unsigned long long)t->settled);
 	return false;
 }
 
@@ -461,7 +531,7 @@ static bool limits_fit(const struct tickets *t, struct ticket_plan *plan)
 		    t->open, t->limits.open_max);
 		return false;
 	}
-	return memory_fits(t, plan);
+	return memory_fits(t, t->limits.known_max, plan);
 }
 
 static void plan_accept(const struct msg_start *m,
@@ -513,8 +583,8 @@ void tickets_judge_start(const struct tickets *t, const struct msg_start *m,
 	plan->ticket = find(t, m->ticket);
 	if (plan->ticket != NULL)
 		plan->verdict = VERDICT_KNOWN;
-	else if (supersedes_fit(t, m, plan) && deployment_fits(t, m, plan) &&
-		 limits_fit(t, plan))
+	else if (task_is_open(t, m->task, plan) && supersedes_fit(t, m, plan) &&
+		 deployment_fits(t, m, plan) && limits_fit(t, plan))
 		plan_accept(m, side, plan);
 	else
 		refuse(plan);
@@ -532,12 +602,14 @@ void tickets_judge_cancel(const struct tickets *t, const struct msg_cancel *m,
 	}
 	plan->ticket = find(t, m->ticket);
 	if (plan->ticket == NULL) {
-		if (!memory_fits(t, plan)) {
+		if (!task_is_open(t, m->task, plan) ||
+		    !memory_fits(t, 2 * t->limits.known_max, plan)) {
 			refuse(plan);
 			return;
 		}
 		r = plan_record(plan, JOURNAL_TOMBSTONE, now_ms);
 		memcpy(r->ticket, m->ticket, sizeof(r->ticket));
+		memcpy(r->task, m->task, sizeof(r->task));
 		plan->verdict = VERDICT_ACCEPT;
 		return;
 	}
@@ -554,9 +626,24 @@ void tickets_judge_attach(const struct tickets *t, const struct msg_attach *m,
 {
 	memset(plan, 0, sizeof(*plan));
 	plan->verdict = VERDICT_KNOWN;
+	/* Who owned a task that is over is forgotten. */
 	if (m->task[0] != '\0' &&
-	    !epoch_fits(t, m->task, m->epoch, now_ms, plan))
+	    ((floor_of(&t->epochs, m->task) == 0 &&
+		 !task_is_open(t, m->task, plan)) ||
+		!epoch_fits(t, m->task, m->epoch, now_ms, plan)))
 		refuse(plan);
+}
+
+bool tickets_judge_settled(const struct tickets *t, uint64_t below,
+    uint64_t now_ms, struct journal_record *r)
+{
+	if (below <= t->settled)
+		return false;
+	memset(r, 0, sizeof(*r));
+	r->type = JOURNAL_SETTLED;
+	r->at_ms = now_ms;
+	r->settled = below;
+	return true;
 }
 
 /* --- Compaction --------------------------------------------------------- */
@@ -571,7 +658,9 @@ static bool dump_ticket(
 	switch (stage) {
 	case 0:
 		r->type = k->tombstone ? JOURNAL_TOMBSTONE : JOURNAL_ACCEPTED;
-		if (!k->tombstone)
+		if (k->tombstone)
+			memcpy(r->task, k->accepted.task, sizeof(r->task));
+		else
 			r->accepted = k->accepted;
 		return true;
 	case 1:
@@ -623,6 +712,7 @@ static bool dump_floor(const struct tickets *t, struct ticket_dump *d,
 
 enum {
 	DUMP_INCARNATION,
+	DUMP_SETTLED,
 	DUMP_EPOCHS,
 	DUMP_DEPLOYMENTS,
 	DUMP_TICKETS
@@ -654,11 +744,19 @@ enum rc tickets_dump(
     const struct tickets *t, struct ticket_dump *d, struct journal_record *r)
 {
 	if (d->stage == DUMP_INCARNATION) {
-		d->stage = DUMP_EPOCHS;
+		d->stage = DUMP_SETTLED;
 		memset(r, 0, sizeof(*r));
 		r->type = JOURNAL_INCARNATION;
 		r->incarnation = t->incarnation;
 		if (t->incarnation.secs > 0)
+			return RC_OK;
+	}
+	if (d->stage == DUMP_SETTLED) {
+		d->stage = DUMP_EPOCHS;
+		memset(r, 0, sizeof(*r));
+		r->type = JOURNAL_SETTLED;
+		r->settled = t->settled;
+		if (t->settled > 0)
 			return RC_OK;
 	}
 	if (d->stage == DUMP_EPOCHS) {

@@ -10,7 +10,9 @@
  *     unknown -> TOMBSTONE (cancelled or replaced before it came)
  *
  * A script is started at most once per ticket: a ticket known in any way is
- * never accepted again.  One thread.
+ * never accepted again.  Those of tasks that are over for the server (its low
+ * water mark) may be forgotten: from then on no order for such a task is taken.
+ * No clock decides about that.  One thread.
  */
 #ifndef TENTACLE_TICKETS_H
 #define TENTACLE_TICKETS_H
@@ -18,11 +20,10 @@
 #include "proto/message_deploy.h"
 #include "tentacle/journal_record.h"
 
-#define TICKET_KEEP_MS (90ull * 24 * 3600 * 1000)
-
 struct ticket_limits {
 	size_t open_max;  /* accepted or running; default 64 */
-	size_t known_max; /* remembered, tombstones included; default 200000 */
+	size_t known_max; /* remembered, tombstones included; default 200000.
+	                   * Cancels are taken up to twice as many. */
 };
 
 #define TICKET_LIMITS_DEFAULT                                                  \
@@ -60,7 +61,7 @@ void tickets_free(struct tickets *t);
 MUST_CHECK enum rc tickets_apply(
     struct tickets *t, const struct journal_record *r);
 
-/* NULL: not known.  Valid until the next tickets_expire(). */
+/* NULL: not known.  Valid until the next tickets_apply(). */
 const struct ticket *tickets_find(const struct tickets *t, const char *id);
 /* Accepted or running. */
 size_t tickets_open(const struct tickets *t);
@@ -120,8 +121,18 @@ void tickets_judge_cancel(const struct tickets *t, const struct msg_cancel *m,
 void tickets_judge_attach(const struct tickets *t, const struct msg_attach *m,
     uint64_t now_ms, struct ticket_plan *plan);
 
-/* Forget tombstones and forgotten tickets older than TICKET_KEEP_MS. */
-void tickets_expire(struct tickets *t, uint64_t now_ms);
+/*
+ * The server says that tasks below this number are over.  True: that is news,
+ * and *r is to be committed.
+ */
+bool tickets_judge_settled(const struct tickets *t, uint64_t below,
+    uint64_t now_ms, struct journal_record *r);
+/* May the owner of this epoch say something of the task?  Else *fault. */
+bool tickets_owner_fits(const struct tickets *t, const char *task,
+    uint64_t epoch, struct fault *fault);
+
+/* Forget tombstones and forgotten tickets of tasks that are over. */
+void tickets_expire(struct tickets *t);
 
 /*
  * Everything known as records, for compaction; *d begins as all zero and t

@@ -26,6 +26,7 @@ struct batch {
 	size_t task_count;
 	struct work_command *commands;
 	size_t command_count;
+	uint64_t settled; /* after the commit; see work.h */
 };
 
 /* ---- facts ---- */
@@ -283,18 +284,30 @@ static enum rc find_logs(struct db *db, struct batch *b)
 	return rc;
 }
 
+static bool forgets(const struct batch *b)
+{
+	for (size_t i = 0; i < b->command_count; i++) {
+		if (b->commands[i].type == COMMAND_FORGET)
+			return true;
+	}
+	return false;
+}
+
 static enum rc apply(struct db *db, struct store_job *job)
 {
 	struct batch *b = CONTAINER_OF(job, struct batch, job);
+	enum rc rc;
 
 	for (size_t i = 0; i < b->task_count; i++) {
-		enum rc rc = store_task_apply(db, &b->tasks[i]);
-
+		rc = store_task_apply(db, &b->tasks[i]);
 		b->lost[i] = rc == RC_STATE;
 		if (rc != RC_OK && rc != RC_STATE)
 			return rc;
 	}
-	return find_logs(db, b);
+	rc = find_logs(db, b);
+	if (rc == RC_OK && forgets(b))
+		rc = store_task_settled(db, &b->settled);
+	return rc;
 }
 
 /* Its last row is on the disk, or it is another node's. */
@@ -337,6 +350,8 @@ static void after_commit(struct dispatch *d, struct batch *b)
 		    (unsigned long long)number);
 		let_go(d, number);
 	}
+	if (b->settled > d->settled)
+		d->settled = b->settled;
 	for (size_t i = 0; i < b->command_count; i++)
 		work_carry_out(d, &b->commands[i]);
 	for (size_t i = 0; i < b->task_count; i++) {

@@ -505,7 +505,7 @@ void work_carry_out(struct dispatch *d, const struct work_command *command)
 		do_cancel(run);
 		break;
 	case COMMAND_FORGET:
-		work_forget(d, run->machine->id, command->ticket);
+		work_forget(run, command->ticket);
 		break;
 	case COMMAND_TYPE_COUNT:
 		break;

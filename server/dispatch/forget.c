@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/xalloc.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,9 @@ struct forget {
 	char machine[TASK_MACHINE_SIZE];
 	struct msg_id *tickets;
 	size_t count;
+	char task[TASK_SIZE]; /* of all of them; "": of several */
+	uint64_t epoch;
+	uint64_t settled; /* all tasks below have ended */
 };
 
 static void forget_free(struct forget *f)
@@ -50,9 +54,12 @@ static enum rc encode_forget(
     void *arg, const struct fleet_call *call, struct packbuf *out)
 {
 	struct forget *f = arg;
-	const struct msg_forget m = { .id = call->id,
-		.tickets = { .items = f->tickets, .count = f->count } };
+	struct msg_forget m = { .id = call->id,
+		.tickets = { .items = f->tickets, .count = f->count },
+		.epoch = f->epoch,
+		.settled = f->settled };
 
+	memcpy(m.task, f->task, sizeof(m.task));
 	return msg_forget_encode(&m, out);
 }
 
@@ -79,13 +86,19 @@ static void tell(struct forget *f)
 		forget_free(f);
 }
 
-void work_forget(struct dispatch *d, const char *machine, const char *ticket)
+void work_forget(struct work_run *run, const char *ticket)
 {
-	struct forget *f = forget_new(d, machine, 1);
+	const struct task_row *row = &run->task->rows.task.row;
+	struct dispatch *d = run->task->dispatch;
+	struct forget *f = forget_new(d, run->machine->id, 1);
 
 	failpoint("result.committed");
 	memcpy(f->tickets[0].text, ticket, sizeof(f->tickets[0].text));
 	f->count = 1;
+	(void)snprintf(f->task, sizeof(f->task), "task-%llu",
+	    (unsigned long long)row->number);
+	f->epoch = row->epoch;
+	f->settled = d->settled;
 	tell(f);
 }
 
@@ -111,7 +124,7 @@ static enum rc choose(struct db *db, struct store_job *job)
 			f->tickets[kept++] = f->tickets[i];
 	}
 	f->count = kept;
-	return RC_OK;
+	return store_task_settled(db, &f->settled);
 }
 
 static void chosen(struct store_job *job, enum rc rc)

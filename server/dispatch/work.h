@@ -132,7 +132,8 @@ struct dispatch {
 	struct engine_random random;
 	struct engine *engine;
 	struct work_task_list tasks;
-	uint64_t boot_at_ms;     /* unix time: work_task_ms() */
+	uint64_t boot_at_ms; /* unix time: work_task_ms() */
+	uint64_t settled; /* tasks below this number have ended; 0: unknown */
 	struct work_fact *facts; /* those of the next batch */
 	size_t fact_count, fact_room;
 	struct batch *batch; /* the one under way */
@@ -205,7 +206,7 @@ void work_carry_out(struct dispatch *d, const struct work_command *command);
  * forget that: the first time the word was lost. */
 void work_forget_again(struct dispatch *d, const char *machine);
 /* Its end is committed; nobody waits for the answer. */
-void work_forget(struct dispatch *d, const char *machine, const char *ticket);
+void work_forget(struct work_run *run, const char *ticket);
 /* Requests to forget that are under way. */
 void work_forgets_drop(struct dispatch *d);
 /* Free it when it is final and nothing is under way. */

@@ -193,3 +193,20 @@ enum rc store_task_cancel(
 	return db_fault(
 	    db, query_change(&q), fault, "task-%llu", number_of(number));
 }
+
+enum rc store_task_settled(struct db *db, uint64_t *below)
+{
+	struct query q;
+	enum rc rc;
+
+	query_start(&q, db,
+	    "SELECT coalesce((SELECT id FROM task"
+	    "  WHERE state IN ('queued', 'running', 'cancelling')"
+	    "  ORDER BY id LIMIT 1),"
+	    " (SELECT id + 1 FROM task ORDER BY id DESC LIMIT 1), 1)");
+	rc = query_step(&q);
+	if (rc == RC_OK)
+		*below = query_get_u64(&q, 0);
+	query_end(&q);
+	return rc;
+}

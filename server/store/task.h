@@ -188,4 +188,7 @@ MUST_CHECK enum rc store_fact_list(struct db *db, uint64_t number,
     uint64_t after, uint32_t limit, struct store_fact_row **rows,
     size_t *count);
 
+/* All tasks below *below have ended, and no other will have such a number. */
+MUST_CHECK enum rc store_task_settled(struct db *db, uint64_t *below);
+
 #endif

@@ -58,6 +58,7 @@ static void compact(struct machine *m)
 	uint8_t frame[JOURNAL_FRAME_HEAD];
 	struct ticket_dump dump = { 0 };
 
+	tickets_expire(m->tickets);
 	memcpy(header.id, m->journal, sizeof(header.id));
 	journal_header_encode(&header, head);
 	m->len = 0;
@@ -113,7 +114,7 @@ static struct journal_record record_of(const struct world *w,
 {
 	struct journal_record r = { .type = type, .at_ms = machine_now(w, m) };
 
-	memcpy(r.ticket, ticket, sizeof(r.ticket));
+	(void)snprintf(r.ticket, sizeof(r.ticket), "%s", ticket);
 	return r;
 }
 
@@ -283,14 +284,21 @@ static void begin_at(struct world *w, const struct deed *d, uint64_t ms)
 
 /* ---- orders ---- */
 
+static struct msg_incarnation the_incarnation(void)
+{
+	struct msg_incarnation i = { .secs = 1 };
+
+	memset(i.random, 'a', sizeof(i.random) - 1);
+	return i;
+}
+
 static struct msg_start start_of(const struct world *w, const struct order *o)
 {
 	struct msg_start m = { .epoch = o->epoch,
-		.incarnation = { .secs = 1 },
+		.incarnation = the_incarnation(),
 		.counter = o->counter,
 		.action = ACTION_SCRIPT };
 
-	memset(m.incarnation.random, 'a', sizeof(m.incarnation.random) - 1);
 	memcpy(m.ticket, o->ticket, sizeof(m.ticket));
 	memcpy(m.journal, o->journal, sizeof(m.journal));
 	(void)snprintf(m.task, sizeof(m.task), "task-%llu",
@@ -329,10 +337,12 @@ static bool obey(struct world *w, struct machine *m, const struct order *o,
 {
 	if (o->epoch < m->obeyed[o->key.task])
 		sim_break(w,
-		    "machine %u obeyed epoch %llu of task-%llu after %llu",
+		    "machine %u obeyed epoch %llu of task-%llu after %llu "
+		    "(order %d of %.6s)",
 		    m->index, (unsigned long long)o->epoch,
 		    (unsigned long long)o->key.task,
-		    (unsigned long long)m->obeyed[o->key.task]);
+		    (unsigned long long)m->obeyed[o->key.task], (int)o->type,
+		    o->ticket);
 	if (!commit(w, m, plan->records, plan->record_count)) {
 		net_break(w, o, true);
 		return false;
@@ -390,6 +400,8 @@ static void on_start(struct world *w, struct machine *m, const struct order *o)
 	start.supersedes.count = o->former_count;
 	if (w->options->mutant == MUTANT_NO_SUPERSEDE)
 		start.supersedes.count = 0;
+	if (w->options->mutant == MUTANT_NO_MARK)
+		start.task[0] = 'T'; /* a name without a number */
 	tickets_judge_start(m->tickets, &start, &side, &plan);
 	if (plan.verdict == VERDICT_REFUSE) {
 		refuse(w, m, o, &plan.fault);
@@ -492,10 +504,14 @@ static void on_forget(struct world *w, struct machine *m, const struct order *o)
 		    "machine %u was told to forget %.6s, whose result "
 		    "is nowhere else",
 		    m->index, o->ticket);
-	if (k == NULL || !k->ended || k->forgotten || k->tombstone)
-		return;
-	r = record_of(w, m, JOURNAL_FORGOTTEN, o->ticket);
-	(void)commit(w, m, &r, 1);
+	if (k != NULL && k->ended && !k->forgotten && !k->tombstone) {
+		r = record_of(w, m, JOURNAL_FORGOTTEN, o->ticket);
+		if (!commit(w, m, &r, 1))
+			return;
+	}
+	if (tickets_judge_settled(
+		m->tickets, o->settled, machine_now(w, m), &r))
+		(void)commit(w, m, &r, 1);
 }
 
 static void on_check(struct world *w, struct machine *m, const struct order *o)
@@ -521,6 +537,10 @@ void machine_order(struct world *w, const struct order *o)
 	switch (o->type) {
 	case COMMAND_START:
 		on_start(w, m, o);
+		/* One that was refused leaves nothing: only who has the
+		 * server's key could say it again. */
+		if (m->up && tickets_find(m->tickets, o->ticket) != NULL)
+			net_again(w, o);
 		break;
 	case COMMAND_ATTACH:
 		on_attach(w, m, o);
@@ -654,6 +674,19 @@ static bool recover_one(struct world *w, struct machine *m, struct deed *d)
 	return true;
 }
 
+/* Each seal begins with the welcome of the server, which says whose orders
+ * these are. */
+static bool welcome(struct world *w, struct machine *m)
+{
+	struct journal_record r = record_of(w, m, JOURNAL_INCARNATION, "");
+	struct fault fault;
+
+	r.incarnation = the_incarnation();
+	return tickets_check_incarnation(m->tickets, &r.incarnation, &fault) !=
+	           RC_NOTFOUND ||
+	       commit(w, m, &r, 1);
+}
+
 static void machine_up(struct world *w, struct machine *m)
 {
 	m->up = true;
@@ -661,6 +694,8 @@ static void machine_up(struct world *w, struct machine *m)
 	m->skew_ms = (int64_t)between(w, 0, 48 * 60 * MINUTE) -
 	             (int64_t)(24 * 60 * MINUTE);
 	read_journal(w, m);
+	if (w->out->broken || !welcome(w, m))
+		return;
 	for (size_t i = 0; i < w->deed_count && !w->out->broken; i++) {
 		if (w->deeds[i].machine == m->index &&
 		    !recover_one(w, m, &w->deeds[i]))

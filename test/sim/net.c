@@ -56,12 +56,23 @@ void net_send(struct world *w, const struct order *o)
 		return;
 	}
 	event_at(w, w->now + delay(w), EVENT_ORDER)->order = *o;
-	/* A copy that was stuck somewhere.  One of an order that was the only
-	 * one to say it cannot be: there is one link at a time, and what is
-	 * on it arrives once. */
+	/* A copy that was stuck somewhere.  One of a start that never arrived
+	 * itself cannot be: there is one link at a time, and what is on it
+	 * arrives once; net_again() has those that were taken. */
 	if (o->type != COMMAND_START && fault_chance(w, w->chances.copy))
 		event_at(w, w->now + between(w, 1, 90 * MINUTE), EVENT_ORDER)
 		    ->order = *o;
+}
+
+void net_again(struct world *w, const struct order *o)
+{
+	struct event *e;
+
+	if (o->copied || !fault_chance(w, w->chances.copy))
+		return;
+	e = event_at(w, w->now + between(w, 1, 90 * MINUTE), EVENT_ORDER);
+	e->order = *o;
+	e->order.copied = true;
 }
 
 void net_reply(struct world *w, const struct order *o, uint64_t counter,

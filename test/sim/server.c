@@ -56,6 +56,16 @@ static struct order order_of(
 	return o;
 }
 
+/* As store_task_settled(). */
+static uint64_t settled(const struct world *w)
+{
+	uint32_t i = 0;
+
+	while (i < w->book_count && task_state_is_final(w->books[i].row.state))
+		i++;
+	return i + 1;
+}
+
 static void send_orders(struct world *w)
 {
 	struct server *s = &w->server;
@@ -65,6 +75,8 @@ static void send_orders(struct world *w)
 		bool lasts = o->action == ACTION_TYPE_SCRIPT ||
 		             o->action == ACTION_TYPE_ACTIVATE;
 
+		if (o->type == COMMAND_FORGET)
+			s->orders[i].settled = settled(w);
 		if (o->type != COMMAND_CANCEL || lasts)
 			net_send(w, o);
 	}

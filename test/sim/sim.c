@@ -21,6 +21,7 @@ static const char *const mutant_names[MUTANT_COUNT] = {
 	[MUTANT_REAP_EARLY] = "reap-early",
 	[MUTANT_SEND_EARLY] = "send-early",
 	[MUTANT_ANY_TICKET] = "any-ticket",
+	[MUTANT_NO_MARK] = "no-mark",
 };
 
 const char *mutant_name(enum mutant m)

@@ -52,6 +52,7 @@ enum mutant {
 	MUTANT_REAP_EARLY,   /* one without an exit record counts as done */
 	MUTANT_SEND_EARLY,   /* commands go out before the commit */
 	MUTANT_ANY_TICKET,   /* facts about an earlier attempt are taken */
+	MUTANT_NO_MARK,      /* orders for tasks that are over are taken */
 	MUTANT_COUNT
 };
 const char *mutant_name(enum mutant m);
@@ -105,6 +106,8 @@ struct order {
 	struct run_key key;
 	char ticket[TASK_TICKET_SIZE];
 	uint64_t epoch, counter;
+	uint64_t settled; /* with forget: tasks below it are over */
+	bool copied;      /* it was taken before, and comes again */
 	char journal[ID_SIZE];
 	uint32_t former_count;
 	char former[TASK_FORMER_MAX][TASK_TICKET_SIZE];
@@ -262,6 +265,8 @@ bool is_same_run(const struct run_key *a, const struct run_key *b);
 
 /* net.c */
 void net_send(struct world *w, const struct order *o);
+/* It was taken, and somebody who kept its bytes says it again. */
+void net_again(struct world *w, const struct order *o);
 /* fact's key and ticket are set here. */
 void net_reply(struct world *w, const struct order *o, uint64_t counter,
     struct engine_fact fact);

@@ -171,7 +171,8 @@ static struct msg_ticket tickets[] = {
 static const struct msg_tickets_reply sample_tickets_reply = {
 	{ 4, ID_A, 13, { REASON_NONE, "", "" } }, tickets, 2
 };
-static const struct msg_forget sample_forget = { 5, { ids, 2 } };
+static const struct msg_forget sample_forget = { 5, { ids, 2 }, "task-7", 3,
+	6 };
 static const struct msg_forget_reply sample_forget_reply = { { 5, "", 0,
     { REASON_NONE, "", "" } } };
 static const struct msg_stage_query sample_stage_query = { 6, DIGEST };

@@ -151,7 +151,9 @@ static void test_all_types_of_records_survive(void **state)
 	struct journal_record all[] = {
 		{ .type = JOURNAL_EXEC, .phase = PHASE_AFTER },
 		{ .type = JOURNAL_PASSED, .phase = PHASE_BEFORE },
+		{ .type = JOURNAL_TOMBSTONE, .task = "task-5" },
 		{ .type = JOURNAL_TOMBSTONE },
+		{ .type = JOURNAL_SETTLED, .settled = 77 },
 		{ .type = JOURNAL_FORGOTTEN },
 		{ .type = JOURNAL_EPOCH, .epoch = { "tasks-9", 99 } },
 		{ .type = JOURNAL_DEPLOYMENT, .deployment = { "shop", 12 } },

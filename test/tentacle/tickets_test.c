@@ -19,6 +19,9 @@ static const struct ticket_side side = {
 	.journal = OURS, .counter = 10, .now_ms = NOW
 };
 
+/* Number of the task of all orders. */
+#define TASK 7ull
+
 static int set_up(void **state)
 {
 	const struct ticket_limits limits = { .open_max = 3, .known_max = 6 };
@@ -45,7 +48,7 @@ static struct msg_start order(unsigned n)
 	struct msg_start m = { .epoch = 5, .action = ACTION_SCRIPT };
 
 	name_ticket(m.ticket, n);
-	(void)snprintf(m.task, sizeof(m.task), "tasks-1");
+	(void)snprintf(m.task, sizeof(m.task), "task-7");
 	m.incarnation.secs = 1000;
 	memset(m.incarnation.random, 'c', ID_SIZE - 1);
 	return m;
@@ -110,7 +113,7 @@ static void cancel(unsigned n, uint64_t epoch)
 	struct msg_cancel m = { .epoch = epoch };
 
 	name_ticket(m.ticket, n);
-	(void)snprintf(m.task, sizeof(m.task), "tasks-1");
+	(void)snprintf(m.task, sizeof(m.task), "task-7");
 	tickets_judge_cancel(t, &m, NOW, &plan);
 }
 
@@ -226,7 +229,7 @@ static void test_a_lower_epoch_is_refused_and_a_higher_one_noted(void **state)
 
 static void test_who_follows_a_ticket_owns_its_task(void **state)
 {
-	struct msg_attach m = { .epoch = 6, .task = "tasks-1" };
+	struct msg_attach m = { .epoch = 6, .task = "task-7" };
 	struct msg_start again = order(1);
 
 	(void)state;
@@ -372,31 +375,79 @@ static void test_too_many_open_tickets_are_refused(void **state)
 	assert_int_equal(plan.verdict, VERDICT_ACCEPT);
 }
 
-static void test_tombstones_are_bounded_and_expire(void **state)
+static void settle(uint64_t below)
+{
+	struct journal_record r;
+
+	assert_true(tickets_judge_settled(t, below, NOW, &r));
+	assert_int_equal(tickets_apply(t, &r), RC_OK);
+	assert_false(tickets_judge_settled(t, below, NOW, &r));
+}
+
+static void test_tombstones_are_bounded_and_go_with_their_task(void **state)
 {
 	(void)state;
-	for (unsigned n = 1; n <= 6; n++) {
+	for (unsigned n = 1; n <= 12; n++) {
 		cancel(n, 5);
+		assert_int_equal(plan.verdict, VERDICT_ACCEPT);
 		apply_plan();
 	}
-	cancel(7, 5);
+	cancel(13, 5); /* a cancel is taken up to twice the limit */
 	assert_int_equal(plan.verdict, VERDICT_REFUSE);
 	assert_int_equal(plan.fault.code, REASON_TOO_MANY);
-	tickets_expire(t, NOW + TICKET_KEEP_MS);
+	settle(TASK);
+	tickets_expire(t);
 	assert_non_null(tickets_next(t, NULL));
-	tickets_expire(t, NOW + TICKET_KEEP_MS + 1);
+	settle(TASK + 1);
+	tickets_expire(t);
 	assert_null(tickets_next(t, NULL));
 }
 
-static void test_an_open_ticket_never_expires(void **state)
+/* What was forgotten would otherwise be taken for new. */
+static void test_nothing_is_ordered_for_a_task_that_is_over(void **state)
+{
+	struct msg_start m = order(1);
+
+	(void)state;
+	accept(1);
+	apply(1, JOURNAL_ENDED, PHASE_NONE);
+	apply(1, JOURNAL_FORGOTTEN, PHASE_NONE);
+	settle(TASK + 1);
+	judge(&m); /* it is still known */
+	assert_int_equal(plan.verdict, VERDICT_KNOWN);
+	tickets_expire(t);
+	assert_null(tickets_find(t, m.ticket));
+	assert_refused(&m, REASON_SUPERSEDED);
+	cancel(1, 9);
+	assert_int_equal(plan.verdict, VERDICT_REFUSE);
+	/* Others are. */
+	(void)snprintf(m.task, sizeof(m.task), "task-%llu", TASK + 1);
+	judge(&m);
+	assert_int_equal(plan.verdict, VERDICT_ACCEPT);
+}
+
+/* Whatever the clock says, and however old they are. */
+static void test_an_open_ticket_is_never_forgotten(void **state)
 {
 	(void)state;
 	accept(1);
 	accept(2);
 	apply(2, JOURNAL_ENDED, PHASE_NONE); /* the server has not got it */
-	tickets_expire(t, NOW + 2 * TICKET_KEEP_MS);
+	settle(TASK + 1000);
+	tickets_expire(t);
 	assert_int_equal(state_of(1), TICKET_ACCEPTED);
 	assert_int_equal(state_of(2), TICKET_EXITED);
+}
+
+static void test_only_the_owner_of_a_task_may_say_forget(void **state)
+{
+	struct fault fault;
+
+	(void)state;
+	accept(1);
+	assert_true(tickets_owner_fits(t, order(1).task, 5, &fault));
+	assert_false(tickets_owner_fits(t, order(1).task, 4, &fault));
+	assert_int_equal(fault.code, REASON_SUPERSEDED);
 }
 
 static void test_a_record_about_an_unknown_ticket_is_a_contradiction(
@@ -428,6 +479,7 @@ static void test_a_dump_makes_the_same_index_again(void **state)
 	accept(3);
 	apply(3, JOURNAL_ENDED, PHASE_NONE);
 	apply(3, JOURNAL_FORGOTTEN, PHASE_NONE);
+	settle(TASK - 1);
 	cancel(4, 5);
 	apply_plan();
 	m.action = ACTION_ACTIVATE;
@@ -462,6 +514,17 @@ static void test_a_dump_makes_the_same_index_again(void **state)
 	m.epoch = 4;
 	assert_refused(&m, REASON_SUPERSEDED);
 	m.epoch = 5;
+	(void)snprintf(m.task, sizeof(m.task), "task-%llu", TASK - 2);
+	assert_refused(&m, REASON_SUPERSEDED);
+	assert_non_null(strstr(plan.fault.text, "is over"));
+	(void)snprintf(m.task, sizeof(m.task), "task-%llu", TASK);
+	/* Also a tombstone still knows its task. */
+	settle(TASK + 1);
+	tickets_expire(t);
+	name_ticket(m.ticket, 4);
+	assert_null(tickets_find(t, m.ticket));
+	assert_int_equal(state_of(2), TICKET_RUNNING);
+	m = order(11);
 	m.incarnation.secs = 1;
 	assert_refused(&m, REASON_SUPERSEDED);
 }
@@ -483,8 +546,10 @@ int main(void)
 		TEST(test_what_a_ticket_replaces_must_not_have_run),
 		TEST(test_a_lower_deployment_of_a_project_is_refused),
 		TEST(test_too_many_open_tickets_are_refused),
-		TEST(test_tombstones_are_bounded_and_expire),
-		TEST(test_an_open_ticket_never_expires),
+		TEST(test_tombstones_are_bounded_and_go_with_their_task),
+		TEST(test_nothing_is_ordered_for_a_task_that_is_over),
+		TEST(test_an_open_ticket_is_never_forgotten),
+		TEST(test_only_the_owner_of_a_task_may_say_forget),
 		TEST(test_a_record_about_an_unknown_ticket_is_a_contradiction),
 		TEST(test_a_dump_makes_the_same_index_again),
 	};

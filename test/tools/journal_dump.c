@@ -55,6 +55,7 @@ static void show(const struct journal_record *r)
 	case JOURNAL_EPOCH:
 	case JOURNAL_DEPLOYMENT:
 	case JOURNAL_INCARNATION:
+	case JOURNAL_SETTLED:
 	case JOURNAL_UNLOCKED:
 		break;
 	}
