@@ -523,6 +523,22 @@ static void tell(struct api_call *call)
 	call->event = API_EVENT_NONE;
 }
 
+/* What failed tells why by itself, mostly; not who only shared a commit. */
+static enum rc explain_io(struct api_call *call)
+{
+	enum reason code = call->fault.code;
+
+	if (code == REASON_NO_SPACE || (code != REASON_NONE && !call->job.full))
+		return RC_IO;
+	if (call->job.full)
+		return call_fail(call, RC_IO, REASON_NO_SPACE,
+		    "the server's disk is full: nothing was changed; ask again "
+		    "when there is room");
+	return call_fail(call, RC_IO, REASON_INTERNAL,
+	    "nothing was changed: the server could not write its database; "
+	    "its log says why");
+}
+
 void api_job_done(struct store_job *job, enum rc rc)
 {
 	struct api_call *call = CONTAINER_OF(job, struct api_call, job);
@@ -532,10 +548,8 @@ void api_job_done(struct store_job *job, enum rc rc)
 		rc = call_fail(call, RC_AGAIN, REASON_INTERNAL,
 		    "the server's disk failed, and it stops: ask again when it "
 		    "is there");
-	else if (rc == RC_IO && job->full)
-		rc = call_fail(call, RC_IO, REASON_NO_SPACE,
-		    "the server's disk is full: nothing was changed; ask again "
-		    "when there is room");
+	else if (rc == RC_IO)
+		rc = explain_io(call);
 	if (rc != RC_OK) {
 		if (rc == RC_DENIED)
 			log_warn("api", call->route->operation,

@@ -51,7 +51,8 @@ static MUST_CHECK enum rc write_output(struct work_run *run, uint64_t offset,
 	rc = fs_pwrite_all(run->fd, data.p, data.len, offset);
 	if (rc != RC_OK)
 		fault_set(fault,
-		    errno == ENOSPC ? REASON_NO_SPACE : REASON_INTERNAL,
+		    errno == ENOSPC || errno == EDQUOT ? REASON_NO_SPACE
+						       : REASON_INTERNAL,
 		    "server", "the log of %s cannot be written: %s",
 		    run->machine->name, strerrordesc_np(errno));
 	return rc;

@@ -104,7 +104,9 @@ void work_forget(struct work_run *run, const char *ticket)
 
 /* ---- asking ---- */
 
-/* Of those that the machine remembers, those whose end is in a row. */
+/* Of those that the machine remembers, those whose end is in a row.  Of one in
+ * unknown the machine may know more than we do: nothing of that is thrown away
+ * before somebody has said how it ended. */
 static enum rc choose(struct db *db, struct store_job *job)
 {
 	struct forget *f = CONTAINER_OF(job, struct forget, job);
@@ -120,7 +122,8 @@ static enum rc choose(struct db *db, struct store_job *job)
 		if (rc != RC_OK && rc != RC_NOTFOUND)
 			return rc;
 		/* What is not a row of ours may be another life's. */
-		if (rc == RC_OK && run_state_is_final(run.row.state))
+		if (rc == RC_OK && run_state_is_final(run.row.state) &&
+		    run.row.state != RUN_UNKNOWN)
 			f->tickets[kept++] = f->tickets[i];
 	}
 	f->count = kept;

@@ -80,8 +80,10 @@ enum rc run_open_log(struct work_run *run, struct fault *fault)
 		run->fresh = true;
 	}
 	if (rc != RC_OK)
-		fault_set(fault, REASON_INTERNAL, "server",
-		    "the log %.150s cannot be opened: %s", path,
+		fault_set(fault,
+		    errno == ENOSPC || errno == EDQUOT ? REASON_NO_SPACE
+						       : REASON_INTERNAL,
+		    "server", "the log %.150s cannot be opened: %s", path,
 		    strerrordesc_np(errno));
 	return rc;
 }

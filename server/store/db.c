@@ -26,7 +26,7 @@ struct db {
 	struct db_cached cache[CACHE_SLOTS];
 	size_t cached;
 	bool broken;
-	bool full; /* since db_was_full() was asked */
+	bool full; /* since the last db_begin() */
 	char error[ERROR_TEXT_SIZE];
 };
 
@@ -80,12 +80,9 @@ bool db_broken(const struct db *db)
 	return db->broken;
 }
 
-bool db_was_full(struct db *db)
+bool db_full(const struct db *db)
 {
-	bool full = db->full;
-
-	db->full = false;
-	return full;
+	return db->full && !db->broken;
 }
 
 bool db_in_transaction(const struct db *db)
@@ -103,10 +100,28 @@ enum rc db_exec(struct db *db, const char *sql)
 	return rc_of(db, sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL));
 }
 
+enum rc db_begin(struct db *db)
+{
+	db->full = false;
+	return db_exec(db, "BEGIN IMMEDIATE");
+}
+
 void db_rollback(struct db *db)
 {
 	if (db_in_transaction(db))
 		(void)sqlite3_exec(db->sqlite, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static void no_space(const struct db *db, struct fault *f, const char *what)
+{
+	const char *path = sqlite3_db_filename(db->sqlite, "main");
+	const char *slash = path != NULL ? strrchr(path, '/') : NULL;
+	int len = slash != NULL ? (int)(slash - path) : 0;
+
+	fault_set(f, REASON_NO_SPACE, "server",
+	    "%s: not written: the disk of the database is full: free space "
+	    "in %.*s",
+	    what, len, path != NULL ? path : "");
 }
 
 static void fault_text(
@@ -139,8 +154,11 @@ static void fault_text(
 	case RC_DENIED:
 	case RC_IO:
 	case RC_CRYPTO:
-		fault_set(f, REASON_INTERNAL, "", "%s: database: %s", what,
-		    db_error(db));
+		if (rc == RC_IO && db_full(db))
+			no_space(db, f, what);
+		else
+			fault_set(f, REASON_INTERNAL, "", "%s: database: %s",
+			    what, db_error(db));
 		break;
 	}
 }

@@ -46,14 +46,17 @@ void db_close(struct db *db);
 
 /* One or several statements without parameters or rows. */
 MUST_CHECK enum rc db_exec(struct db *db, const char *sql);
+/* A transaction that writes. */
+MUST_CHECK enum rc db_begin(struct db *db);
 /* For clean-up: ends the transaction, if one is open, and tells nothing. */
 void db_rollback(struct db *db);
 /* Is a transaction open?  False after SQLite rolled back by itself. */
 bool db_in_transaction(const struct db *db);
 /* Did the disk fail under us (not: is it full)?  Then stop, never retry. */
 bool db_broken(const struct db *db);
-/* Was there no room on the disk for something, since this was last asked? */
-bool db_was_full(struct db *db);
+/* Was there no room on the disk for something since the last db_begin()?  What
+ * failed for that is RC_IO, changed nothing, and may be tried again. */
+bool db_full(const struct db *db);
 /* The text of the last error of this connection.  Never NULL. */
 const char *db_error(const struct db *db);
 

@@ -94,6 +94,13 @@ static void fail_all(struct store_job *group, enum rc rc)
 			j->rc = rc;
 }
 
+/* Also those whose neighbour found no room: all of them were rolled back. */
+static void tell_full(const struct db *db, struct store_job *group)
+{
+	for (struct store_job *j = group; j != NULL; j = j->next)
+		j->full = j->rc == RC_IO && db_full(db);
+}
+
 /* False: the transaction is gone (disk full, out of memory inside SQLite). */
 static bool run_job(struct store *s, struct store_job *job)
 {
@@ -114,7 +121,7 @@ static bool run_job(struct store *s, struct store_job *job)
 	return undo == RC_OK;
 }
 
-static void do_group(struct store *s, struct store_job *group)
+static void run_group(struct store *s, struct store_job *group)
 {
 	struct store_job *job;
 	bool whole = true;
@@ -122,7 +129,7 @@ static void do_group(struct store *s, struct store_job *group)
 
 	for (job = group; job != NULL; job = job->next)
 		job->rc = RC_OK;
-	rc = db_broken(s->db) ? RC_IO : db_exec(s->db, "BEGIN IMMEDIATE");
+	rc = db_broken(s->db) ? RC_IO : db_begin(s->db);
 	if (rc != RC_OK) {
 		fail_all(group, rc);
 		return;
@@ -134,16 +141,6 @@ static void do_group(struct store *s, struct store_job *group)
 		return;
 	fail_all(group, rc);
 	db_rollback(s->db);
-}
-
-static void run_group(struct store *s, struct store_job *group)
-{
-	bool full;
-
-	do_group(s, group);
-	full = db_was_full(s->db);
-	for (struct store_job *j = group; j != NULL; j = j->next)
-		j->full = full && j->rc == RC_IO;
 }
 
 /* ---- answers ---- */
@@ -221,6 +218,7 @@ static void *sql_thread(void *arg)
 
 	while ((group = take_group(s)) != NULL) {
 		run_group(s, group);
+		tell_full(s->db, group);
 		count_group(s, group);
 		answer_group(s, group);
 	}
@@ -249,7 +247,6 @@ static void call_done(struct store_job *job, enum rc rc)
 {
 	struct call *c = CONTAINER_OF(job, struct call, job);
 
-	c->inner->full = job->full;
 	pthread_mutex_lock(&c->mutex);
 	c->rc = rc;
 	c->done = true;
@@ -271,6 +268,7 @@ enum rc store_call(struct store *s, struct store_job *job)
 			pthread_cond_wait(&c.ended, &c.mutex);
 		pthread_mutex_unlock(&c.mutex);
 		rc = c.rc;
+		job->full = c.job.full;
 	}
 	pthread_cond_destroy(&c.ended);
 	pthread_mutex_destroy(&c.mutex);

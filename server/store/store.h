@@ -47,8 +47,8 @@ struct store_job {
 	/* The store's own. */
 	struct store_job *next;
 	enum rc rc;
-	/* With RC_IO, in done(): there is no room on the disk.  All goes on
-	 * when there is. */
+	/* For done(): RC_IO because the disk is full, its own write or that of
+	 * another job of the same commit. */
 	bool full;
 };
 

@@ -9,6 +9,7 @@
 #include "server/cli/login.h"
 #include "server/store/machine.h"
 #include "server/store/task.h"
+#include "test/support/full_disk.h"
 
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -724,6 +725,23 @@ static void test_a_repeated_request_is_done_once(void **state)
 	client_free(c);
 }
 
+static void test_a_full_disk_is_told_and_passes(void **state)
+{
+	struct client *c = raw_client();
+	const char *body = "{\"name\": \"prod\"}";
+	char why[FAULT_TEXT_MAX];
+
+	(void)state;
+	full_disk_set(true);
+	assert_int_equal(
+	    call(c, "POST", "/api/v1/environments", body, why), 507);
+	assert_non_null(strstr(why, "full"));
+	full_disk_set(false);
+	assert_int_equal(
+	    call(c, "POST", "/api/v1/environments", body, why), 201);
+	client_free(c);
+}
+
 static void test_draining_shows_in_readyz_only(void **state)
 {
 	struct fixture *f = *state;
@@ -758,6 +776,7 @@ int main(void)
 		WITH_API(test_a_task_is_followed_to_its_end),
 		WITH_API(test_raw_requests_are_checked_against_the_table),
 		WITH_API(test_a_repeated_request_is_done_once),
+		WITH_API(test_a_full_disk_is_told_and_passes),
 		WITH_API(test_draining_shows_in_readyz_only),
 	};
 

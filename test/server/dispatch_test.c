@@ -71,6 +71,9 @@ struct fleet {
 	uint64_t last_offset, last_epoch;
 	char secret[64];
 	bool cancelled;
+	bool remembers; /* a ticket that has ended */
+	bool clueless;  /* cannot say how a script ended */
+	unsigned asked; /* what it remembers */
 };
 
 /* What is delivered later, as the real one does. */
@@ -189,10 +192,23 @@ static void on_health(struct fleet *f, struct event *e)
 {
 	const struct msg_health_reply reply = { .reply.id = 1,
 		.state = HEALTH_WARNINGS,
-		.output = bytes_text("disk is nearly full\nmore\n") };
+		.output = bytes_text("disk is nearly full\nmore\n"),
+		.ended = f->remembers };
 
 	f->health++;
 	assert_int_equal(msg_health_reply_encode(&reply, &e->message), RC_OK);
+}
+
+static void on_tickets(struct fleet *f, struct event *e)
+{
+	struct msg_ticket ticket = { .state = TICKET_EXITED };
+	const struct msg_tickets_reply reply = {
+		.reply.id = 1, .items = &ticket, .count = 1
+	};
+
+	memcpy(ticket.ticket, f->ticket, sizeof(ticket.ticket));
+	f->asked++;
+	assert_int_equal(msg_tickets_reply_encode(&reply, &e->message), RC_OK);
 }
 
 static void answer_to(
@@ -209,6 +225,9 @@ static void answer_to(
 		break;
 	case OP_HEALTH:
 		on_health(f, e);
+		break;
+	case OP_TICKETS:
+		on_tickets(f, e);
 		break;
 	case OP_FORGET:
 		f->forgets++;
@@ -321,6 +340,8 @@ static void give_output(struct fleet *f, struct event *e)
 		assert_int_equal(
 		    blob_digest_of(LOG, strlen(LOG), &digest), RC_OK);
 		blob_digest_format(&digest, result.log_sha256);
+		if (f->clueless)
+			result.state = TICKET_UNKNOWN;
 		if (f->failing > 0 && !f->cancelled) {
 			f->failing--;
 			result.exit_code = 3;
@@ -958,6 +979,45 @@ static void test_machines_are_checked_on_schedule(void **state)
 	assert_int_equal(run_until(w, was_checked_twice), RC_OK);
 }
 
+static bool was_asked_twice(struct world *w)
+{
+	return w->fleet.asked >= 2 && is_idle(w);
+}
+
+/* The machine remembers a ticket whose end is committed here. */
+static void check_again(struct world *w)
+{
+	w->fleet.remembers = true;
+	stop(w);
+	w->interval_ms = 100;
+	start(w);
+	assert_int_equal(run_until(w, was_asked_twice), RC_OK);
+}
+
+static void test_a_machine_is_told_again_what_it_may_forget(void **state)
+{
+	struct world *w = *state;
+
+	create(w, &a_script);
+	check_success(w);
+	assert_int_equal(w->fleet.forgets, 1);
+	check_again(w);
+	assert_true(w->fleet.forgets >= 2);
+}
+
+static void test_what_a_machine_may_know_of_an_unknown_run_is_kept_there(
+    void **state)
+{
+	struct world *w = *state;
+
+	w->fleet.clueless = true;
+	create(w, &a_script);
+	assert_int_equal(run_until(w, has_ended), RC_OK);
+	assert_int_equal(w->run.row.state, RUN_UNKNOWN);
+	check_again(w);
+	assert_int_equal(w->fleet.forgets, 0);
+}
+
 /* Is this text anywhere in the database, its log or the logs of scripts? */
 static bool is_on_disk(const struct world *w, const char *text)
 {
@@ -1124,6 +1184,9 @@ int main(void)
 		TEST(test_a_long_script_goes_as_a_blob_first),
 		TEST(test_a_check_of_health_is_kept_with_the_machine),
 		TEST(test_machines_are_checked_on_schedule),
+		TEST(test_a_machine_is_told_again_what_it_may_forget),
+		TEST(
+		    test_what_a_machine_may_know_of_an_unknown_run_is_kept_there),
 		TEST(test_each_attempt_writes_behind_those_before),
 		TEST(
 		    test_a_guided_task_waits_for_a_decision_also_over_a_restart),

@@ -1,6 +1,7 @@
 /* The query layer: errors with their meaning, statements that nest, memory
  * that runs out, files that are not ours. */
 #include "test/support/alloc.h"
+#include "test/support/full_disk.h"
 #include "test/support/tempdb.h"
 
 #include <fcntl.h>
@@ -83,6 +84,36 @@ static void test_errors_say_what_they_mean(void **state)
 	query_end(&q);
 	assert_non_null(strstr(db_error(t.db), "no_such_column"));
 	assert_false(db_broken(t.db));
+	tempdb_close(&t);
+}
+
+static void test_a_full_disk_is_named_with_its_directory(void **state)
+{
+	struct fault fault = { .code = REASON_NONE };
+	struct tempdb t;
+	enum rc rc;
+
+	(void)state;
+	tempdb_open(&t);
+	full_disk_set(true);
+	assert_int_equal(db_begin(t.db), RC_OK);
+	assert_false(db_full(t.db));
+	rc = db_exec(t.db, "CREATE TABLE filler (x ANY) STRICT");
+	if (rc == RC_OK)
+		rc = db_exec(t.db, "COMMIT");
+	full_disk_set(false);
+	assert_int_equal(rc, RC_IO);
+	assert_true(db_full(t.db));
+	assert_false(db_broken(t.db));
+	assert_int_equal(db_fault(t.db, rc, &fault, "environment prod"), RC_IO);
+	assert_int_equal(fault.code, REASON_NO_SPACE);
+	assert_non_null(strstr(fault.text, t.dir));
+	db_rollback(t.db);
+	assert_int_equal(db_begin(t.db), RC_OK);
+	assert_false(db_full(t.db));
+	assert_int_equal(
+	    db_exec(t.db, "CREATE TABLE filler (x ANY) STRICT"), RC_OK);
+	assert_int_equal(db_exec(t.db, "COMMIT"), RC_OK);
 	tempdb_close(&t);
 }
 
@@ -326,6 +357,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_new_database_is_ours_private_and_safe),
 		cmocka_unit_test(test_errors_say_what_they_mean),
+		cmocka_unit_test(test_a_full_disk_is_named_with_its_directory),
 		cmocka_unit_test(test_values_come_back_as_they_went_in),
 		cmocka_unit_test(test_the_same_statement_may_run_inside_itself),
 		cmocka_unit_test(test_changes_are_counted),

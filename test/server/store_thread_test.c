@@ -2,6 +2,7 @@
  * told survives kill -9. */
 #include "server/store/setting.h"
 #include "server/store/store.h"
+#include "test/support/full_disk.h"
 #include "test/support/tempdb.h"
 
 #include <pthread.h>
@@ -219,6 +220,43 @@ static void test_a_full_disk_is_told_and_is_not_the_end(void **state)
 	tempdb_close(&t);
 }
 
+/* Each had done its part; the commit that they share finds no room. */
+static void test_all_that_shared_a_commit_hear_that_the_disk_is_full(
+    void **state)
+{
+	static struct put puts[3];
+	struct board board = BOARD;
+	struct gate gate = GATE;
+	struct store *s = NULL;
+	struct tempdb t;
+
+	(void)state;
+	tempdb_dir(&t);
+	assert_int_equal(store_open(t.dir, post_to_board, &s, NULL), RC_OK);
+	full_disk_set(true);
+	pthread_mutex_lock(&gate.mutex);
+	assert_int_equal(store_submit(s, &gate.job), RC_OK);
+	for (int i = 0; i < 3; i++) {
+		puts[i] = put_named(&board, i, i == 2);
+		puts[i].job.loop = &board;
+		assert_int_equal(store_submit(s, &puts[i].job), RC_OK);
+	}
+	pthread_mutex_unlock(&gate.mutex);
+	wait_for(&board, 3);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(puts[i].rc, i == 2 ? RC_DENIED : RC_IO);
+		assert_int_equal(puts[i].job.full, i != 2);
+	}
+	assert_false(store_broken(s));
+	full_disk_set(false);
+	assert_int_equal(settings(s), 0);
+	puts[0] = put_named(&board, 0, false);
+	assert_int_equal(store_call(s, &puts[0].job), RC_OK);
+	assert_false(puts[0].job.full);
+	store_close(s);
+	tempdb_close(&t);
+}
+
 static void test_a_full_queue_refuses_and_closing_finishes(void **state)
 {
 	/* A full queue and what the thread may have taken off it already. */
@@ -424,6 +462,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_many_jobs_share_a_commit_and_fail_alone),
+		cmocka_unit_test(
+		    test_all_that_shared_a_commit_hear_that_the_disk_is_full),
 		cmocka_unit_test(
 		    test_a_full_queue_refuses_and_closing_finishes),
 		cmocka_unit_test(test_a_full_disk_is_told_and_is_not_the_end),
