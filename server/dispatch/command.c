@@ -43,17 +43,15 @@ static struct work_run *find_run(
 static void place_log(struct work_run *run, const struct work_command *command)
 {
 	const struct store_task_rows *rows = &run->task->rows;
+	size_t i;
 
 	run->base = command->log_base;
 	run->committed = command->log_size;
-	for (size_t i = 0; i < rows->run_count; i++) {
-		if (!is_same(&rows->runs[i].key, &run->key) ||
-		    strcmp(rows->runs[i].ticket, run->ticket) != 0)
-			continue;
+	if (store_task_rows_find(rows, &run->key, &i) &&
+	    strcmp(rows->runs[i].ticket, run->ticket) == 0) {
 		run->base = rows->log_bases[i];
 		run->committed = rows->log_sizes[i];
 		run->has_state = true; /* perhaps */
-		break;
 	}
 	run->written = run->committed;
 }
@@ -74,6 +72,8 @@ static struct work_run *new_run(
 		run->payload = &task->payloads[run->action->payload];
 	run->fd = -1;
 	place_log(run, command);
+	if (command->attempt > 1)
+		work_outputs_drop(task, &run->key, run->ticket);
 	TAILQ_INSERT_TAIL(&task->runs, run, link);
 	return run;
 }

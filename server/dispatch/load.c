@@ -281,7 +281,6 @@ void work_load(struct dispatch *d, uint64_t number)
 	l->task = xcalloc(1, sizeof(*l->task));
 	l->task->dispatch = d;
 	TAILQ_INIT(&l->task->runs);
-	TAILQ_INIT(&l->task->outputs);
 	l->job.run = load;
 	l->job.done = loaded;
 	if (d->loading < LOADS_MAX)

@@ -244,9 +244,13 @@ static void synced(struct work_run *run, const struct sync_item *item)
 		run->fresh = false;
 	if (run->follow != NULL)
 		fleet_follow_ack(run->follow, run->committed - run->base);
-	if (item->end && item->mismatch)
+	/* Given up meanwhile, for a note that is to be told again: the result
+	 * comes once more, too. */
+	if (!item->end || !run->has_result)
+		return;
+	if (item->mismatch)
 		fetch_again(run);
-	else if (item->end && run->noting == 0)
+	else if (run->noting == 0)
 		run_ended(run);
 }
 

@@ -1,7 +1,8 @@
 /*
  * note.c - what a script says of itself: into rows, its files into blobs, its
- * variables to where later steps find them.  The result of a run is told to
- * the engine only after its notes are committed.
+ * variables to where later steps find them (outputs.c).  The result of a run is
+ * told to the engine only after its notes are committed; what cannot be kept
+ * for now, for want of room above all, the machine is asked to tell again.
  */
 #include "server/dispatch/work.h"
 
@@ -16,10 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARTIFACT_MAX  (UINT64_C(64) << 20)
-#define OUTPUTS_MAX   10000 /* of one task, for later steps */
-#define LOAD_ROWS_MAX 20000
-#define CONTEXT_SIZE  256
+#define ARTIFACT_MAX (UINT64_C(64) << 20)
 
 struct note_job {
 	struct store_job job;
@@ -31,6 +29,7 @@ struct note_job {
 	struct blob_writer *writer; /* an artifact's, complete */
 	enum rc finished;           /* of the writer */
 	struct blob_digest digest;
+	struct fault fault; /* of the writer */
 };
 
 static void job_free(struct note_job *j)
@@ -41,204 +40,6 @@ static void job_free(struct note_job *j)
 	free(j->note.text);
 	blob_writer_free(j->writer);
 	free(j);
-}
-
-/* ---- variables for later steps ---- */
-
-static void context_of(
-    const struct run_key *key, const char *name, char out[CONTEXT_SIZE])
-{
-	(void)snprintf(out, CONTEXT_SIZE, "output/task-%llu/%u-%u-%u/%.100s",
-	    (unsigned long long)key->task, key->block, key->target, key->action,
-	    name);
-}
-
-static bool same_run(const struct run_key *a, const struct run_key *b)
-{
-	return a->block == b->block && a->target == b->target &&
-	       a->action == b->action;
-}
-
-static void output_end(struct work_output *o)
-{
-	secret_wipe(o->value, strlen(o->value));
-	free(o->value);
-	free(o);
-}
-
-static void output_free(struct work_task *task, struct work_output *o)
-{
-	TAILQ_REMOVE(&task->outputs, o, link);
-	task->output_count--;
-	output_end(o);
-}
-
-void work_outputs_free(struct work_task *task)
-{
-	struct work_output *o, *next;
-
-	for (o = TAILQ_FIRST(&task->outputs); o != NULL; o = next) {
-		next = TAILQ_NEXT(o, link);
-		output_end(o);
-	}
-	TAILQ_INIT(&task->outputs);
-	task->output_count = 0;
-}
-
-/* The last word on a name counts. */
-static void add_output(struct work_task *task, const struct store_note *note,
-    const uint8_t *value, size_t len)
-{
-	struct work_output *o, *next;
-
-	for (o = TAILQ_FIRST(&task->outputs); o != NULL; o = next) {
-		next = TAILQ_NEXT(o, link);
-		if (same_run(&o->key, &note->key) &&
-		    (strcmp(o->name, note->name) == 0 ||
-			strcmp(o->ticket, note->ticket) != 0))
-			output_free(task, o);
-	}
-	if (task->output_count >= OUTPUTS_MAX ||
-	    !variable_is_valid(note->name) || memchr(value, '\0', len) != NULL)
-		return;
-	o = xcalloc(1, sizeof(*o));
-	o->key = note->key;
-	(void)snprintf(o->name, sizeof(o->name), "%.40s", note->name);
-	memcpy(o->ticket, note->ticket, sizeof(o->ticket));
-	o->sensitive = note->sensitive;
-	o->value = xcalloc(1, len + 1);
-	memcpy(o->value, value, len);
-	TAILQ_INSERT_TAIL(&task->outputs, o, link);
-	task->output_count++;
-}
-
-/* Steps may be called anything; variables may not. */
-static void name_output(
-    const struct task_action *action, const char *name, char *out, size_t size)
-{
-	char step[TASK_NAME_SIZE];
-	size_t i;
-
-	for (i = 0; action->name[i] != '\0'; i++) {
-		char c = action->name[i];
-		bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-		            (c >= '0' && c <= '9') || c == '_' || c == '-';
-
-		step[i] = '-';
-		if (fine)
-			step[i] = c;
-	}
-	step[i] = '\0';
-	(void)snprintf(out, size, "Steps.%s.Output.%s", step, name);
-}
-
-/* What was said on this machine, and by steps of one machine alone. */
-static bool applies(const struct work_run *run, const struct work_output *o)
-{
-	const struct task_plan *plan = run->task->rows.plan;
-	const struct task_block *block = &plan->blocks[o->key.block];
-
-	return block->target_count == 1 ||
-	       &plan->machines[block->targets[o->key.target]] == run->machine;
-}
-
-enum rc work_outputs_join(
-    const struct work_run *run, struct variable_set *set, struct fault *fault)
-{
-	const struct task_plan *plan = run->task->rows.plan;
-	const struct work_output *o;
-
-	TAILQ_FOREACH(o, &run->task->outputs, link)
-	{
-		const struct task_block *block = &plan->blocks[o->key.block];
-		char name[2 * TASK_NAME_SIZE + 32];
-		struct variable v = { .name = name,
-			.value = o->value,
-			.sensitive = o->sensitive };
-		enum rc rc;
-
-		if (!applies(run, o))
-			continue;
-		name_output(&block->actions[o->key.action], o->name, name,
-		    sizeof(name));
-		if (!variable_name_is_valid(name)) {
-			log_warn("dispatch", o->ticket,
-			    "%.150s is too long for a variable: a shorter "
-			    "name of the step would help",
-			    name);
-			continue;
-		}
-		rc = variable_set_add(set, &v, fault);
-		if (rc != RC_OK)
-			return rc;
-	}
-	return RC_OK;
-}
-
-/* ---- from the rows ---- */
-
-static enum rc open_text(const struct dispatch *d, const struct store_note *n,
-    uint8_t **out, size_t *len)
-{
-	char context[CONTEXT_SIZE];
-	struct fault why;
-	enum rc rc;
-
-	if (n->text_len < WRAP_OVERHEAD || d->parts.master == NULL)
-		return RC_PROTO;
-	*len = n->text_len - WRAP_OVERHEAD;
-	*out = malloc(*len + 1);
-	if (*out == NULL)
-		return RC_NOMEM;
-	context_of(&n->key, n->name, context);
-	rc = wrap_open(
-	    d->parts.master, context, n->text, n->text_len, *out, &why);
-	if (rc != RC_OK) {
-		log_error("dispatch", n->ticket, "%s: %s", n->name, why.text);
-		free(*out);
-	}
-	return rc;
-}
-
-static void take_row(const struct dispatch *d, struct work_task *task,
-    const struct store_note *n)
-{
-	uint8_t *plain = NULL;
-	size_t len = 0;
-
-	if (!n->sensitive) {
-		add_output(task, n, n->text, n->text_len);
-	} else if (open_text(d, n, &plain, &len) == RC_OK) {
-		add_output(task, n, plain, len);
-		secret_wipe(plain, len);
-		free(plain);
-	}
-}
-
-enum rc work_outputs_load(struct db *db, struct work_task *task)
-{
-	struct store_note_place after = { .number = 0 };
-	struct store_note *rows = NULL;
-	size_t count, all = 0;
-	bool some = false;
-	enum rc rc;
-
-	do {
-		rc = store_note_list(db, task->rows.task.row.number,
-		    NOTE_OUTPUT, some ? &after : NULL, &rows, &count);
-		if (rc != RC_OK)
-			return rc;
-		for (size_t i = 0; i < count; i++)
-			take_row(task->dispatch, task, &rows[i]);
-		if (count > 0) {
-			after.key = rows[count - 1].key;
-			after.number = rows[count - 1].number;
-		}
-		some = true;
-		all += count;
-		store_notes_free(rows, count);
-	} while (count == STORE_PAGE_MAX && all < LOAD_ROWS_MAX);
-	return RC_OK;
 }
 
 /* ---- into the rows ---- */
@@ -257,14 +58,40 @@ static void settle(struct work_run *run)
 	if (run->noting > 0)
 		return;
 	if (run->note_failed) {
-		fault_set(&fault, REASON_INTERNAL, "server",
-		    "what %s said could not be kept; asking again",
-		    run->machine->name);
+		fault_set(&fault,
+		    run->note_full ? REASON_NO_SPACE : REASON_INTERNAL,
+		    "server", "what %s said could not be kept%s; asking again",
+		    run->machine->name,
+		    run->note_full ? ": the disk is full" : "");
 		run->note_failed = false;
+		run->note_full = false;
 		run_give_up(run, &fault);
 	} else if (run->has_result) {
 		run_mark_dirty(run);
 	}
+}
+
+/* From this one on it is to be told again. */
+static void tell_again(struct note_job *j, bool full, const char *why)
+{
+	struct work_run *run = j->run;
+
+	log_error("dispatch", run->ticket, "%s of %s is not kept: %s",
+	    note_kind_name(j->note.kind), run->machine->name, why);
+	run->note_failed = true;
+	run->note_full = run->note_full || full;
+	if (run->notes >= j->note.number)
+		run->notes = j->note.number - 1;
+}
+
+/* Not an attempt that was let go of while this was written. */
+static bool is_current(const struct work_run *run)
+{
+	struct run_row row;
+
+	return engine_run_row(run->task->dispatch->engine, &run->key, &row) ==
+	           RC_OK &&
+	       strcmp(row.ticket, run->ticket) == 0;
 }
 
 static void on_noted(struct store_job *job, enum rc rc)
@@ -278,13 +105,10 @@ static void on_noted(struct store_job *job, enum rc rc)
 	}
 	run->noting--;
 	if (rc != RC_OK) {
-		log_error("dispatch", run->ticket, "a note is not kept: %s",
-		    rc_name(rc));
-		run->note_failed = true;
-		if (run->notes >= j->note.number)
-			run->notes = j->note.number - 1;
-	} else if (j->plain != NULL) {
-		add_output(run->task, &j->note, j->plain, j->plain_len);
+		tell_again(
+		    j, job->full, job->full ? "the disk is full" : rc_name(rc));
+	} else if (j->plain != NULL && is_current(run)) {
+		work_output_add(run->task, &j->note, j->plain, j->plain_len);
 	}
 	job_free(j);
 	settle(run);
@@ -345,9 +169,9 @@ static void wrap_text(struct note_job *j)
 	const struct wrap_key *master = j->dispatch->parts.master;
 	size_t len = j->note.text_len + WRAP_OVERHEAD;
 	uint8_t *wrapped = xcalloc(1, len);
-	char context[CONTEXT_SIZE];
+	char context[WORK_CONTEXT_SIZE];
 
-	context_of(&j->note.key, j->note.name, context);
+	work_output_context(&j->note.key, j->note.name, context);
 	if (master == NULL || wrap_seal(master, context, j->note.text,
 				  j->note.text_len, wrapped) != RC_OK) {
 		free(wrapped);
@@ -364,7 +188,16 @@ static void wrap_text(struct note_job *j)
 static void keep_output(struct work_run *run, const struct msg_note *note)
 {
 	struct note_job *j = new_job(run, note);
+	const char *full = work_output_room(run->task, &run->key);
 
+	if (full != NULL) {
+		log_warn("dispatch", run->ticket, "%s: variable %s: %s",
+		    run->machine->name, j->note.name, full);
+		secret_wipe(j->note.text, j->note.text_len);
+		make_warning(j, full);
+		submit(j);
+		return;
+	}
 	j->plain = xcalloc(1, note->text.len + 1);
 	j->plain_len = note->text.len;
 	if (note->text.len > 0)
@@ -406,6 +239,7 @@ static void keep_progress(struct work_run *run, const struct msg_note *note)
 	j->progress = (struct store_progress){ .key = run->key,
 		.percent = note->percent,
 		.warnings = note->warnings };
+	memcpy(j->progress.ticket, run->ticket, sizeof(j->progress.ticket));
 	(void)snprintf(j->progress.text, sizeof(j->progress.text), "%.*s",
 	    (int)(note->text.len < MSG_TEXT_MAX ? note->text.len
 						: MSG_TEXT_MAX),
@@ -432,22 +266,39 @@ static void finish_file(void *arg)
 {
 	struct note_job *j = arg;
 
-	j->finished = blob_write_finish(j->writer, &j->digest, NULL, NULL);
+	j->finished = blob_write_finish(j->writer, &j->digest, NULL, &j->fault);
+}
+
+/* It has no room, or no luck, here and now: not what the script is to lose. */
+static void give_file_up(struct note_job *j)
+{
+	struct work_run *run = j->run;
+
+	tell_again(j, j->fault.code == REASON_NO_SPACE, j->fault.text);
+	if (run->file == j)
+		run->file = NULL;
+	run->noting--;
+	job_free(j);
+	settle(run);
 }
 
 static void on_file_finished(void *arg)
 {
 	struct note_job *j = arg;
+	struct work_run *run = j->run;
 	char digest[DIGEST_SIZE];
 
 	if (work_closed(j->dispatch)) {
 		job_free(j);
 		return;
 	}
+	if (j->finished != RC_OK) {
+		give_file_up(j);
+		run_settle(run);
+		return;
+	}
 	blob_digest_format(&j->digest, digest);
-	if (j->finished != RC_OK)
-		make_warning(j, "it could not be written");
-	else if (strcmp(digest, j->note.digest) != 0)
+	if (strcmp(digest, j->note.digest) != 0)
 		make_warning(j, "other bytes came than were told");
 	blob_writer_free(j->writer);
 	j->writer = NULL;
@@ -476,15 +327,16 @@ static void end_file(struct work_run *run)
 static void begin_file(struct work_run *run, const struct msg_note *note)
 {
 	struct note_job *j = new_job(run, note);
-	struct fault fault = { .code = REASON_NONE };
 
 	run->file = j;
 	run->file_left = note->size;
-	if (note->size > ARTIFACT_MAX)
+	if (note->size > ARTIFACT_MAX) {
 		make_warning(j, "it is above 64 MiB");
-	else if (blob_write_new(j->dispatch->parts.blobs, note->size,
-		     &j->writer, &fault) != RC_OK)
-		make_warning(j, fault.text);
+	} else if (blob_write_new(j->dispatch->parts.blobs, note->size,
+		       &j->writer, &j->fault) != RC_OK) {
+		give_file_up(j);
+		return;
+	}
 	if (run->file_left == 0)
 		end_file(run);
 }
@@ -493,15 +345,13 @@ void run_take_piece(void *arg, uint64_t offset, struct bytes data)
 {
 	struct work_run *run = arg;
 	struct note_job *j = run->file;
-	struct fault fault = { .code = REASON_NONE };
 
 	if (j == NULL || data.len > run->file_left)
 		return;
 	if (j->writer != NULL && blob_write_at(j->writer, offset, data.p,
-				     data.len, &fault) != RC_OK) {
-		make_warning(j, fault.text);
-		blob_writer_free(j->writer);
-		j->writer = NULL;
+				     data.len, &j->fault) != RC_OK) {
+		give_file_up(j);
+		return;
 	}
 	run->file_left -= data.len;
 	if (run->file_left == 0)
@@ -522,6 +372,8 @@ void run_take_note(void *arg, const struct msg_note *note)
 	struct work_run *run = arg;
 
 	run_drop_file(run); /* begun anew on another way */
+	if (run->note_failed)
+		return; /* it will all be told again from there on */
 	if (note->kind == NOTE_STATE) {
 		keep_progress(run, note);
 		return;

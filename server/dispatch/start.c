@@ -50,7 +50,7 @@ static enum rc resolve(struct work_run *run, const struct plan *plan,
 	struct variable_set all = { .items = NULL };
 	enum rc rc;
 
-	if (TAILQ_EMPTY(&task->outputs))
+	if (task->outputs == NULL)
 		return planner_variables(plan, run->payload, machine,
 		    &task->variables, &run->variables, fault);
 	rc = variable_set_join(&all, &task->variables, fault);

@@ -10,7 +10,8 @@
  *     forget.c    tickets whose end is committed, until the machine knows
  *     start.c     the message that starts a script or an activation
  *     follow.c    attach, output, result
- *     note.c      what scripts say: rows, files, variables for later steps
+ *     note.c      what scripts say: into rows and files
+ *     outputs.c   what of it are variables for later steps
  *     log_sync.c  log files: synced in batches, then told in the rows
  *     health.c    one check and what it says
  *     schedule.c  checks on a schedule, all of them under one budget
@@ -36,6 +37,8 @@ struct log_sync;
 struct note_job;
 struct schedule;
 struct work_task;
+struct work_outputs;
+struct store_note;
 struct batch;
 struct forget;
 struct load;
@@ -83,23 +86,12 @@ struct work_run {
 	uint32_t notes;   /* of what it says: begun to be kept */
 	unsigned noting;  /* of these, not committed */
 	bool note_failed; /* some must be told again */
+	bool note_full;   /* for want of room */
 	struct note_job *file; /* its bytes are coming */
 	uint64_t file_left;
 };
 
 TAILQ_HEAD(work_run_list, work_run);
-
-/* A variable that a step has set for later ones. */
-struct work_output {
-	TAILQ_ENTRY(work_output) link;
-	struct run_key key;
-	char ticket[TASK_TICKET_SIZE];
-	char name[NOTE_NAME_MAX + 1];
-	char *value;
-	bool sensitive;
-};
-
-TAILQ_HEAD(work_output_list, work_output);
 
 struct work_task {
 	TAILQ_ENTRY(work_task) link;
@@ -113,8 +105,7 @@ struct work_task {
 	size_t decision_count;
 	struct fault fault; /* code NONE, or why nothing of it can be started */
 	struct work_run_list runs;
-	struct work_output_list outputs; /* of its steps */
-	size_t output_count;
+	struct work_outputs *outputs; /* of its steps; NULL: none yet */
 	bool gone; /* final, or another node's: only cleaning up */
 };
 
@@ -262,12 +253,29 @@ void run_drop_stale_state(struct work_run *run);
 void run_take_piece(void *arg, uint64_t offset, struct bytes data);
 /* A file that came in part only. */
 void run_drop_file(struct work_run *run);
+
+/* ---- outputs.c ---- */
+
 /* On the SQL thread. */
 MUST_CHECK enum rc work_outputs_load(struct db *db, struct work_task *task);
 void work_outputs_free(struct work_task *task);
+/* May this run set one more?  NULL: yes; else why not. */
+const char *work_output_room(
+    const struct work_task *task, const struct run_key *key);
+/* What note says, its value in the clear.  One that is no variable is passed
+ * over. */
+void work_output_add(struct work_task *task, const struct store_note *note,
+    const uint8_t *value, size_t len);
+/* What other attempts of this run have set does not count any more. */
+void work_outputs_drop(
+    struct work_task *task, const struct run_key *key, const char *ticket);
 /* Add what earlier steps have set for this one. */
 MUST_CHECK enum rc work_outputs_join(
     const struct work_run *run, struct variable_set *set, struct fault *fault);
+/* Of a secret one, for the master key. */
+#define WORK_CONTEXT_SIZE 256
+void work_output_context(
+    const struct run_key *key, const char *name, char out[WORK_CONTEXT_SIZE]);
 
 /* ---- log_sync.c ---- */
 

@@ -135,6 +135,11 @@ static void on_result(struct fleet_follow *w, struct bytes message)
 		refuse(w, &fault);
 		return;
 	}
+	if (w->file_left > 0) {
+		msg_result_clear(&result);
+		out_of_order(w);
+		return;
+	}
 	/* The seal is held while it tells us: message stays. */
 	follow_free(w, NULL);
 	user.result(user.arg, &result);

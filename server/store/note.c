@@ -13,6 +13,25 @@ void store_notes_free(struct store_note *rows, size_t count)
 	free(rows);
 }
 
+/* RC_STATE: its run is at another attempt by now. */
+static enum rc check_ticket(
+    struct db *db, const struct run_key *key, const char *ticket)
+{
+	struct query q;
+	enum rc rc;
+
+	query_start(&q, db,
+	    "SELECT 1 FROM run WHERE task = ? AND block = ? AND target = ?"
+	    " AND action = ? AND ticket <> ?");
+	task_bind_key(&q, key);
+	query_text(&q, ticket);
+	rc = query_step(&q);
+	query_end(&q);
+	if (rc == RC_NOTFOUND)
+		return RC_OK;
+	return rc == RC_OK ? RC_STATE : rc;
+}
+
 static enum rc drop_others(struct db *db, const struct store_note *note)
 {
 	struct query q;
@@ -28,10 +47,12 @@ static enum rc drop_others(struct db *db, const struct store_note *note)
 enum rc store_note_put(struct db *db, const struct store_note *note)
 {
 	struct query q;
-	enum rc rc = drop_others(db, note);
+	enum rc rc = check_ticket(db, &note->key, note->ticket);
 
+	if (rc == RC_OK)
+		rc = drop_others(db, note);
 	if (rc != RC_OK)
-		return rc;
+		return rc == RC_STATE ? RC_OK : rc;
 	query_start(&q, db,
 	    "INSERT INTO run_note(task, block, target, action, number, ticket,"
 	    " kind, name, sensitive, text, size, digest, at_ms)"
@@ -148,7 +169,10 @@ enum rc store_note_artifact(struct db *db, const struct store_note_place *place,
 enum rc store_progress_put(struct db *db, const struct store_progress *p)
 {
 	struct query q;
+	enum rc rc = check_ticket(db, &p->key, p->ticket);
 
+	if (rc != RC_OK)
+		return rc == RC_STATE ? RC_OK : rc;
 	query_start(&q, db,
 	    "INSERT INTO run_progress(task, block, target, action, percent,"
 	    " warnings, text) VALUES (?, ?, ?, ?, ?, ?, ?)"

@@ -30,7 +30,7 @@ struct store_note {
 void store_notes_free(struct store_note *rows, size_t count);
 
 /* Again with the same number is fine.  Those of an earlier ticket of this run
- * go. */
+ * go; one of an earlier ticket than the run has now is let go of itself. */
 MUST_CHECK enum rc store_note_put(struct db *db, const struct store_note *note);
 /* By run and number, behind *after (NULL: from the start); kind
  * NOTE_KIND_COUNT: all.  The caller frees the rows. */
@@ -41,13 +41,14 @@ struct store_note_place {
 MUST_CHECK enum rc store_note_list(struct db *db, uint64_t task,
     enum note_kind kind, const struct store_note_place *after,
     struct store_note **rows, size_t *count);
-/* RC_NOTFOUND.  Clear by store_notes_free(note, 1) of an allocated one. */
+/* The blob of an artifact.  RC_NOTFOUND: the note is none, or is not there. */
 MUST_CHECK enum rc store_note_artifact(struct db *db,
     const struct store_note_place *place, char digest[DIGEST_SIZE]);
 
 /* How far a run is; the last word counts. */
 struct store_progress {
 	struct run_key key;
+	char ticket[TASK_TICKET_SIZE];
 	uint32_t percent, warnings;
 	char text[MSG_TEXT_MAX + 1];
 };

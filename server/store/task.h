@@ -67,6 +67,9 @@ struct store_task_rows {
 	uint64_t *log_bases; /* per run: where its last attempt begins there */
 };
 void store_task_rows_clear(struct store_task_rows *r);
+/* Where the run of this key is; false: there is no row of it. */
+bool store_task_rows_find(const struct store_task_rows *rows,
+    const struct run_key *key, size_t *index);
 MUST_CHECK enum rc store_task_load(struct db *db, uint64_t number,
     struct store_task_rows *out, struct fault *fault);
 

@@ -103,13 +103,42 @@ static void bind_run(
 	query_text(q, former);
 }
 
+/* What an earlier attempt has said goes with it. */
+static enum rc drop_said(struct db *db, const struct run_row *r)
+{
+	static const char *const statements[] = {
+		"DELETE FROM run_note WHERE task = ?1 AND block = ?2"
+		" AND target = ?3 AND action = ?4 AND EXISTS (SELECT 1"
+		"  FROM run WHERE task = ?1 AND block = ?2 AND target = ?3"
+		"   AND action = ?4 AND attempt <> ?5)",
+		"DELETE FROM run_progress WHERE task = ?1 AND block = ?2"
+		" AND target = ?3 AND action = ?4 AND EXISTS (SELECT 1"
+		"  FROM run WHERE task = ?1 AND block = ?2 AND target = ?3"
+		"   AND action = ?4 AND attempt <> ?5)",
+	};
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; r->attempt > 1 && rc == RC_OK && i < 2; i++) {
+		struct query q;
+
+		query_start(&q, db, statements[i]);
+		task_bind_key(&q, &r->key);
+		query_int(&q, r->attempt);
+		rc = query_run(&q, NULL);
+	}
+	return rc;
+}
+
 static enum rc write_run(struct db *db, const struct run_row *r)
 {
 	/* Bound, not copied: it must live until the query has run. */
 	char former[TASK_FORMER_MAX * TASK_TICKET_SIZE + 1] = "";
+	enum rc rc = drop_said(db, r);
 	size_t at = 0;
 	struct query q;
 
+	if (rc != RC_OK)
+		return rc;
 	for (uint32_t i = 0; i < r->former_count; i++)
 		at += (size_t)snprintf(
 		    former + at, sizeof(former) - at, "%.32s ", r->former[i]);

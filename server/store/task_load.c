@@ -240,6 +240,39 @@ static enum rc load_runs(struct db *db, struct store_task_rows *out)
 	return list_end(&q, q.rc);
 }
 
+static int compare_keys(const struct run_key *a, const struct run_key *b)
+{
+	if (a->block != b->block)
+		return a->block < b->block ? -1 : 1;
+	if (a->target != b->target)
+		return a->target < b->target ? -1 : 1;
+	if (a->action != b->action)
+		return a->action < b->action ? -1 : 1;
+	return 0;
+}
+
+/* They came in the order of their keys. */
+bool store_task_rows_find(const struct store_task_rows *rows,
+    const struct run_key *key, size_t *index)
+{
+	size_t low = 0, high = rows->run_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = compare_keys(&rows->runs[middle].key, key);
+
+		if (order == 0) {
+			*index = middle;
+			return true;
+		}
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
+}
+
 enum rc store_task_load(struct db *db, uint64_t number,
     struct store_task_rows *out, struct fault *fault)
 {

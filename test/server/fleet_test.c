@@ -49,6 +49,7 @@ struct fake {
 	unsigned held_count;
 	uint64_t stage_from;
 	bool stage_refused;
+	bool half_file;
 	/* What it got. */
 	unsigned requests;
 	uint8_t *blob;
@@ -99,6 +100,23 @@ static void fake_health(struct fake_seal *s, uint32_t id)
 		fake_answer_health(s, k->held[--k->held_count]);
 }
 
+/* An artifact that is announced, and comes in part. */
+static void fake_half_file(struct fake_seal *s)
+{
+	const struct msg_note note = { .number = 1,
+		.kind = NOTE_ARTIFACT,
+		.name = bytes_text("report"),
+		.size = 10,
+		.digest = DIGEST };
+	const struct msg_piece piece = { .data = bytes_text("half") };
+	struct packbuf pack;
+
+	packbuf_init(&pack, LENFRAME_DEPLOY_MAX);
+	fake_send(s->seal, msg_note_encode(&note, &pack), &pack);
+	packbuf_init(&pack, LENFRAME_DEPLOY_MAX);
+	fake_send(s->seal, msg_piece_encode(&piece, &pack), &pack);
+}
+
 static void fake_attach(struct fake_seal *s, struct bytes message)
 {
 	struct msg_attach attach;
@@ -120,6 +138,8 @@ static void fake_attach(struct fake_seal *s, struct bytes message)
 	output.data = bytes_text("world");
 	packbuf_init(&pack, LENFRAME_DEPLOY_MAX);
 	fake_send(s->seal, msg_output_encode(&output, &pack), &pack);
+	if (s->fake->half_file)
+		fake_half_file(s);
 	packbuf_init(&pack, LENFRAME_DEPLOY_MAX);
 	fake_send(s->seal, msg_result_encode(&result, &pack), &pack);
 }
@@ -805,6 +825,44 @@ static void test_a_ticket_is_followed_from_an_offset_to_its_result(void **state)
 	assert_int_equal(got.exit_code, 3);
 }
 
+static void on_half_note(void *arg, const struct msg_note *note)
+{
+	(void)arg;
+	assert_int_equal(note->kind, NOTE_ARTIFACT);
+}
+
+static void on_half_piece(void *arg, uint64_t offset, struct bytes data)
+{
+	(void)arg;
+	assert_int_equal(offset, 0);
+	assert_int_equal(data.len, 4);
+}
+
+static void test_a_result_in_the_middle_of_a_file_is_not_taken(void **state)
+{
+	struct one *o = *state;
+	struct followed got = { .exit_code = -1 };
+	const struct fleet_attach attach = {
+		.machine = o->j.joined.id,
+		.ticket = TICKET,
+		.task = "task-9",
+		.epoch = 4,
+		.output = on_output,
+		.note = on_half_note,
+		.piece = on_half_piece,
+		.result = on_result,
+		.down = on_lost,
+		.arg = &got,
+	};
+	struct fleet_follow *follow;
+
+	o->k.half_file = true;
+	assert_int_equal(fleet_attach(o->w.fleet, &attach, &follow), RC_OK);
+	world_until(&o->w, has_ended, &got);
+	assert_int_equal(got.fault.code, REASON_PROTOCOL);
+	assert_int_equal(got.exit_code, -1);
+}
+
 static void test_following_nobody_is_told_as_down(void **state)
 {
 	struct one *o = *state;
@@ -1378,6 +1436,8 @@ int main(void)
 		    test_in_quarantine_the_journal_that_was_known_stays_so),
 		MACHINE_TEST(
 		    test_a_ticket_is_followed_from_an_offset_to_its_result),
+		MACHINE_TEST(
+		    test_a_result_in_the_middle_of_a_file_is_not_taken),
 		MACHINE_TEST(test_following_nobody_is_told_as_down),
 		MACHINE_TEST(
 		    test_scripts_are_followed_whatever_packages_are_on_their_way),

@@ -1,4 +1,5 @@
 /* Tasks as rows: a plan comes back as it went in, and only its owner writes. */
+#include "server/store/note.h"
 #include "server/store/task.h"
 #include "test/support/alloc.h"
 #include "test/support/tempdb.h"
@@ -220,6 +221,81 @@ static void test_changes_and_facts_are_written_together(void **state)
 	tempdb_close(&t);
 }
 
+static size_t notes_of(struct db *db, uint64_t number)
+{
+	struct store_note *notes = NULL;
+	size_t n = 0;
+
+	assert_int_equal(
+	    store_note_list(db, number, NOTE_KIND_COUNT, NULL, &notes, &n),
+	    RC_OK);
+	store_notes_free(notes, n);
+	return n;
+}
+
+static void test_what_an_attempt_said_goes_with_it(void **state)
+{
+	struct engine_change change;
+	struct store_batch batch = { .changes = &change, .change_count = 1 };
+	struct store_note note = {
+		.number = 1, .kind = NOTE_OUTPUT, .name = "Url"
+	};
+	struct store_progress progress = { .percent = 40, .text = "copying" };
+	struct store_run run;
+	struct tempdb t;
+
+	(void)state;
+	tempdb_open(&t);
+	(void)add_task(t.db, TASK_DEPLOY, &batch.number);
+	batch.who = claim(t.db, batch.number);
+	change = a_run(batch.number);
+	assert_int_equal(store_task_apply(t.db, &batch), RC_OK);
+	note.key = change.row.run.key;
+	progress.key = note.key;
+	memcpy(note.ticket, TICKET, sizeof(note.ticket));
+	memcpy(progress.ticket, TICKET, sizeof(progress.ticket));
+	assert_int_equal(store_note_put(t.db, &note), RC_OK);
+	assert_int_equal(store_progress_put(t.db, &progress), RC_OK);
+	/* The same attempt again: all stays. */
+	change.row.run.attempt = 1;
+	assert_int_equal(store_task_apply(t.db, &batch), RC_OK);
+	assert_int_equal(notes_of(t.db, batch.number), 1);
+	change.row.run.attempt = 2;
+	change.row.run.ticket[0] = 'f';
+	assert_int_equal(store_task_apply(t.db, &batch), RC_OK);
+	assert_int_equal(notes_of(t.db, batch.number), 0);
+	assert_int_equal(store_run_get(t.db, &note.key, &run), RC_OK);
+	assert_int_equal(run.percent, 0);
+	/* What comes late of the first one is not written any more. */
+	assert_int_equal(store_note_put(t.db, &note), RC_OK);
+	assert_int_equal(store_progress_put(t.db, &progress), RC_OK);
+	assert_int_equal(notes_of(t.db, batch.number), 0);
+	assert_int_equal(store_run_get(t.db, &note.key, &run), RC_OK);
+	assert_int_equal(run.percent, 0);
+	tempdb_close(&t);
+}
+
+static void test_a_run_is_found_by_its_key(void **state)
+{
+	struct run_row runs[3 * 4 * 5];
+	const struct store_task_rows rows = { .runs = runs,
+		.run_count = sizeof(runs) / sizeof(runs[0]) };
+	const struct run_key missing = { 1, 1, 4, 0 };
+	size_t n = 0, index;
+
+	(void)state;
+	for (uint32_t b = 0; b < 3; b++)
+		for (uint32_t t = 0; t < 4; t++)
+			for (uint32_t a = 0; a < 5; a++)
+				runs[n++] =
+				    (struct run_row){ .key = { 1, b, t, a } };
+	for (size_t i = 0; i < n; i++) {
+		assert_true(store_task_rows_find(&rows, &runs[i].key, &index));
+		assert_int_equal(index, i);
+	}
+	assert_false(store_task_rows_find(&rows, &missing, &index));
+}
+
 static void test_who_lost_a_task_writes_nothing(void **state)
 {
 	struct store_owner other = { "node-2/1", "1-a", 0 };
@@ -430,6 +506,8 @@ int main(void)
 		cmocka_unit_test(
 		    test_a_plan_that_contradicts_itself_is_refused),
 		cmocka_unit_test(test_changes_and_facts_are_written_together),
+		cmocka_unit_test(test_what_an_attempt_said_goes_with_it),
+		cmocka_unit_test(test_a_run_is_found_by_its_key),
 		cmocka_unit_test(test_who_lost_a_task_writes_nothing),
 		cmocka_unit_test(test_a_row_of_another_task_is_refused),
 		cmocka_unit_test(test_a_log_grows_by_compare_and_set),
