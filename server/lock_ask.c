@@ -73,7 +73,9 @@ static void on_reply(void *arg, const struct fleet_reply *reply)
 	} else {
 		take_break(live, reply->message);
 	}
-	if (live->rc == RC_OK && live->fault.code != REASON_NONE)
+	/* What the machine said wrong is not the fault of who asked. */
+	if (live->rc == RC_PROTO ||
+	    (live->rc == RC_OK && live->fault.code != REASON_NONE))
 		live->rc = RC_STATE;
 	if (live->rc == RC_OK && live->answer == NULL)
 		live->rc = RC_NOMEM;

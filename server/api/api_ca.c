@@ -259,7 +259,7 @@ static enum rc read_key(
 		return call_fail(call, RC_STATE, REASON_CONFLICT,
 		    "this is the key of the server that you are asking: let "
 		    "it have another first, by: longarm ca rotate nodes");
-	return RC_OK;
+	return store_node_check(db, name, key, &call->fault);
 }
 
 static enum rc check_signer(struct api_call *call)

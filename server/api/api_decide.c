@@ -63,12 +63,13 @@ static enum rc add_waiting(
 	return rc;
 }
 
-static enum rc add_decisions(
-    struct db *db, const struct store_task *task, json_t *array)
+static enum rc add_decisions(struct db *db, const struct store_task *task,
+    json_t *array, uint64_t *total)
 {
 	struct store_decision *rows = NULL;
 	size_t count = 0;
-	enum rc rc = store_decision_list(db, task->row.number, &rows, &count);
+	enum rc rc =
+	    store_decision_last(db, task->row.number, &rows, &count, total);
 
 	for (size_t i = 0; i < count && rc == RC_OK; i++) {
 		if (json_array_append_new(array, decision_json(&rows[i])) != 0)
@@ -82,12 +83,15 @@ enum rc task_waits_json(
     struct db *db, const struct store_task *task, json_t *out)
 {
 	json_t *waiting = json_array(), *decisions = json_array();
+	uint64_t total = 0;
 	enum rc rc = add_waiting(db, task, waiting);
 
 	if (rc == RC_OK)
-		rc = add_decisions(db, task, decisions);
+		rc = add_decisions(db, task, decisions, &total);
 	if (json_object_set_new(out, "interruptions", waiting) != 0 ||
-	    json_object_set_new(out, "decisions", decisions) != 0)
+	    json_object_set_new(out, "decisions", decisions) != 0 ||
+	    json_object_set_new(
+		out, "decision_count", json_integer((json_int_t)total)) != 0)
 		rc = rc == RC_OK ? RC_NOMEM : rc;
 	return rc;
 }

@@ -93,22 +93,28 @@ static enum rc list(struct api_call *call, struct db *db)
 {
 	const char *cursor = call_query(call, "cursor");
 	struct store_note_place after = { .number = 0 };
+	struct store_note_filter filter = { .after = NULL };
 	struct store_note *rows = NULL;
 	struct store_task task;
-	enum note_kind kind;
+	struct page page;
 	size_t count = 0;
 	char next[64];
 	json_t *items = json_array();
 	enum rc rc = task_load(call, db, &task);
 
 	if (rc == RC_OK)
-		rc = read_kind(call, &kind);
+		rc = read_kind(call, &filter.kind);
+	if (rc == RC_OK)
+		rc = call_page(call, &page, STORE_PAGE_MAX);
 	if (rc == RC_OK && cursor != NULL && !parse_place(cursor, &after))
 		rc = call_fail(call, RC_PROTO, REASON_BAD_CONFIG,
 		    "cursor: not one of ours");
-	if (rc == RC_OK)
-		rc = store_note_list(db, call->number, kind,
-		    cursor != NULL ? &after : NULL, &rows, &count);
+	if (rc == RC_OK) {
+		filter.task = call->number;
+		filter.after = cursor != NULL ? &after : NULL;
+		filter.limit = page.limit;
+		rc = store_note_list(db, &filter, &rows, &count);
+	}
 	for (size_t i = 0; i < count && rc == RC_OK; i++) {
 		if (json_array_append_new(items, note_json(&rows[i])) != 0)
 			rc = RC_NOMEM;
@@ -118,31 +124,43 @@ static enum rc list(struct api_call *call, struct db *db)
 		    sizeof(next));
 	if (rc == RC_OK)
 		rc = call_answer_list(call, json_incref(items),
-		    count == STORE_PAGE_MAX ? next : NULL);
+		    count == page.limit ? next : NULL);
 	json_decref(items);
 	store_notes_free(rows, count);
 	return rc;
 }
 
-static enum rc read_piece(
-    struct api_call *call, const struct blob_digest *digest, uint64_t offset)
+static enum rc cannot_read(struct api_call *call, const char *why)
 {
-	uint64_t size = 0;
-	ssize_t got = -1;
-	int fd = -1;
-	enum rc rc = blob_open(call->options->blobs, digest, &fd, &size);
+	return call_fail(call, RC_IO, REASON_INTERNAL,
+	    "the bytes of this file cannot be read: %s", why);
+}
 
-	if (rc != RC_OK)
+/* From a thread of HTTP's: reading keeps no transaction waiting. */
+static enum rc read_piece(struct api_call *call)
+{
+	uint64_t size = 0, offset = call_number(call, "offset", 0);
+	struct blob_digest digest;
+	ssize_t got = -1;
+	int fd = -1, error;
+	enum rc rc = blob_digest_parse(call->digest, &digest);
+
+	if (rc == RC_OK)
+		rc = blob_open(call->options->blobs, &digest, &fd, &size);
+	if (rc == RC_NOTFOUND)
 		return call_fail(call, RC_NOTFOUND, REASON_NOT_FOUND,
 		    "the bytes of this file are not on this server");
+	if (rc != RC_OK)
+		return cannot_read(call, rc_name(rc));
 	call->bytes = malloc(PIECE_BYTES + 1);
 	if (call->bytes != NULL)
 		got = pread(fd, call->bytes, PIECE_BYTES, (off_t)offset);
+	error = errno;
 	(void)close(fd);
 	if (call->bytes == NULL)
 		return RC_NOMEM;
 	if (got < 0)
-		return RC_IO;
+		return cannot_read(call, strerrordesc_np(error));
 	call->bytes_len = (size_t)got;
 	return RC_OK;
 }
@@ -150,9 +168,7 @@ static enum rc read_piece(
 static enum rc show(struct api_call *call, struct db *db)
 {
 	struct store_note_place place = { .number = 0 };
-	struct blob_digest digest;
 	struct store_task task;
-	char hex[DIGEST_SIZE];
 	enum rc rc = task_load(call, db, &task);
 
 	if (rc == RC_OK && !parse_place(call_param(call, 1), &place))
@@ -161,15 +177,11 @@ static enum rc show(struct api_call *call, struct db *db)
 	if (rc != RC_OK)
 		return rc;
 	place.key.task = call->number;
-	rc = store_note_artifact(db, &place, hex);
+	rc = store_note_artifact(db, &place, call->digest);
 	if (rc == RC_NOTFOUND)
 		return call_fail(call, rc, REASON_NOT_FOUND,
 		    "%s: no such artifact", call_param(call, 1));
-	if (rc == RC_OK)
-		rc = blob_digest_parse(hex, &digest);
-	return rc == RC_OK
-	           ? read_piece(call, &digest, call_number(call, "offset", 0))
-	           : rc;
+	return rc;
 }
 
 static const struct route_field list_query[] = {
@@ -200,6 +212,7 @@ const struct route note_routes[] = {
 	    .access = ROUTE_OBJECT,
 	    .permission = PERM_TASK_VIEW,
 	    .query = show_query,
-	    .handler = show },
+	    .handler = show,
+	    .after = read_piece },
 	{ .pattern = NULL },
 };

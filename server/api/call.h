@@ -77,7 +77,8 @@ struct api_call {
 	struct log_read *log;       /* see log_read.h */
 	struct upload_part *upload; /* see api_packages.c */
 	struct api_live *live;
-	struct api_sign *sign; /* between handler and after() */
+	struct api_sign *sign;    /* between handler and after() */
+	char digest[DIGEST_SIZE]; /* the same, of a blob */
 };
 
 /* Path parameter i; never NULL. */

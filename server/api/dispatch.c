@@ -235,6 +235,10 @@ static enum rc read_idempotency(
 		return call_fail(call, RC_PROTO, REASON_PROTOCOL,
 		    "this answer holds a secret, which is not kept: send no "
 		    "Idempotency-Key");
+	if (call->route->after != NULL)
+		return call_fail(call, RC_PROTO, REASON_PROTOCOL,
+		    "this answer comes from elsewhere and is not kept: send no "
+		    "Idempotency-Key");
 	call->idempotency = strndup(key.ptr, key.len);
 	return call->idempotency != NULL ? RC_OK : RC_NOMEM;
 }

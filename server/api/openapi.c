@@ -95,7 +95,8 @@ static json_t *parameters(const struct route *route)
 		add_parameter(list, "query", "limit",
 		    limited("integer", "maximum", 500), false);
 	}
-	if (route->method == HTTP_METHOD_POST && !route->secret_answer)
+	if (route->method == HTTP_METHOD_POST && !route->secret_answer &&
+	    route->after == NULL)
 		add_parameter(list, "header", "Idempotency-Key",
 		    limited("string", "maxLength", 128), false);
 	return list;

@@ -27,8 +27,16 @@ static const char *text_of(const json_t *object, const char *name)
 /* What was asked, and how it went. */
 struct asked {
 	json_t *locks;
-	size_t answered, unreachable;
+	size_t answered, failed;
+	enum command_exit first; /* why the first of these did */
 };
+
+/* Then no other machine could be asked either. */
+static bool is_hopeless(enum command_exit code)
+{
+	return code == COMMAND_SERVER_UNREACHABLE ||
+	       code == COMMAND_INTERRUPTED;
+}
 
 static void add_locks(struct session *s, const char *machine, struct asked *to)
 {
@@ -51,10 +59,11 @@ static void add_locks(struct session *s, const char *machine, struct asked *to)
 	}
 	to->answered += answer != NULL ? 1 : 0;
 	json_decref(answer);
-	if (s->failed == COMMAND_MACHINE_UNREACHABLE) {
-		to->unreachable++;
-		s->failed = COMMAND_OK; /* said; the others are asked */
-	}
+	if (s->failed == COMMAND_OK || is_hopeless(s->failed))
+		return;
+	if (to->failed++ == 0)
+		to->first = s->failed;
+	s->failed = COMMAND_OK; /* said; the others are asked */
 }
 
 /* All that are there: the others cannot be asked. */
@@ -79,18 +88,17 @@ static enum command_exit run_list(const struct command_line *line)
 	struct session s;
 
 	if (session_open(&s, line)) {
-		for (size_t i = 0; i < count; i++)
+		for (size_t i = 0; i < count && s.failed == COMMAND_OK; i++)
 			add_locks(&s, command_argument(line, i), &asked);
 		if (count == 0)
 			add_all(&s, &asked);
 		if (s.failed == COMMAND_OK &&
-		    (asked.unreachable == 0 || asked.answered > 0))
+		    (asked.failed == 0 || asked.answered > 0))
 			session_print(
 			    &s, &lock_cells, json_incref(asked.locks));
-		if (s.failed == COMMAND_OK && asked.unreachable > 0)
-			s.failed = asked.answered > 0
-			               ? COMMAND_PARTIAL
-			               : COMMAND_MACHINE_UNREACHABLE;
+		if (s.failed == COMMAND_OK && asked.failed > 0)
+			s.failed =
+			    asked.answered > 0 ? COMMAND_PARTIAL : asked.first;
 	}
 	json_decref(asked.locks);
 	return session_close(&s);

@@ -3,10 +3,12 @@
 
 #include "common/buf.h"
 #include "common/fs.h"
+#include "common/hex.h"
 #include "common/xalloc.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -80,69 +82,6 @@ static const char *text_of(const json_t *object, const char *name)
 	return text != NULL ? text : "";
 }
 
-/* MACHINE-NAME; whatever a server says, a file of this directory. */
-static char *file_of(const json_t *one)
-{
-	char *name =
-	    xprintf("%s-%s", text_of(one, "machine"), text_of(one, "name"));
-
-	for (char *c = name; *c != '\0'; c++) {
-		if (*c == '/' || (unsigned char)*c < ' ')
-			*c = '_';
-	}
-	if (name[0] == '.')
-		name[0] = '_';
-	return name;
-}
-
-static bool fetch(struct session *s, const json_t *one, int fd)
-{
-	uint64_t size =
-		     (uint64_t)json_integer_value(json_object_get(one, "size")),
-		 at = 0;
-
-	while (at < size) {
-		char *offset = xprintf("%llu", (unsigned long long)at);
-		char *path = session_path(
-		    "/api/v1/tasks/%s/artifacts/%s?offset=%s",
-		    command_argument(s->line, 0), text_of(one, "id"), offset);
-		struct buf bytes;
-		bool ok = session_bytes(s, path, &bytes);
-
-		free(path);
-		free(offset);
-		ok = ok && bytes.len > 0 && bytes.len <= size - at &&
-		     fs_write_all(fd, bytes.data, bytes.len) == RC_OK;
-		at += bytes.len;
-		buf_fini(&bytes);
-		if (!ok)
-			return false;
-	}
-	return true;
-}
-
-static void keep(struct session *s, const json_t *one, int dir)
-{
-	char *name = file_of(one);
-	struct fault fault;
-	int fd = openat(dir, name,
-	    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	bool ok = fd >= 0 && fetch(s, one, fd);
-
-	if (fd >= 0 && close(fd) != 0)
-		ok = false;
-	if (ok) {
-		(void)printf("%s\n", name);
-	} else if (s->failed == COMMAND_OK) {
-		fault_set(&fault, REASON_CONFLICT, "",
-		    "%s: cannot be written: %s", name, strerrordesc_np(errno));
-		(void)session_fail(s, COMMAND_ERROR, &fault);
-	}
-	if (!ok && fd >= 0)
-		(void)unlinkat(dir, name, 0);
-	free(name);
-}
-
 static bool is_wanted(const struct command_line *line, const json_t *one)
 {
 	const char *machine = command_value(line, "machine");
@@ -156,6 +95,159 @@ static bool is_wanted(const struct command_line *line, const json_t *one)
 			return true;
 	}
 	return count == 1;
+}
+
+/* Whatever a server says, a file of this directory.  Level 0 is what
+ * it is called; 1 and 2 tell two of one name from each other. */
+static char *file_of(const json_t *one, int level)
+{
+	const char *machine = text_of(one, "machine");
+	const char *name = text_of(one, "name");
+	char *file =
+	    level == 0 ? xprintf("%s-%s", machine, name)
+	    : level == 1
+		? xprintf("%s-%s-%s", machine, text_of(one, "step"), name)
+		: xprintf("%s-%s-%s", machine, text_of(one, "id"), name);
+
+	for (char *c = file; *c != '\0'; c++) {
+		if (*c == '/' || (unsigned char)*c < ' ')
+			*c = '_';
+	}
+	if (file[0] == '.')
+		file[0] = '_';
+	return file;
+}
+
+static bool is_alike(const json_t *a, const json_t *b, const char *member)
+{
+	return strcmp(text_of(a, member), text_of(b, member)) == 0;
+}
+
+/* Would another that is fetched now have the same name? */
+static bool is_shared(const struct command_line *line, const json_t *all,
+    const json_t *one, int level)
+{
+	for (size_t i = 0; i < json_array_size(all); i++) {
+		const json_t *other = json_array_get(all, i);
+
+		if (other != one && is_alike(other, one, "name") &&
+		    is_alike(other, one, "machine") &&
+		    (level == 0 || is_alike(other, one, "step")) &&
+		    is_wanted(line, other))
+			return true;
+	}
+	return false;
+}
+
+/* MACHINE-NAME; MACHINE-STEP-NAME, or MACHINE-ID-NAME, where that is needed to
+ * tell two from each other. */
+static char *name_file(
+    const struct command_line *line, const json_t *all, const json_t *one)
+{
+	int level = 0;
+
+	while (level < 2 && is_shared(line, all, one, level))
+		level++;
+	return file_of(one, level);
+}
+
+/* One piece into the file and the hash; *at moves on. */
+static bool fetch_piece(struct session *s, const json_t *one, int fd,
+    EVP_MD_CTX *hash, uint64_t *at)
+{
+	uint64_t size =
+	    (uint64_t)json_integer_value(json_object_get(one, "size"));
+	char *offset = xprintf("%llu", (unsigned long long)*at);
+	char *path = session_path("/api/v1/tasks/%s/artifacts/%s?offset=%s",
+	    command_argument(s->line, 0), text_of(one, "id"), offset);
+	struct fault fault = { .code = REASON_NONE };
+	struct buf bytes;
+	bool ok = session_bytes(s, path, &bytes);
+
+	free(path);
+	free(offset);
+	if (ok && (bytes.len == 0 || bytes.len > size - *at))
+		fault_set(&fault, REASON_INTERNAL, "",
+		    "%s: the server has not all of its %llu bytes",
+		    text_of(one, "name"), (unsigned long long)size);
+	else if (ok && fs_write_all(fd, bytes.data, bytes.len) != RC_OK)
+		fault_set(&fault, REASON_NO_SPACE, "",
+		    "%s: cannot be written: %s", text_of(one, "name"),
+		    strerrordesc_np(errno));
+	else if (ok && EVP_DigestUpdate(hash, bytes.data, bytes.len) != 1)
+		fault_set(&fault, REASON_MEMORY, "", "out of memory");
+	*at += bytes.len;
+	buf_fini(&bytes);
+	if (ok && fault.code != REASON_NONE)
+		(void)session_fail(s, COMMAND_ERROR, &fault);
+	return ok && fault.code == REASON_NONE;
+}
+
+static bool is_right(struct session *s, const json_t *one, EVP_MD_CTX *hash)
+{
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	char hex[2 * EVP_MAX_MD_SIZE + 1];
+	unsigned len = 0;
+	struct fault fault;
+
+	if (EVP_DigestFinal_ex(hash, digest, &len) == 1) {
+		hex_encode(digest, len, hex);
+		if (strcmp(hex, text_of(one, "sha256")) == 0)
+			return true;
+	}
+	fault_set(&fault, REASON_INTERNAL, "",
+	    "%s: other bytes came than its SHA-256 says", text_of(one, "name"));
+	(void)session_fail(s, COMMAND_ERROR, &fault);
+	return false;
+}
+
+static bool fetch(struct session *s, const json_t *one, int fd)
+{
+	uint64_t size =
+		     (uint64_t)json_integer_value(json_object_get(one, "size")),
+		 at = 0;
+	EVP_MD_CTX *hash = EVP_MD_CTX_new();
+	bool ok =
+	    hash != NULL && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1;
+
+	while (ok && at < size)
+		ok = fetch_piece(s, one, fd, hash, &at);
+	ok = ok && is_right(s, one, hash);
+	EVP_MD_CTX_free(hash);
+	return ok;
+}
+
+static void cannot_write(struct session *s, const char *name, int error)
+{
+	struct fault fault;
+
+	fault_set(&fault, error == EEXIST ? REASON_CONFLICT : REASON_BAD_CONFIG,
+	    "", "%s: cannot be written: %s%s", name, strerrordesc_np(error),
+	    error == EEXIST ? "; say where else by --out" : "");
+	(void)session_fail(s, COMMAND_ERROR, &fault);
+}
+
+/* It stays only when it is whole and right. */
+static void keep(
+    struct session *s, const json_t *one, int dir, const char *name)
+{
+	int fd = openat(dir, name,
+	    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	bool ok;
+
+	if (fd < 0) {
+		cannot_write(s, name, errno);
+		return;
+	}
+	ok = fetch(s, one, fd);
+	if (close(fd) != 0 && ok) {
+		cannot_write(s, name, errno);
+		ok = false;
+	}
+	if (ok)
+		(void)printf("%s\n", name);
+	else
+		(void)unlinkat(dir, name, 0);
 }
 
 static enum command_exit run_download(const struct command_line *line)
@@ -178,7 +270,10 @@ static enum command_exit run_download(const struct command_line *line)
 		const json_t *one = json_array_get(all, i);
 
 		if (s.failed == COMMAND_OK && is_wanted(line, one)) {
-			keep(&s, one, dir);
+			char *name = name_file(line, all, one);
+
+			keep(&s, one, dir, name);
+			free(name);
 			found++;
 		}
 	}

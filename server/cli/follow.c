@@ -14,7 +14,8 @@
 #define AWAY_MS      120000 /* how long a server may be away */
 #define LINE_MAX_LEN 65536
 #define SAID_SIZE    256
-#define WARNINGS_MAX 10 /* shown at the end */
+#define WARNINGS_MAX 10    /* shown at the end */
+#define LOOK_MS      10000 /* at what waits, though as much does as before */
 
 /* ---- lines ---- */
 
@@ -199,8 +200,10 @@ struct follower {
 	struct line_joiner *lines;
 	const char *id;
 	char *cursor;
-	json_t *task; /* as it was last seen */
-	char *told;   /* what it waited for then */
+	json_t *task;            /* as it was last seen */
+	char *told;              /* what it waited for then */
+	json_int_t told_waiting; /* how many, when that was asked */
+	uint64_t told_ms;
 	uint64_t begun_ms, away_since_ms;
 	bool done;
 };
@@ -293,10 +296,21 @@ static void tell_waiting(struct follower *f)
 	free(path);
 }
 
+/* Not with each line of those that go on meanwhile. */
 static void look_for_waiting(struct follower *f)
 {
-	if (json_integer_value(json_object_get(f->task, "waiting")) > 0)
-		tell_waiting(f);
+	json_int_t waiting =
+	    json_integer_value(json_object_get(f->task, "waiting"));
+	uint64_t now_ms = clock_monotonic_ms();
+
+	if (waiting == 0 ||
+	    (waiting == f->told_waiting && now_ms - f->told_ms < LOOK_MS)) {
+		f->told_waiting = waiting;
+		return;
+	}
+	f->told_waiting = waiting;
+	f->told_ms = now_ms;
+	tell_waiting(f);
 }
 
 static uint64_t wait_s(const struct follower *f)

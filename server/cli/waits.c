@@ -120,7 +120,13 @@ void print_interruptions(const json_t *task, FILE *out)
 void print_decisions(const json_t *task, FILE *out)
 {
 	const json_t *all = json_object_get(task, "decisions");
+	json_int_t total =
+	    json_integer_value(json_object_get(task, "decision_count"));
 
+	if (total > (json_int_t)json_array_size(all))
+		(void)fprintf(out,
+		    "\n%lld decisions; of those before these tells the audit",
+		    (long long)total);
 	for (size_t i = 0; i < json_array_size(all); i++) {
 		const json_t *one = json_array_get(all, i);
 		const char *run = text_of(one, "run");

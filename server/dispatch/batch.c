@@ -412,9 +412,8 @@ void work_turn_soon(struct dispatch *d)
 		loop_timer_set(d->turn, 0);
 }
 
-static void set_timer(struct dispatch *d, uint64_t next_ms)
+static void set_timer(struct dispatch *d, uint64_t now_ms, uint64_t next_ms)
 {
-	uint64_t now_ms = work_task_ms(d);
 	uint64_t wait = next_ms > now_ms ? next_ms - now_ms : 1;
 
 	if (next_ms == UINT64_MAX)
@@ -426,7 +425,7 @@ void work_turn(void *dispatch)
 {
 	struct dispatch *d = dispatch;
 	struct batch *b = d->batch;
-	uint64_t next_ms;
+	uint64_t now_ms;
 
 	if (b != NULL) {
 		/* The engine's timer may ring while the store has it. */
@@ -436,8 +435,8 @@ void work_turn(void *dispatch)
 		}
 		return;
 	}
-	next_ms = engine_tick(d->engine, work_task_ms(d));
-	set_timer(d, next_ms);
+	now_ms = work_task_ms(d);
+	set_timer(d, now_ms, engine_tick(d->engine, now_ms));
 	b = xcalloc(1, sizeof(*b));
 	b->dispatch = d;
 	drain_engine(d, b);

@@ -35,7 +35,7 @@ static enum rc read_rows(struct db *db, struct store_job *job)
 {
 	struct decided *a = CONTAINER_OF(job, struct decided, job);
 
-	return store_decision_list(db, a->number, &a->rows, &a->count);
+	return store_decision_open(db, a->number, &a->rows, &a->count);
 }
 
 static void have_rows(struct store_job *job, enum rc rc)

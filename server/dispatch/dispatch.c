@@ -22,13 +22,19 @@ uint64_t work_task_ms(struct dispatch *d)
 {
 	uint64_t boot = clock_boottime_us() / 1000, wall = work_now_ms();
 	uint64_t now = boot + d->boot_at_ms;
-	uint64_t off = now > wall ? now - wall : wall - now;
+	int64_t off = (int64_t)(wall - now);
 
-	if (TAILQ_EMPTY(&d->tasks) || off < CLOCK_SLEW_MS) {
-		d->boot_at_ms = wall > boot ? wall - boot : 0;
-		now = boot + d->boot_at_ms;
+	if (!TAILQ_EMPTY(&d->tasks) &&
+	    (off >= CLOCK_SLEW_MS || off <= -CLOCK_SLEW_MS)) {
+		log_warn("dispatch", NULL,
+		    "the clock was set by %lld s: the times of what is open "
+		    "go with it",
+		    (long long)off / 1000);
+		engine_shift(d->engine, off);
+		work_turn_soon(d);
 	}
-	return now;
+	d->boot_at_ms = wall > boot ? wall - boot : 0;
+	return boot + d->boot_at_ms;
 }
 
 struct work_task *work_task_find(const struct dispatch *d, uint64_t number)

@@ -305,14 +305,14 @@ static void take_row(const struct dispatch *d, struct work_task *task,
 enum rc work_outputs_load(struct db *db, struct work_task *task)
 {
 	struct store_note_place after = { .number = 0 };
+	struct store_note_filter filter = { .task = task->rows.task.row.number,
+		.kind = NOTE_OUTPUT };
 	struct store_note *rows = NULL;
 	size_t count;
-	bool some = false;
 	enum rc rc;
 
 	do {
-		rc = store_note_list(db, task->rows.task.row.number,
-		    NOTE_OUTPUT, some ? &after : NULL, &rows, &count);
+		rc = store_note_list(db, &filter, &rows, &count);
 		if (rc != RC_OK)
 			return rc;
 		for (size_t i = 0; i < count; i++)
@@ -321,7 +321,7 @@ enum rc work_outputs_load(struct db *db, struct work_task *task)
 			after.key = rows[count - 1].key;
 			after.number = rows[count - 1].number;
 		}
-		some = true;
+		filter.after = &after;
 		store_notes_free(rows, count);
 	} while (count == STORE_PAGE_MAX);
 	return RC_OK;

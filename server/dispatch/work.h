@@ -146,7 +146,8 @@ struct dispatch {
 uint64_t work_now_ms(void);
 /*
  * For the engine, whose deadlines are in rows and outlive this process: the
- * wall clock, but without its jumps while anything is under way.
+ * wall clock.  When that is set while anything is under way, what is open is
+ * moved with it (engine_shift()).
  */
 uint64_t work_task_ms(struct dispatch *d);
 struct work_task *work_task_find(const struct dispatch *d, uint64_t number);

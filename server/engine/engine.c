@@ -256,6 +256,41 @@ uint64_t engine_tick(struct engine *e, uint64_t now_ms)
 	return next < deadline ? next : deadline;
 }
 
+/* ---- a clock that was set ---- */
+
+static void shift_target(struct engine *e, struct target *t, int64_t by_ms)
+{
+	struct run *r = target_run(t);
+
+	t->again_ms = time_shift(t->again_ms, by_ms);
+	t->limit_ms = time_shift(t->limit_ms, by_ms);
+	if (r->state != RUN_STARTING && r->state != RUN_RUNNING)
+		return;
+	r->starting_ms = time_shift(r->starting_ms, by_ms);
+	r->running_ms = time_shift(r->running_ms, by_ms);
+	run_touch(e, r);
+}
+
+void engine_shift(struct engine *e, int64_t by_ms)
+{
+	struct task *task;
+
+	timers_shift(&e->timers, by_ms);
+	TAILQ_FOREACH(task, &e->tasks, link)
+	{
+		struct block *block = &task->blocks[task->current];
+
+		if (task_state_is_final(task->row.state))
+			continue;
+		task->row.started_ms = time_shift(task->row.started_ms, by_ms);
+		task_touch(e, task);
+		for (uint32_t i = 0; i < block->plan->target_count; i++) {
+			if (block->targets[i].place == PLACE_INSIDE)
+				shift_target(e, &block->targets[i], by_ms);
+		}
+	}
+}
+
 /* ---- what comes out ---- */
 
 static struct run_key key_of(const struct run *r)

@@ -168,6 +168,14 @@ bool engine_fact(
  * latest, or UINT64_MAX for "only after a fact or a new task". */
 uint64_t engine_tick(struct engine *e, uint64_t now_ms);
 
+/*
+ * The clock of now_ms was set: from now on it says that many ms more.  What is
+ * open goes with it, as if it had begun by the new clock, so that no limit ends
+ * sooner or later than it would have; the rows say so, too.  A deadline of a
+ * plan is a moment by the clock, and stays.
+ */
+void engine_shift(struct engine *e, int64_t by_ms);
+
 /* Pop one; false when there is none.  Drain both before the next batch. */
 bool engine_next_change(struct engine *e, struct engine_change *out);
 bool engine_next_command(struct engine *e, struct engine_command *out);

@@ -176,7 +176,8 @@ void run_touch(struct engine *e, struct run *r);
 void run_ask(struct engine *e, struct run *r, enum engine_command_type type);
 /* Take it back if it was not handed out yet. */
 void run_unask(struct engine *e, struct run *r, enum engine_command_type type);
-/* The only place that changes a run's state. */
+/* Changes a run's state along the edges of its table.  Beside them only another
+ * attempt begins anew (run_begin()), and a person resolves what is unknown. */
 void run_enter(
     struct engine *e, struct run *r, enum run_state next, uint64_t now_ms);
 /* The only place that changes a target's phase; clears its timer. */

@@ -88,6 +88,13 @@ void timers_set(struct timers *timers, struct timer *timer, uint64_t due_ms)
 	settle(timers, timer->place - 1);
 }
 
+void timers_shift(struct timers *timers, int64_t by_ms)
+{
+	for (size_t i = 0; i < timers->count; i++)
+		timers->heap[i]->due_ms =
+		    time_shift(timers->heap[i]->due_ms, by_ms);
+}
+
 struct timer *timers_due(const struct timers *timers, uint64_t now_ms)
 {
 	if (timers->count == 0 || timers->heap[0]->due_ms > now_ms)

@@ -31,6 +31,20 @@ void timers_fini(struct timers *timers);
 /* Set or move; TIMER_NEVER: clear.  The timer must stay where it is until it
  * is cleared. */
 void timers_set(struct timers *timers, struct timer *timer, uint64_t due_ms);
+/* A moment that many ms later (negative: earlier, but never before 1).  0 and
+ * TIMER_NEVER are no moments and stay. */
+static inline uint64_t time_shift(uint64_t at_ms, int64_t by_ms)
+{
+	uint64_t by = by_ms < 0 ? -(uint64_t)by_ms : (uint64_t)by_ms;
+
+	if (at_ms == 0 || at_ms == TIMER_NEVER)
+		return at_ms;
+	if (by_ms < 0)
+		return at_ms > by ? at_ms - by : 1;
+	return at_ms < TIMER_NEVER - 1 - by ? at_ms + by : TIMER_NEVER - 1;
+}
+/* All of them, by as much. */
+void timers_shift(struct timers *timers, int64_t by_ms);
 /* The earliest if it is due at now_ms; NULL when none is.  Stays set. */
 struct timer *timers_due(const struct timers *timers, uint64_t now_ms);
 /* TIMER_NEVER when none is set. */

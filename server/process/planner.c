@@ -354,7 +354,6 @@ out:
 	return rc;
 }
 
-/* One action on all machines, whoever fails. */
 /* script NULL: the health check that every machine has of its own. */
 static MUST_CHECK enum rc fill_payload(const struct plan_script *script,
     bool health, const char *name, struct plan_payload *payload)
@@ -376,6 +375,7 @@ static MUST_CHECK enum rc fill_payload(const struct plan_script *script,
 	return rc;
 }
 
+/* One action on all machines, whoever fails. */
 static enum rc plan_one(const struct plan_script *script,
     const struct plan_request *request, enum task_kind kind, struct plan **out,
     struct fault *fault)

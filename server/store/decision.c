@@ -8,26 +8,41 @@
 /* Of an approval, in the table. */
 #define NO_INDEX (-1)
 
-enum rc store_decision_list(
-    struct db *db, uint64_t number, struct store_decision **rows, size_t *count)
+#define COLUMNS                                                                \
+	"d.block, CASE WHEN d.target < 0 THEN 0 ELSE d.target END,"            \
+	" CASE WHEN d.action < 0 THEN 0 ELSE d.action END, d.attempt, d.verb," \
+	" d.who, d.note, d.at_ms"
+#define ORDER(way)                                                             \
+	" ORDER BY d.at_ms" way ", d.block" way ", d.attempt" way              \
+	", d.target" way ", d.action" way
+
+static void read_row(struct query *q, uint64_t number, struct store_decision *d)
 {
-	struct store_decision *all = NULL;
+	*d = (struct store_decision){
+		.key = { .task = number,
+		    .block = (uint32_t)query_get_u64(q, 0),
+		    .target = (uint32_t)query_get_u64(q, 1),
+		    .action = (uint32_t)query_get_u64(q, 2) },
+		.attempt = (uint32_t)query_get_u64(q, 3),
+		.at_ms = query_get_u64(q, 7)
+	};
+	if (task_verb_parse(query_get_text(q, 4), &d->verb) != RC_OK)
+		d->verb = VERB_COUNT;
+	query_copy_text(q, 5, d->who, sizeof(d->who));
+	query_copy_text(q, 6, d->note, sizeof(d->note));
+}
+
+/* Of a query whose parameters are all this number. */
+static enum rc read_all(struct query *q, uint64_t number,
+    struct store_decision **rows, size_t *count)
+{
+	struct store_decision *all = NULL, *more;
 	size_t n = 0, room = 0;
-	struct query q;
 	enum rc rc;
 
-	query_start(&q, db,
-	    "SELECT block, CASE WHEN target < 0 THEN 0 ELSE target END,"
-	    " CASE WHEN action < 0 THEN 0 ELSE action END, attempt, verb, who,"
-	    " note, at_ms FROM decision WHERE task = ?"
-	    " ORDER BY at_ms, block, attempt, target, action");
-	query_u64(&q, number);
-	while ((rc = query_step(&q)) == RC_OK) {
-		struct store_decision *d;
-
+	query_u64(q, number);
+	while ((rc = query_step(q)) == RC_OK) {
 		if (n == room) {
-			struct store_decision *more;
-
 			room = room * 2 + 16;
 			more = realloc(all, room * sizeof(*all));
 			if (more == NULL) {
@@ -36,21 +51,9 @@ enum rc store_decision_list(
 			}
 			all = more;
 		}
-		d = &all[n++];
-		*d = (struct store_decision){
-			.key = { .task = number,
-			    .block = (uint32_t)query_get_u64(&q, 0),
-			    .target = (uint32_t)query_get_u64(&q, 1),
-			    .action = (uint32_t)query_get_u64(&q, 2) },
-			.attempt = (uint32_t)query_get_u64(&q, 3),
-			.at_ms = query_get_u64(&q, 7)
-		};
-		if (task_verb_parse(query_get_text(&q, 4), &d->verb) != RC_OK)
-			d->verb = VERB_COUNT;
-		query_copy_text(&q, 5, d->who, sizeof(d->who));
-		query_copy_text(&q, 6, d->note, sizeof(d->note));
+		read_row(q, number, &all[n++]);
 	}
-	rc = list_end(&q, rc);
+	rc = list_end(q, rc);
 	if (rc != RC_OK) {
 		free(all);
 		return rc;
@@ -58,6 +61,67 @@ enum rc store_decision_list(
 	*rows = all;
 	*count = n;
 	return RC_OK;
+}
+
+enum rc store_decision_list(
+    struct db *db, uint64_t number, struct store_decision **rows, size_t *count)
+{
+	struct query q;
+
+	query_start(&q, db,
+	    "SELECT " COLUMNS " FROM decision d WHERE d.task = ?1" ORDER(""));
+	return read_all(&q, number, rows, count);
+}
+
+enum rc store_decision_open(
+    struct db *db, uint64_t number, struct store_decision **rows, size_t *count)
+{
+	struct query q;
+
+	query_start(&q, db,
+	    "SELECT " COLUMNS " FROM decision d WHERE d.task = ?1"
+	    " AND (EXISTS (SELECT 1 FROM run r WHERE r.task = d.task"
+	    "   AND r.block = d.block AND r.target = d.target"
+	    "   AND r.action = d.action AND r.attempt = d.attempt"
+	    "   AND r.decision = 'waiting')"
+	    "  OR (d.target < 0 AND EXISTS (SELECT 1 FROM task t"
+	    "   WHERE t.id = d.task AND t.approval = d.block + 1)))" ORDER(""));
+	return read_all(&q, number, rows, count);
+}
+
+static enum rc count_all(struct db *db, uint64_t number, uint64_t *total)
+{
+	struct query q;
+	enum rc rc;
+
+	query_start(&q, db, "SELECT count(*) FROM decision WHERE task = ?");
+	query_u64(&q, number);
+	rc = query_step(&q);
+	*total = query_get_u64(&q, 0);
+	query_end(&q);
+	return rc;
+}
+
+enum rc store_decision_last(struct db *db, uint64_t number,
+    struct store_decision **rows, size_t *count, uint64_t *total)
+{
+	struct query q;
+	enum rc rc = count_all(db, number, total);
+
+	_Static_assert(STORE_DECISIONS_SHOWN == 100, "as below");
+	if (rc != RC_OK)
+		return rc;
+	query_start(&q, db,
+	    "SELECT " COLUMNS
+	    " FROM decision d WHERE d.task = ?1" ORDER(" DESC") " LIMIT 100");
+	rc = read_all(&q, number, rows, count);
+	for (size_t i = 0; rc == RC_OK && i < *count / 2; i++) {
+		struct store_decision d = (*rows)[i];
+
+		(*rows)[i] = (*rows)[*count - 1 - i];
+		(*rows)[*count - 1 - i] = d;
+	}
+	return rc;
 }
 
 static unsigned long long number_of(const struct store_verdict *v)

@@ -28,6 +28,13 @@ struct store_decision {
 /* All about a task, in their order.  free(*rows). */
 MUST_CHECK enum rc store_decision_list(struct db *db, uint64_t number,
     struct store_decision **rows, size_t *count);
+/* Those that may not have come to the engine: what they are about waits. */
+MUST_CHECK enum rc store_decision_open(struct db *db, uint64_t number,
+    struct store_decision **rows, size_t *count);
+/* The newest, STORE_DECISIONS_SHOWN at most; *total: how many there are. */
+#define STORE_DECISIONS_SHOWN 100u
+MUST_CHECK enum rc store_decision_last(struct db *db, uint64_t number,
+    struct store_decision **rows, size_t *count, uint64_t *total);
 
 /* Which runs, what, and by whom. */
 struct store_verdict {

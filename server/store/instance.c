@@ -87,7 +87,8 @@ enum rc store_instance_counter(
 	enum rc rc;
 
 	query_start(&q, db,
-	    "UPDATE machine SET counter = max(counter, ?)"
+	    "UPDATE machine SET counter ="
+	    " CASE WHEN counter < ?1 THEN ?1 ELSE counter END"
 	    " WHERE id = ? AND journal = ?");
 	query_u64(&q, counter);
 	query_text(&q, machine);

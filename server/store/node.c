@@ -107,3 +107,24 @@ enum rc store_node_find(struct db *db, const char *name, const uint8_t *but,
 		    name, found);
 	return found == 0 ? RC_NOTFOUND : RC_STATE;
 }
+
+enum rc store_node_check(struct db *db, const char *name,
+    const uint8_t key[STORE_SHA256_SIZE], struct fault *fault)
+{
+	struct store_node *rows = NULL;
+	size_t count = 0, i = 0;
+	enum rc rc = store_node_list(db, &rows, &count);
+
+	if (rc != RC_OK)
+		return rc;
+	while (i < count && memcmp(rows[i].spki, key, STORE_SHA256_SIZE) != 0)
+		i++;
+	if (i < count && strcmp(rows[i].name, name) != 0) {
+		fault_set(fault, REASON_CONFLICT, "",
+		    "this is a key of node %s, not of %s: longarm node list",
+		    rows[i].name, name);
+		rc = RC_STATE;
+	}
+	free(rows);
+	return rc;
+}

@@ -36,5 +36,9 @@ MUST_CHECK enum rc store_node_list(
  */
 MUST_CHECK enum rc store_node_find(struct db *db, const char *name,
     const uint8_t *but, struct store_node *out, struct fault *fault);
+/* Is it a key of this node, as far as anybody knows?  RC_STATE with a fault: of
+ * another.  One that nobody was seen to have is fine. */
+MUST_CHECK enum rc store_node_check(struct db *db, const char *name,
+    const uint8_t key[STORE_SHA256_SIZE], struct fault *fault);
 
 #endif

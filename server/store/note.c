@@ -101,12 +101,16 @@ static enum rc read_row(struct query *q, struct store_note *n)
 	return query_dup_blob(q, 15, &n->text, &n->text_len);
 }
 
-enum rc store_note_list(struct db *db, uint64_t task, enum note_kind kind,
-    const struct store_note_place *after, struct store_note **rows,
-    size_t *count)
+enum rc store_note_list(struct db *db, const struct store_note_filter *filter,
+    struct store_note **rows, size_t *count)
 {
+	const struct store_note_place *after = filter->after;
 	const struct run_key *key = after != NULL ? &after->key : NULL;
-	struct store_note *all = calloc(STORE_PAGE_MAX, sizeof(*all));
+	enum note_kind kind = filter->kind;
+	size_t room = filter->limit > 0 && filter->limit < STORE_PAGE_MAX
+	                  ? filter->limit
+	                  : STORE_PAGE_MAX;
+	struct store_note *all = calloc(room, sizeof(*all));
 	struct query q;
 	size_t n = 0;
 	enum rc rc = RC_OK;
@@ -125,14 +129,14 @@ enum rc store_note_list(struct db *db, uint64_t task, enum note_kind kind,
 	    " WHERE n.task = ?1 AND (?2 = '' OR n.kind = ?2)"
 	    " AND (n.block, n.target, n.action, n.number) > (?3, ?4, ?5, ?6)"
 	    " ORDER BY n.block, n.target, n.action, n.number LIMIT ?7");
-	query_u64(&q, task);
+	query_u64(&q, filter->task);
 	query_text(&q, kind < NOTE_KIND_COUNT ? note_kind_name(kind) : "");
 	query_int(&q, key == NULL ? -1 : (int64_t)key->block);
 	query_int(&q, key == NULL ? -1 : (int64_t)key->target);
 	query_int(&q, key == NULL ? -1 : (int64_t)key->action);
 	query_int(&q, key == NULL ? -1 : (int64_t)after->number);
-	query_int(&q, STORE_PAGE_MAX);
-	while (rc == RC_OK && n < STORE_PAGE_MAX) {
+	query_int(&q, (int64_t)room);
+	while (rc == RC_OK && n < room) {
 		rc = query_step(&q);
 		if (rc == RC_OK)
 			rc = read_row(&q, &all[n++]);

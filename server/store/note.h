@@ -32,15 +32,20 @@ void store_notes_free(struct store_note *rows, size_t count);
 /* Again with the same number is fine.  Those of an earlier ticket of this run
  * go; one of an earlier ticket than the run has now is let go of itself. */
 MUST_CHECK enum rc store_note_put(struct db *db, const struct store_note *note);
-/* By run and number, behind *after (NULL: from the start); kind
- * NOTE_KIND_COUNT: all.  The caller frees the rows. */
 struct store_note_place {
 	struct run_key key;
 	uint32_t number;
 };
-MUST_CHECK enum rc store_note_list(struct db *db, uint64_t task,
-    enum note_kind kind, const struct store_note_place *after,
-    struct store_note **rows, size_t *count);
+struct store_note_filter {
+	uint64_t task;
+	enum note_kind kind;                  /* NOTE_KIND_COUNT: all */
+	const struct store_note_place *after; /* NULL: from the start */
+	uint32_t limit; /* STORE_PAGE_MAX at most; 0: so many */
+};
+/* By run and number.  The caller frees the rows. */
+MUST_CHECK enum rc store_note_list(struct db *db,
+    const struct store_note_filter *filter, struct store_note **rows,
+    size_t *count);
 /* The blob of an artifact.  RC_NOTFOUND: the note is none, or is not there. */
 MUST_CHECK enum rc store_note_artifact(struct db *db,
     const struct store_note_place *place, char digest[DIGEST_SIZE]);

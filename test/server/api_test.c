@@ -8,6 +8,7 @@
 #include "server/cli/client.h"
 #include "server/cli/login.h"
 #include "server/store/machine.h"
+#include "server/store/note.h"
 #include "server/store/task.h"
 #include "test/support/full_disk.h"
 
@@ -38,6 +39,7 @@ struct fixture {
 	char apikey[APIKEY_TEXT_SIZE], viewer[APIKEY_TEXT_SIZE];
 	uint64_t created, cancelled;
 	char changed[STORE_ID_SIZE];
+	char odd[STORE_ID_SIZE]; /* this machine's answers are not understood */
 };
 
 static char *in_dir(const struct fixture *f, const char *name, char out[128])
@@ -140,9 +142,19 @@ static void on_changed(void *ctx, const char *id)
 
 static void on_live(void *ctx, struct api_live *question)
 {
-	(void)ctx;
+	const struct fixture *fixture = ctx;
+
 	question->rc = RC_OK;
-	question->answer = json_pack("{s:i}", "links", 7);
+	if (question->kind == API_LIVE_LOCKS &&
+	    strcmp(question->name, fixture->odd) == 0) {
+		question->rc = RC_STATE;
+		fault_set(&question->fault, REASON_PROTOCOL, "", "odd");
+	} else if (question->kind == API_LIVE_LOCKS) {
+		question->answer = json_pack("{s:[{s:s, s:b, s:b}], s:n}",
+		    "items", "lock", "disk", "shared", 0, "held", 1, "next");
+	} else {
+		question->answer = json_pack("{s:i}", "links", 7);
+	}
 	api_live_answer(question);
 }
 
@@ -725,6 +737,156 @@ static void test_a_repeated_request_is_done_once(void **state)
 	client_free(c);
 }
 
+static void test_what_a_machine_answers_is_not_repeated_by_a_key(void **state)
+{
+	json_t *body = json_object();
+	const struct client_request request = { .method = "POST",
+		.path = "/api/v1/machines/web-01/locks/disk/break",
+		.body = body,
+		.idempotency_key = "key-1" };
+	struct client *c = raw_client();
+	struct client_answer answer;
+
+	(void)state;
+	assert_int_equal(
+	    RUN("machine", "add", "web-01", "--route", "direct"), 0);
+	for (int i = 0; i < 2; i++) {
+		(void)!client_call(c, &request, &answer);
+		assert_int_equal(answer.status, 400);
+		assert_non_null(
+		    strstr(answer.fault.text, "no Idempotency-Key"));
+		client_answer_clear(&answer);
+	}
+	json_decref(body);
+	client_free(c);
+}
+
+static void test_locks_of_those_that_answer_are_listed(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(
+	    RUN("machine", "add", "web-01", "--route", "direct"), 0);
+	(void)snprintf(f->odd, sizeof(f->odd), "%s", f->changed);
+	assert_int_equal(
+	    RUN("machine", "add", "web-02", "--route", "direct"), 0);
+	assert_int_equal(RUN("lock", "list", "web-02"), 0);
+	assert_shows("disk");
+	assert_int_equal(RUN("lock", "list", "web-01"), 1);
+	assert_int_equal(RUN("lock", "list", "web-01", "web-02"), 10);
+	assert_shows("web-02");
+}
+
+/* ---- files that scripts kept ---- */
+
+struct keeping {
+	struct store_job job;
+	struct store_note note;
+};
+
+static enum rc run_keeping(struct db *db, struct store_job *job)
+{
+	return store_note_put(
+	    db, &CONTAINER_OF(job, struct keeping, job)->note);
+}
+
+/* report.txt of task-1, kept by its one step; digest NULL: the right one. */
+static void keep_file(struct fixture *f, uint32_t number, const char *text,
+    const char *told_digest)
+{
+	struct keeping k = { .job = { .run = run_keeping },
+		.note = { .key = { .task = 1 },
+		    .number = number,
+		    .ticket = "0123456789abcdef0123456789abcdef",
+		    .kind = NOTE_ARTIFACT,
+		    .name = "report.txt",
+		    .size = strlen(text) } };
+	struct blob_digest digest;
+	struct blob_writer *w = NULL;
+
+	assert_int_equal(
+	    blob_write_new(f->blobs, strlen(text), &w, NULL), RC_OK);
+	assert_int_equal(blob_write_at(w, 0, text, strlen(text), NULL), RC_OK);
+	assert_int_equal(blob_write_finish(w, &digest, NULL, NULL), RC_OK);
+	blob_writer_free(w);
+	blob_digest_format(&digest, k.note.digest);
+	if (told_digest != NULL) {
+		char from[512], to[512];
+
+		/* The file has rotten under the name of its hash. */
+		(void)snprintf(from, sizeof(from), "%s/blobs/%.2s/%s", f->dir,
+		    k.note.digest, k.note.digest + 2);
+		(void)snprintf(
+		    to, sizeof(to), "%s/blobs/%.2s", f->dir, told_digest);
+		(void)mkdir(to, 0700);
+		(void)snprintf(to, sizeof(to), "%s/blobs/%.2s/%s", f->dir,
+		    told_digest, told_digest + 2);
+		assert_int_equal(rename(from, to), 0);
+		memcpy(k.note.digest, told_digest, sizeof(k.note.digest));
+	}
+	assert_int_equal(store_call(f->store, &k.job), RC_OK);
+}
+
+static bool is_file(const struct fixture *f, const char *name, const char *text)
+{
+	char path[256];
+	uint8_t *bytes = NULL;
+	size_t len;
+	bool same;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", f->dir, name);
+	if (fs_read_file(path, 1 << 20, &bytes, &len, NULL) != RC_OK)
+		return false;
+	same = len == strlen(text) && memcmp(bytes, text, len) == 0;
+	free(bytes);
+	return same;
+}
+
+static void test_files_of_one_name_are_all_fetched_and_checked(void **state)
+{
+	static const char wrong[] = "0123456789abcdef0123456789abcdef"
+				    "0123456789abcdef0123456789abcdef";
+	struct fixture *f = *state;
+
+	assert_int_equal(
+	    RUN("machine", "add", "web-01", "--route", "direct"), 0);
+	assert_int_equal(RUN("run", "--all", "--detach", "--", "uptime"), 0);
+	keep_file(f, 1, "one", NULL);
+	assert_int_equal(RUN("task", "download", "task-1", "--out", f->dir), 0);
+	assert_true(is_file(f, "web-01-report.txt", "one"));
+	/* Never over what is there. */
+	assert_int_equal(RUN("task", "download", "task-1", "--out", f->dir), 1);
+	keep_file(f, 2, "two", NULL);
+	assert_int_equal(RUN("task", "download", "task-1", "--out", f->dir), 0);
+	assert_true(is_file(f, "web-01-0-0-0-1-report.txt", "one"));
+	assert_true(is_file(f, "web-01-0-0-0-2-report.txt", "two"));
+	keep_file(f, 3, "three", wrong);
+	assert_int_equal(RUN("task", "download", "task-1", "--out", f->dir), 1);
+	assert_false(is_file(f, "web-01-0-0-0-3-report.txt", "three"));
+}
+
+static void test_notes_come_in_pages_as_asked(void **state)
+{
+	const struct client_request request = { .method = "GET",
+		.path = "/api/v1/tasks/task-1/notes?limit=1" };
+	struct client *c = raw_client();
+	struct fixture *f = *state;
+	struct client_answer answer;
+
+	assert_int_equal(
+	    RUN("machine", "add", "web-01", "--route", "direct"), 0);
+	assert_int_equal(RUN("run", "--all", "--detach", "--", "uptime"), 0);
+	keep_file(f, 1, "one", NULL);
+	keep_file(f, 2, "two", NULL);
+	assert_int_equal(client_call(c, &request, &answer), RC_OK);
+	assert_int_equal(
+	    json_array_size(json_object_get(answer.body, "items")), 1);
+	assert_string_equal(
+	    json_string_value(json_object_get(answer.body, "next")), "0-0-0-1");
+	client_answer_clear(&answer);
+	client_free(c);
+}
+
 static void test_a_full_disk_is_told_and_passes(void **state)
 {
 	struct client *c = raw_client();
@@ -776,6 +938,10 @@ int main(void)
 		WITH_API(test_a_task_is_followed_to_its_end),
 		WITH_API(test_raw_requests_are_checked_against_the_table),
 		WITH_API(test_a_repeated_request_is_done_once),
+		WITH_API(test_what_a_machine_answers_is_not_repeated_by_a_key),
+		WITH_API(test_locks_of_those_that_answer_are_listed),
+		WITH_API(test_files_of_one_name_are_all_fetched_and_checked),
+		WITH_API(test_notes_come_in_pages_as_asked),
 		WITH_API(test_a_full_disk_is_told_and_passes),
 		WITH_API(test_draining_shows_in_readyz_only),
 	};

@@ -187,6 +187,47 @@ static void test_an_overdue_run_is_cancelled_and_failed(void **state)
 	engine_free(e);
 }
 
+static void set_clock(struct engine *e, int64_t by_ms, uint64_t from_ms)
+{
+	const uint64_t now_ms = from_ms + (uint64_t)by_ms;
+	struct engine_limits limits = engine_limits_default();
+
+	engine_shift(e, by_ms);
+	/* As much is left as was before. */
+	expect_silence(e, now_ms);
+	expect_silence(e, now_ms + limits.answer_ms - 1);
+	(void)expect(e, now_ms + limits.answer_ms, COMMAND_CANCEL);
+}
+
+static void test_a_clock_that_is_set_ends_nothing(void **state)
+{
+	static const int64_t jumps[] = { INT64_C(31536000000), -900000, 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(jumps) / sizeof(jumps[0]); i++) {
+		const uint64_t from_ms = 1000000;
+		struct engine_command start;
+		struct task_row row;
+		struct engine *e;
+		struct sheet s;
+
+		make_sheet(&s, 1, ACTION_TYPE_SCRIPT);
+		s.blocks[0].target_count = 1;
+		s.plan.limit_ms = 86400000;
+		e = engine_with(&s);
+		start = expect(e, from_ms, COMMAND_START);
+		assert_true(tell(e, &start, FACT_ACCEPTED, from_ms));
+		(void)expect(e, from_ms, COMMAND_ATTACH);
+		set_clock(e, jumps[i], from_ms);
+		row = task_of(e, 1);
+		assert_int_equal(row.state, TASK_RUNNING);
+		assert_int_equal(row.started_ms, from_ms + (uint64_t)jumps[i]);
+		assert_int_equal(
+		    run_of(e, &start).running_ms, from_ms + (uint64_t)jumps[i]);
+		engine_free(e);
+	}
+}
+
 static void test_a_command_without_any_answer_is_not_waited_for(void **state)
 {
 	struct sheet s;
@@ -355,6 +396,7 @@ int main(void)
 		    test_an_accepted_run_is_attached_and_never_started_again),
 		cmocka_unit_test(test_nobody_waits_for_a_machine_that_is_held),
 		cmocka_unit_test(test_an_overdue_run_is_cancelled_and_failed),
+		cmocka_unit_test(test_a_clock_that_is_set_ends_nothing),
 		cmocka_unit_test(
 		    test_a_command_without_any_answer_is_not_waited_for),
 		cmocka_unit_test(

@@ -115,14 +115,11 @@ enum rc store_note_put(struct db *db, const struct store_note *note)
 	return RC_OK;
 }
 
-enum rc store_note_list(struct db *db, uint64_t task, enum note_kind kind,
-    const struct store_note_place *after, struct store_note **rows,
-    size_t *count)
+enum rc store_note_list(struct db *db, const struct store_note_filter *filter,
+    struct store_note **rows, size_t *count)
 {
 	(void)db;
-	(void)task;
-	(void)kind;
-	(void)after;
+	(void)filter;
 	(void)rows;
 	(void)count;
 	return RC_IO;

@@ -177,6 +177,70 @@ static void test_more_than_fit_one_word_are_told_as_left(void **state)
 	close_desk(&d);
 }
 
+static void test_the_newest_are_shown_and_the_open_ones_told(void **state)
+{
+	struct store_decision *rows = NULL;
+	uint64_t total = 0;
+	struct desk d;
+	uint32_t count;
+	size_t n = 0;
+
+	(void)state;
+	open_desk(&d, 150);
+	put_task(&d, TASK_RUNNING);
+	for (uint32_t i = 0; i < 150; i++)
+		put_run(&d, i, RUN_FAILED, DECISION_WAITING);
+	assert_int_equal(say(&d, VERB_IGNORE, NULL, &count), RC_OK);
+	assert_int_equal(
+	    store_decision_last(d.t.db, d.number, &rows, &n, &total), RC_OK);
+	assert_int_equal(total, 150);
+	assert_int_equal(n, STORE_DECISIONS_SHOWN);
+	assert_int_equal(rows[0].key.target, 50);
+	assert_int_equal(rows[n - 1].key.target, 149);
+	free(rows);
+	/* The engine has taken all but one. */
+	for (uint32_t i = 0; i < 149; i++)
+		put_run(&d, i, RUN_FAILED, DECISION_IGNORED);
+	assert_int_equal(
+	    store_decision_open(d.t.db, d.number, &rows, &n), RC_OK);
+	assert_int_equal(n, 1);
+	assert_int_equal(rows[0].key.target, 149);
+	assert_string_equal(rows[0].who, "bob");
+	free(rows);
+	close_desk(&d);
+}
+
+static void test_an_approval_is_open_until_it_is_taken(void **state)
+{
+	struct engine_change c = { .type = CHANGE_TASK };
+	struct store_decision *rows = NULL;
+	struct desk d;
+	uint32_t count;
+	size_t n = 0;
+
+	(void)state;
+	open_desk(&d, 1);
+	c.row.task = (struct task_row){ .number = d.number,
+		.state = TASK_RUNNING,
+		.approval = 1,
+		.waiting = 1 };
+	write_change(&d, &c);
+	assert_int_equal(say(&d, VERB_APPROVE, NULL, &count), RC_OK);
+	assert_int_equal(
+	    store_decision_open(d.t.db, d.number, &rows, &n), RC_OK);
+	assert_int_equal(n, 1);
+	assert_int_equal(rows[0].verb, VERB_APPROVE);
+	free(rows);
+	c.row.task.approval = 0;
+	c.row.task.approved = 1;
+	write_change(&d, &c);
+	assert_int_equal(
+	    store_decision_open(d.t.db, d.number, &rows, &n), RC_OK);
+	assert_int_equal(n, 0);
+	free(rows);
+	close_desk(&d);
+}
+
 static struct store_task task_of(struct desk *d)
 {
 	struct store_task task;
@@ -248,6 +312,9 @@ int main(void)
 		cmocka_unit_test(
 		    test_what_is_decided_already_keeps_nobody_from_the_rest),
 		cmocka_unit_test(test_more_than_fit_one_word_are_told_as_left),
+		cmocka_unit_test(
+		    test_the_newest_are_shown_and_the_open_ones_told),
+		cmocka_unit_test(test_an_approval_is_open_until_it_is_taken),
 		cmocka_unit_test(
 		    test_what_was_decided_can_be_resolved_after_the_end),
 		cmocka_unit_test(

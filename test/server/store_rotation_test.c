@@ -181,10 +181,31 @@ static void test_a_servers_only_key_is_found_by_its_name(void **state)
 	tempdb_close(&t);
 }
 
+static void test_a_key_of_another_server_is_not_taken_for_this_ones(
+    void **state)
+{
+	static const uint8_t seen[STORE_SHA256_SIZE] = { 1 };
+	static const uint8_t unseen[STORE_SHA256_SIZE] = { 9 };
+	struct fault fault;
+	struct tempdb t;
+
+	(void)state;
+	tempdb_open(&t);
+	see_key(t.db, 1, 5000);
+	assert_int_equal(store_node_check(t.db, "n2", seen, &fault), RC_OK);
+	assert_int_equal(store_node_check(t.db, "n1", unseen, &fault), RC_OK);
+	assert_int_equal(store_node_check(t.db, "n1", seen, &fault), RC_STATE);
+	assert_int_equal(fault.code, REASON_CONFLICT);
+	assert_non_null(strstr(fault.text, "node n2"));
+	tempdb_close(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_servers_only_key_is_found_by_its_name),
+		cmocka_unit_test(
+		    test_a_key_of_another_server_is_not_taken_for_this_ones),
 		cmocka_unit_test(test_who_is_not_there_yet_is_named),
 		cmocka_unit_test(test_a_phase_is_left_once),
 	};

@@ -223,12 +223,12 @@ static void test_changes_and_facts_are_written_together(void **state)
 
 static size_t notes_of(struct db *db, uint64_t number)
 {
+	const struct store_note_filter all = { .task = number,
+		.kind = NOTE_KIND_COUNT };
 	struct store_note *notes = NULL;
 	size_t n = 0;
 
-	assert_int_equal(
-	    store_note_list(db, number, NOTE_KIND_COUNT, NULL, &notes, &n),
-	    RC_OK);
+	assert_int_equal(store_note_list(db, &all, &notes, &n), RC_OK);
 	store_notes_free(notes, n);
 	return n;
 }
