@@ -303,7 +303,7 @@ static void test_an_end_that_nobody_saw_is_read_from_the_record(void **state)
 static void test_the_time_limit_needs_no_tentacle(void **state)
 {
 	(void)state;
-	spec.timeout_ms = 100;
+	spec.timeout_ms = 1000;
 	spec.grace_ms = 50;
 	begin("trap '' TERM\necho up\nwhile :; do sleep 0.01; done\n");
 	forget_run();
@@ -322,7 +322,7 @@ static void test_the_time_limit_needs_no_tentacle(void **state)
 /* Whichever of the two is left keeps limits and obeys. */
 static void limit_with_one_killed(bool kill_shim, bool cancel)
 {
-	spec.timeout_ms = cancel ? 60000 : 500;
+	spec.timeout_ms = cancel ? 60000 : 1500;
 	begin("echo up\nwhile :; do sleep 0.01; done\n");
 	wait_output("up\n");
 	guardian_kill(kill_shim ? &record.shim : &record.supervisor);
