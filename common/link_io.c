@@ -111,6 +111,8 @@ void link_feed(struct link *link, const uint8_t *data, size_t len)
 
 		if (link->rest != NULL)
 			memcpy(net->plain_buf, link->rest, before);
+		/* An alert may be written: after what was passed before. */
+		link_pass_flush(net, link);
 		rc = tls_recv(link->tls, &in, &out, net->plain_buf + before,
 		    sizeof(net->plain_buf) - before, &got);
 		if (out.len > 0)

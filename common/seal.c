@@ -283,6 +283,8 @@ static void on_timer(void *arg)
 	struct fault fault;
 
 	hold(s);
+	if (s->state == SEAL_ST_OPEN)
+		tls_rest(s->tls);
 	if (s->state == SEAL_ST_HANDSHAKE)
 		fail(s, REASON_DEADLINE, "no answer in time");
 	else if (s->state == SEAL_ST_OPEN &&
@@ -325,6 +327,8 @@ static void on_step(void *arg, const struct handshake_result *result)
 			open_bytes(s, result->rest.p, result->rest.len);
 		if (s->state != SEAL_ST_CLOSED)
 			link_consumed(s->link, s->stream, s->held);
+		handshake_free(s->handshake);
+		s->handshake = NULL;
 	} else if (result->rc != RC_AGAIN) {
 		end(s, result->fault, true, false);
 	}

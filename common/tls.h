@@ -104,7 +104,7 @@ MUST_CHECK enum rc tls_handshake(
  * Decrypt what is in *in to plain[0..cap); *got says how many bytes came.
  * Input is left over only when plain is full or *out has no room: call again
  * then, also without input, until *got is 0.  Something may be appended to *out
- * (an alert, a key update).  RC_OK also when the peer closed: tls_state() says
+ * (an alert).  RC_OK also when the peer closed: tls_state() says
  * so.  RC_DENIED: failed, see tls_fault(); the *got bytes before it are good.
  */
 MUST_CHECK enum rc tls_recv(struct tls *t, struct tls_in *in,

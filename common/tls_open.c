@@ -268,15 +268,15 @@ static MUST_CHECK enum rc on_content(struct tls *t, const uint8_t *p,
 {
 	uint8_t type;
 
+	if (len > TLS_CONTENT_MAX + 1)
+		return refuse(t, SSL_AD_RECORD_OVERFLOW,
+		    "a record that is too long", out);
 	while (len > 0 && p[len - 1] == 0)
 		len--;
 	if (len == 0)
 		return refuse(t, SSL_AD_UNEXPECTED_MESSAGE,
 		    "a record without a type", out);
 	type = p[--len];
-	if (len > TLS_CONTENT_MAX)
-		return refuse(t, SSL_AD_RECORD_OVERFLOW,
-		    "a record that is too long", out);
 	if (type == TLS_CONTENT_ALERT)
 		return on_alert(t, p, len, out);
 	if (type == TLS_CONTENT_HANDSHAKE)
@@ -363,9 +363,8 @@ enum rc tls_recv(struct tls *t, struct tls_in *in, struct tls_out *out,
 			rc = open_record(t, record, out, &to);
 	}
 	*got = to.len;
-	if (rc == RC_OK || rc == RC_AGAIN)
-		rc = t->owes_update && !t->closing ? update_own_key(t, out)
-		                                   : RC_OK;
+	/* A key update that is owed goes ahead of what is sent next: a peer
+	 * that asks all the time and reads nothing costs nothing. */
 	let_go(t);
 	if (rc == RC_AGAIN)
 		return RC_OK;

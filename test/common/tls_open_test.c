@@ -283,7 +283,7 @@ static void test_more_than_a_record_may_hold_is_refused(void **state)
 	static const uint8_t much[TLS_CONTENT_MAX + 1];
 	struct talk *k = talk_new(*state);
 
-	say(k, TLS_CONTENT_DATA, much, TLS_CONTENT_MAX, 200);
+	say(k, TLS_CONTENT_DATA, much, TLS_CONTENT_MAX, 0);
 	hear(k, SIZE_MAX, 20000);
 	assert_int_equal(k->rc, RC_OK);
 	assert_int_equal(k->got, TLS_CONTENT_MAX);
@@ -314,6 +314,36 @@ static void test_records_without_data_cannot_go_on_for_ever(void **state)
 		assert_int_equal(tls_keys_update(&k->keys), RC_OK);
 	}
 	expect_refusal(k, "too many key updates", SSL_AD_UNEXPECTED_MESSAGE);
+}
+
+/* A peer that asks all the time and reads nothing costs nothing. */
+static void test_who_asks_for_keys_is_answered_before_the_next_data(
+    void **state)
+{
+	static const uint8_t update[] = { KEY_UPDATE, 0, 0, 1, 1 };
+	struct talk *k = talk_new(*state);
+	size_t taken;
+
+	for (int i = 0; i < 100; i++) {
+		say(k, TLS_CONTENT_HANDSHAKE, update, sizeof(update), 0);
+		assert_int_equal(tls_keys_update(&k->keys), RC_OK);
+		say(k, TLS_CONTENT_DATA, "x", 1, 0);
+	}
+	hear(k, SIZE_MAX, 1000);
+	assert_int_equal(k->rc, RC_OK);
+	assert_int_equal(k->got, 100);
+	assert_int_equal(k->out.len, 0);
+	for (size_t i = 0; i < 2; i++) {
+		size_t update_len = i == 0 ? 5 + TLS_RECORD_EXTRA : 0;
+
+		k->out.len = 0;
+		assert_int_equal(
+		    tls_send(k->t, (const uint8_t *)"x", 1, &k->out, &taken),
+		    RC_OK);
+		assert_int_equal(taken, 1);
+		assert_int_equal(k->out.len, update_len + 1 + TLS_RECORD_EXTRA);
+	}
+	talk_free(k);
 }
 
 static void test_an_alert_ends_the_session_in_words(void **state)
@@ -496,6 +526,8 @@ int main(void)
 		cmocka_unit_test(test_more_than_a_record_may_hold_is_refused),
 		cmocka_unit_test(
 		    test_records_without_data_cannot_go_on_for_ever),
+		cmocka_unit_test(
+		    test_who_asks_for_keys_is_answered_before_the_next_data),
 		cmocka_unit_test(test_an_alert_ends_the_session_in_words),
 		cmocka_unit_test(test_keys_change_when_the_peer_asks),
 		cmocka_unit_test(test_a_key_is_not_used_for_ever),
