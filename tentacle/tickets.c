@@ -210,6 +210,9 @@ static enum rc apply_known(struct tickets *t, const struct journal_record *r)
 {
 	struct ticket *k = find(t, r->ticket);
 
+	/* A lock may be held by what was cancelled, and forgotten since. */
+	if (r->type == JOURNAL_UNLOCKED && (k == NULL || k->tombstone))
+		return RC_OK;
 	if (k == NULL)
 		return RC_PROTO;
 	/* It says when its script began, until it has ended. */
@@ -290,7 +293,7 @@ static void apply_settled(struct tickets *t, uint64_t below)
 {
 	if (below > t->settled)
 		t->settled = below;
-	if (t->known >= t->expire_at)
+	if (t->known >= t->expire_at || t->known >= t->limits.known_max)
 		tickets_expire(t);
 }
 

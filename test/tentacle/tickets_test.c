@@ -396,10 +396,23 @@ static void test_tombstones_are_bounded_and_go_with_their_task(void **state)
 	assert_int_equal(plan.verdict, VERDICT_REFUSE);
 	assert_int_equal(plan.fault.code, REASON_TOO_MANY);
 	settle(TASK);
-	tickets_expire(t);
 	assert_non_null(tickets_next(t, NULL));
+	/* Who is full looks at once. */
+	settle(TASK + 1);
+	assert_null(tickets_next(t, NULL));
+}
+
+/* An activation that was cancelled may hold its lock for longer. */
+static void test_the_lock_of_a_ticket_that_is_gone_can_be_broken(void **state)
+{
+	(void)state;
+	accept(1);
+	apply(1, JOURNAL_ENDED, PHASE_NONE);
+	apply(1, JOURNAL_FORGOTTEN, PHASE_NONE);
 	settle(TASK + 1);
 	tickets_expire(t);
+	assert_null(tickets_next(t, NULL));
+	apply(1, JOURNAL_UNLOCKED, PHASE_NONE);
 	assert_null(tickets_next(t, NULL));
 }
 
@@ -547,6 +560,7 @@ int main(void)
 		TEST(test_a_lower_deployment_of_a_project_is_refused),
 		TEST(test_too_many_open_tickets_are_refused),
 		TEST(test_tombstones_are_bounded_and_go_with_their_task),
+		TEST(test_the_lock_of_a_ticket_that_is_gone_can_be_broken),
 		TEST(test_nothing_is_ordered_for_a_task_that_is_over),
 		TEST(test_an_open_ticket_is_never_forgotten),
 		TEST(test_only_the_owner_of_a_task_may_say_forget),
