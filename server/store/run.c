@@ -215,6 +215,7 @@ enum rc store_run_get(
 		   " AND r.action = ?");
 	task_bind_key(&q, key);
 	rc = query_step(&q);
+	*out = (struct store_run){ .has_progress = false };
 	if (rc == RC_OK)
 		read_joined(&q, out);
 	query_end(&q);
