@@ -14,14 +14,14 @@
  *
  * But where it is our own processor that holds the stream back, a larger window
  * is only a longer queue in our kernel, with the peer's next health check
- * behind it.  So it grows no further than what goes on in four round trips and
- * a few turns, as measured, and shrinks when it is twice that.
+ * behind it.  So it grows no further than what goes on in four round trips, or
+ * in some turns, as measured, and shrinks when it is twice that.
  */
 
 #define RTT_MIN_US   1000 /* below it our own turns count for more */
 #define MEASURE_US   4000
-#define AHEAD_US     2000 /* some turns of a busy loop */
-#define USEFUL_START (1u << 19)
+#define AHEAD_US     1000 /* some turns of a busy loop */
+#define USEFUL_START (1u << 18)
 
 /* Bulk must not take what deploys and health checks need. */
 static uint64_t share_of(uint64_t budget, enum stream_class class)
@@ -130,12 +130,13 @@ void mux_credit_review(struct mux *m, struct mux_stream *s)
 static void measure(struct mux *m, struct mux_stream *s)
 {
 	uint64_t elapsed = m->now_us - s->measured_us;
-	uint64_t rtt_us = m->rtt_us, useful;
+	uint64_t rtt_us = m->rtt_us, ahead_us, useful;
 
 	s->gone += grantable(s);
 	if (elapsed < MEASURE_US || elapsed < 2 * rtt_us)
 		return;
-	useful = s->gone * (4 * rtt_us + AHEAD_US) / elapsed;
+	ahead_us = 4 * rtt_us > AHEAD_US ? 4 * rtt_us : AHEAD_US;
+	useful = s->gone * ahead_us / elapsed;
 	if (useful < USEFUL_START)
 		useful = USEFUL_START;
 	s->useful = useful < m->limits.max_window ? (uint32_t)useful
