@@ -5,6 +5,7 @@
  */
 #include "common/tls_internal.h"
 
+#include <assert.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <stdlib.h>
@@ -331,6 +332,7 @@ static void hand_out_held(struct tls *t, struct tls_out *plain)
 	struct tls_held *held = &t->held;
 	const size_t n = least(held->content, room_of(plain));
 
+	assert(held->p != NULL); /* content > 0 */
 	memcpy(plain->p + plain->len, held->p + held->at, n);
 	plain->len += n;
 	held->at += n;
